@@ -1,0 +1,41 @@
+"""Element types: builtin IR types, their numpy types, and the element types of the instruction set."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.dialects.builtin import Float16Type, Float32Type, IntegerType, f16, f32, i8, i16, i32
+from xdsl.ir import Attribute
+
+from .instruction import ElementType
+
+_TYPES: dict[ElementType, tuple[IntegerType | Float16Type | Float32Type, type[np.generic]]] = {
+    ElementType.I8: (i8, np.int8),
+    ElementType.I16: (i16, np.int16),
+    ElementType.I32: (i32, np.int32),
+    ElementType.F16: (f16, np.float16),
+    ElementType.F32: (f32, np.float32),
+}
+
+
+def element_of(type_: Attribute) -> ElementType | None:
+    """The instruction set's element type for a builtin scalar type, or None."""
+    return next((e for e, (t, _) in _TYPES.items() if t == type_), None)
+
+
+def builtin_of(element: ElementType) -> IntegerType | Float16Type | Float32Type:
+    """The builtin scalar type of an element type."""
+    return _TYPES[element][0]
+
+
+def numpy_of(type_: Attribute) -> npt.DTypeLike:
+    """The numpy type of a builtin scalar type. Raises ValueError for one that no stream carries."""
+    element = element_of(type_)
+    if element is None:
+        raise ValueError(f"element type {type_} is not supported; use i8, i16, i32, f16 or f32")
+    return _TYPES[element][1]
+
+
+def element_bytes(type_: Attribute) -> int:
+    """Bytes of a builtin scalar type. Raises ValueError for one that no stream carries."""
+    return np.dtype(numpy_of(type_)).itemsize

@@ -1,0 +1,127 @@
+"""The error taxonomy. Every error that a user can cause is one of these classes.
+
+They are xDSL diagnostics, so `xdsl-opt` and `tsp-opt` treat them like a failed verifier: an op, a location and a
+reason, never a traceback. Engines and verifier raise the same `HazardError` for the same hazard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from xdsl.utils.exceptions import DiagnosticException
+
+
+class TspError(DiagnosticException):
+    """Base of all our errors. Its text is one paragraph that names the op, the place and the remedy."""
+
+
+class MalformedProgram(TspError):
+    """Bytes or text that are no program: wrong encoding, a field out of range, a broken file."""
+
+
+class UnsupportedModel(TspError):
+    """A valid model that has no lowering. Lists every problem of the module at once."""
+
+
+class CapacityError(TspError):
+    """A resource is too small for the program; says by how much and what takes the space."""
+
+
+class LinkError(TspError):
+    """A chip, link or route that the system does not have."""
+
+
+class TargetError(TspError):
+    """A target description that cannot be read, or a field of it that is unknown or out of range."""
+
+
+class InputError(TspError):
+    """Inputs or weights that do not fit the program: a missing name, another shape, another element type."""
+
+
+class ScheduleError(TspError):
+    """No schedule exists for the ops as placed: streams or units that can never be free together."""
+
+
+class MismatchError(TspError):
+    """Two levels or engines that must give the same bits did not."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One instruction issue that takes part in a hazard: `text` as disassembled, on `queue`, in `cycle`."""
+
+    text: str
+    queue: str
+    cycle: int
+
+    def __str__(self) -> str:
+        return f"`{self.text}` ({self.queue}, cycle {self.cycle})"
+
+
+class HazardError(TspError):
+    """Two instructions that cannot both be right, or one whose operand is not there.
+
+    The verifier and every engine report the earliest hazard of a program, by (cycle, class, resource), so they
+    agree on all five fields.
+    """
+
+    def __init__(self, kind: str, chip: int, resource: str, cycle: int, first: Actor, second: Actor | None = None):
+        self.kind = kind
+        """The hazard class, a key of `HAZARDS`."""
+        self.chip = chip
+        """The chip on which it happens."""
+        self.resource = resource
+        """What is oversubscribed or empty, such as `stream E4 at position 3`."""
+        self.cycle = cycle
+        """The cycle, in tile 0's time, in which it happens."""
+        self.first = first
+        """The instruction issue that is in the wrong, or the earlier of two."""
+        self.second = second
+        """The later of two, where there are two."""
+        actors = f"{first} and {second}" if second else f"{first}"
+        super().__init__(f"hazard [{kind}] chip {chip}, cycle {cycle}, {resource}: {HAZARDS[kind]}: {actors}")
+
+    @property
+    def key(self) -> tuple[str, int, str, int]:
+        """(class, chip, resource, cycle): what the verifier and the engines must agree on."""
+        return (self.kind, self.chip, self.resource, self.cycle)
+
+
+HAZARDS: dict[str, str] = {
+    "queue": "two instructions are dispatched by one queue at once",
+    "stream-collision": "two instructions drive one stream register in one cycle",
+    "stream-empty": "an instruction reads a stream register that nothing drives",
+    "chain-empty": "an ALU reads the chain of an ALU that has no result in this cycle",
+    "weights-empty": "activations enter a plane in which no weights are installed",
+    "result-missing": "an accumulator takes a result in a cycle in which the array gives none",
+    "result-lost": "a result leaves the array and no accumulator takes it",
+    "accumulator-empty": "a sum is added to an accumulator entry that was never set",
+    "link-busy": "a vector is sent before the slot of the one before it has passed",
+    "link-empty": "a receive finds no vector on the link",
+    "link-lost": "a vector arrives on a link and nothing receives it",
+}
+"""Each hazard class with its meaning. The order is the order of precedence within a cycle."""
+
+_HAZARD_ORDER = {kind: i for i, kind in enumerate(HAZARDS)}
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """A hazard that an engine or the verifier found, with what orders it among others."""
+
+    kind: str
+    chip: int
+    resource: str
+    cycle: int
+    order: tuple[int, ...]
+    """Numbers of the resource, then of the queues: the order among hazards of one class, chip and cycle."""
+    first: Actor
+    second: Actor | None = None
+
+
+def earliest(hazards: Iterable[Hazard]) -> HazardError:
+    """The error for the first hazard, by cycle, class, chip, resource."""
+    h = min(hazards, key=lambda h: (h.cycle, _HAZARD_ORDER[h.kind], h.chip, h.order))
+    return HazardError(h.kind, h.chip, h.resource, h.cycle, h.first, h.second)

@@ -1,0 +1,360 @@
+"""The machinery of the instruction table: fields, encodings, timing, and timed records. Knows no IR.
+
+An instruction is declared once, as an op class in `tsp_isa.py`. From the fields declared there this module derives
+its assembly text, its 16-byte encoding and decoder, the streams that it reads and drives and when, and its row in
+the manual.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from .errors import MalformedProgram
+from .target import ChipSpec
+
+INSTRUCTION_BYTES = 16
+"""Size of an encoded instruction: the format of the table, not a choice of the machine."""
+
+
+MAX_COUNT, MAX_EVERY, MAX_STEP = 65536, 65535, 32767
+"""What one level of `repeat` can say: issues in all, cycles apart, movement of the field either way."""
+
+
+class ElementType(IntEnum):
+    """Element types of stream groups; the value is the code in an instruction."""
+
+    I8 = 0
+    I16 = 1
+    I32 = 2
+    F16 = 3
+    F32 = 4
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of an element, which is the number of streams of its group."""
+        return (1, 2, 4, 2, 4)[self]
+
+    @property
+    def text(self) -> str:
+        return self.name.lower()
+
+
+class FieldKind(IntEnum):
+    """How a field is written and encoded."""
+
+    NUMBER = 0
+    """An integer: `address 12`."""
+    STREAM = 1
+    """A stream and its direction: `E4`. Encoded as direction << 7 | id, west being 1."""
+    TYPE = 2
+    """An element type: `i32`."""
+    SOURCE = 3
+    """An ALU operand: a stream `E4`, the chain of an ALU `alu3`, or 32 bits `0x3f800000`."""
+    TARGET = 4
+    """Where an ALU's result goes: a stream `E4` or `chain`."""
+    FLAG = 5
+    """One of two words, the first being 0: `set` or `add`."""
+
+
+class SourceKind(IntEnum):
+    STREAM = 0
+    ALU = 1
+    IMMEDIATE = 2
+
+
+_SOURCE_BITS = 34
+CHAIN = 1 << 8
+"""The value of a TARGET field that keeps the result in the ALU's chain; below it is a stream."""
+
+
+def stream_code(direction: str, number: int) -> int:
+    """The code of a stream: direction `E` or `W` and its number."""
+    return (number & 0x7F) | (0x80 if direction == "W" else 0)
+
+
+def stream_text(code: int) -> str:
+    return f"{'W' if code & 0x80 else 'E'}{code & 0x7F}"
+
+
+def source_stream(code: int) -> int:
+    return code
+
+
+def source_alu(alu: int) -> int:
+    return SourceKind.ALU << 32 | alu
+
+
+def source_immediate(bits: int) -> int:
+    """An immediate operand of 32 raw bits."""
+    return SourceKind.IMMEDIATE << 32 | bits & 0xFFFFFFFF
+
+
+def source_kind(value: int) -> SourceKind:
+    return SourceKind(value >> 32)
+
+
+def source_payload(value: int) -> int:
+    return value & 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of an instruction."""
+
+    name: str
+    kind: FieldKind
+    bits: int
+    doc: str
+    role: str = ""
+    """`read` or `drive` for fields that name streams; empty for the others."""
+    group: int | str = 1
+    """Streams of the group that it names: a number, the name of a TYPE field, or of a chip field (`weight_streams`)."""
+    steps: bool = False
+    """Whether `repeat` moves it by its step."""
+    low: int = 0
+    """Least value of a NUMBER."""
+    words: tuple[str, str] = ("", "")
+    """The two words of a FLAG."""
+    types: tuple[ElementType, ...] = ()
+    """What a TYPE may be."""
+
+    @property
+    def high(self) -> int:
+        """Greatest value that the encoding holds."""
+        return (1 << self.bits) - 1
+
+    def text(self, value: int) -> str:
+        """The value as written in assembly, without the field's name."""
+        match self.kind:
+            case FieldKind.NUMBER:
+                return str(value)
+            case FieldKind.STREAM:
+                return stream_text(value)
+            case FieldKind.TYPE:
+                return ElementType(value).text
+            case FieldKind.FLAG:
+                return self.words[value]
+            case FieldKind.TARGET:
+                return "chain" if value == CHAIN else stream_text(value)
+            case FieldKind.SOURCE:
+                payload = source_payload(value)
+                match source_kind(value):
+                    case SourceKind.STREAM:
+                        return stream_text(payload)
+                    case SourceKind.ALU:
+                        return f"alu{payload}"
+                    case SourceKind.IMMEDIATE:
+                        return f"0x{payload:08x}"
+
+    def check(self, value: int) -> str | None:
+        """Why `value` cannot stand in this field on any chip, or None."""
+        if not self.low <= value <= self.high:
+            return f"{self.name} {value} is outside {self.low}..{self.high}"
+        match self.kind:
+            case FieldKind.TYPE if value not in self.types:
+                names = " or ".join(t.text for t in self.types)
+                return f"{self.name} is {ElementType(value).text if value < len(ElementType) else value}, not {names}"
+            case FieldKind.TARGET if value > CHAIN:
+                return f"{self.name} has the unknown code {value:#x}"
+            case FieldKind.SOURCE:
+                if value >> 32 >= len(SourceKind):
+                    return f"{self.name} has the unknown operand kind {value >> 32}"
+                if value >> 32 == SourceKind.STREAM and value > 0xFF:
+                    return f"{self.name} has the unknown stream code {value:#x}"
+            case _:
+                pass
+        return None
+
+
+class Loop(NamedTuple):
+    """One level of `repeat`: `count` issues in all, `every` cycles apart, the stepping field moving by `step`."""
+
+    count: int
+    every: int = 1
+    step: int = 0
+
+
+class StreamUse(NamedTuple):
+    """A group of streams that one issue reads or drives, `offset` cycles after its dispatch."""
+
+    code: int
+    width: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """A row of the instruction table."""
+
+    name: str
+    """The mnemonic, such as `read`."""
+    opcode: int
+    kinds: tuple[str, ...]
+    """The kinds of queue that execute it; empty for every queue."""
+    fields: tuple[Field, ...]
+    doc: str
+    skew: tuple[str, ...] = ()
+    """Chip fields that sum to `d_skew`: cycles from dispatch to the sampling of stream operands."""
+    func: tuple[str, ...] = ()
+    """Chip fields that sum to `d_func`: cycles from dispatch to the result at the unit's stream register."""
+    duration: str = ""
+    """The field that counts the cycles for which one dispatch occupies its queue; empty for one cycle."""
+
+    def d_skew(self, chip: ChipSpec) -> int:
+        """Cycles from dispatch to the sampling of stream operands."""
+        return sum(getattr(chip, f) for f in self.skew)
+
+    def d_func(self, chip: ChipSpec) -> int:
+        """Cycles from dispatch to the presence of the result at the unit's own position."""
+        return sum(getattr(chip, f) for f in self.func)
+
+    def index(self, field: str) -> int:
+        """The place of a field in an instruction's values."""
+        return next(i for i, f in enumerate(self.fields) if f.name == field)
+
+    @property
+    def stepping(self) -> int | None:
+        """The place of the field that `repeat` moves, or None."""
+        return next((i for i, f in enumerate(self.fields) if f.steps), None)
+
+    def text(self, values: Sequence[int]) -> str:
+        """The instruction in assembly, such as `read address 12 stream E4`."""
+        return " ".join([self.name, *(f"{f.name} {f.text(v)}" for f, v in zip(self.fields, values, strict=True))])
+
+    def occupancy(self, values: Sequence[int]) -> int:
+        """Cycles for which one dispatch occupies the queue."""
+        return values[self.index(self.duration)] if self.duration else 1
+
+    def stream_uses(self, role: str, values: Sequence[int], chip: ChipSpec) -> Iterator[StreamUse]:
+        """The stream groups that one issue reads (`role` "read") or drives ("drive"), with their offset from dispatch."""
+        offset = self.d_skew(chip) if role == "read" else self.d_func(chip)
+        for f, value in zip(self.fields, values, strict=True):
+            if f.role != role or value > 0xFF:  # an ALU operand or target that is no stream
+                continue
+            yield StreamUse(value, self.group_width(f, values, chip), offset)
+
+    def group_width(self, field: Field, values: Sequence[int], chip: ChipSpec) -> int:
+        """Streams of the group that a field names."""
+        if isinstance(field.group, int):
+            return field.group
+        if any(f.name == field.group for f in self.fields):
+            return ElementType(values[self.index(field.group)]).bytes
+        return getattr(chip, field.group)
+
+    def check(self, values: Sequence[int], chip: ChipSpec) -> str | None:
+        """Why these values are no instruction of this chip, or None."""
+        for f, value in zip(self.fields, values, strict=True):
+            if reason := f.check(value) or self._check_on_chip(f, value, values, chip):
+                return reason
+        return None
+
+    def _check_on_chip(self, f: Field, value: int, values: Sequence[int], chip: ChipSpec) -> str | None:
+        if f.role and value <= 0xFF:
+            width = self.group_width(f, values, chip)
+            base = value & 0x7F
+            if base % width:
+                return f"{f.name} {stream_text(value)} is not aligned to its group of {width} streams"
+            if base + width > chip.streams:
+                return f"{f.name} {stream_text(value)} needs {width} streams, but the chip has 0..{chip.streams - 1}"
+        if f.kind == FieldKind.SOURCE and source_kind(value) == SourceKind.ALU and source_payload(value) >= chip.alus:
+            return f"{f.name} alu{source_payload(value)}: the chip has ALUs 0..{chip.alus - 1}"
+        if f.name in _CHIP_LIMITS and value >= (limit := _CHIP_LIMITS[f.name](chip)):
+            return f"{f.name} {value} is outside 0..{limit - 1}"
+        return None
+
+    def encode(self, values: Sequence[int]) -> bytes:
+        """The 16 bytes: the opcode in the first, then the fields from the least significant bit on, the rest zero."""
+        word, shift = self.opcode, 8
+        for f, value in zip(self.fields, values, strict=True):
+            word |= (value & f.high) << shift
+            shift += f.bits
+        return word.to_bytes(INSTRUCTION_BYTES, "little")
+
+    def decode(self, word: int) -> tuple[int, ...]:
+        """The field values of an encoded word. Raises MalformedProgram for set bits outside the fields."""
+        word >>= 8
+        values: list[int] = []
+        for f in self.fields:
+            values.append(word & f.high)
+            word >>= f.bits
+        if word:
+            raise MalformedProgram(f"`{self.name}` has bits set outside its fields")
+        return tuple(values)
+
+
+_CHIP_LIMITS: dict[str, Callable[[ChipSpec], int]] = {
+    "address": lambda chip: chip.words,
+    "row": lambda chip: chip.load_cycles,
+    "entry": lambda chip: chip.accumulators,
+}
+"""Numbers that the chip bounds, by the name of their field."""
+
+
+class Record(NamedTuple):
+    """A dispatched instruction with its absolute time: what the engines and the verifier work on."""
+
+    queue: int
+    """The number of its queue on the chip."""
+    at: int
+    """The cycle of its first dispatch."""
+    instruction: Instruction
+    values: tuple[int, ...]
+    loops: tuple[Loop, ...] = ()
+    """Levels of `repeat`, innermost first; the product of the counts is the number of dispatches."""
+
+    def issues(self) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Every dispatch: its cycle and its values, in order."""
+        step = self.instruction.stepping
+        for cycle, moved in self._offsets(len(self.loops)):
+            values = self.values
+            if step is not None and moved:
+                values = (*values[:step], values[step] + moved, *values[step + 1 :])
+            yield self.at + cycle, values
+
+    def _offsets(self, level: int) -> Iterator[tuple[int, int]]:
+        if level == 0:
+            yield 0, 0
+            return
+        loop = self.loops[level - 1]
+        for i in range(loop.count):
+            for cycle, moved in self._offsets(level - 1):
+                yield i * loop.every + cycle, i * loop.step + moved
+
+    @property
+    def last(self) -> int:
+        """The last cycle in which it occupies its queue."""
+        return self.at + span(self.instruction.occupancy(self.values), self.loops) - 1
+
+
+def span(occupancy: int, loops: Sequence[Loop]) -> int:
+    """Cycles from the first dispatch to the end of the last, for a dispatch of `occupancy` cycles under `loops`."""
+    return occupancy + sum((loop.count - 1) * loop.every for loop in loops)
+
+
+class Table:
+    """All instructions, by opcode and by name."""
+
+    def __init__(self) -> None:
+        self.by_opcode: dict[int, Instruction] = {}
+        self.by_name: dict[str, Instruction] = {}
+
+    def add(self, instruction: Instruction) -> None:
+        """Registers a row. Opcode and mnemonic must be free, and the fields must fit into the word."""
+        bits = 8 + sum(f.bits for f in instruction.fields)
+        assert bits <= INSTRUCTION_BYTES * 8, f"{instruction.name}: {bits} bits"
+        assert instruction.opcode not in self.by_opcode, f"opcode {instruction.opcode:#x} is taken"
+        assert instruction.name not in self.by_name, f"mnemonic {instruction.name} is taken"
+        self.by_opcode[instruction.opcode] = instruction
+        self.by_name[instruction.name] = instruction
+
+    def decode(self, data: bytes) -> tuple[Instruction, tuple[int, ...]]:
+        """The instruction and the values of 16 bytes. Raises MalformedProgram for an unknown opcode or stray bits."""
+        low, high = struct.unpack("<QQ", data)
+        instruction = self.by_opcode.get(low & 0xFF)
+        if instruction is None:
+            raise MalformedProgram(f"unknown opcode {low & 0xFF:#04x}")
+        return instruction, instruction.decode(high << 64 | low)

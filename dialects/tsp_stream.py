@@ -1,0 +1,609 @@
+"""The `tsp_stream` dialect: where values flow.
+
+Buffers are places in SRAM, streams are runs of vectors on the move. Each attribute that a pass decides (place, plane,
+ALUs, direction, stream, cycle) is absent before that pass and required after it; the verifiers check what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, cast
+
+from xdsl.dialects import arith, math
+from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, IntegerType, StringAttr, TensorType, i32, i64
+from xdsl.ir import (
+    Attribute,
+    Data,
+    Dialect,
+    Operation,
+    ParametrizedAttribute,
+    Region,
+    SSAValue,
+    TypeAttribute,
+)
+from xdsl.irdl import (
+    IRDLOperation,
+    irdl_attr_definition,
+    irdl_op_definition,
+    operand_def,
+    opt_operand_def,
+    opt_prop_def,
+    prop_def,
+    region_def,
+    result_def,
+    traits_def,
+    var_operand_def,
+)
+from xdsl.parser import AttrParser
+from xdsl.printer import Printer
+from xdsl.traits import IsTerminator, Pure
+from xdsl.utils.exceptions import VerifyException
+
+from .elements import element_bytes, element_of
+from .layout import AccessPattern, Layout
+from .placement import PlaceAttr, parse_layout
+from .tsp_isa import BIND_KINDS, target_of
+
+# -- types and attributes ------------------------------------------------------------------------------------------
+
+
+@irdl_attr_definition
+class BufferType(ParametrizedAttribute, TypeAttribute):
+    """A place in SRAM that holds a tensor in a layout: `!tsp_stream.buffer<360x64xi8, rows>`."""
+
+    name = "tsp_stream.buffer"
+    tensor: TensorType[Attribute]
+    layout_name: StringAttr
+
+    @staticmethod
+    def of(tensor: TensorType[Attribute], layout: Layout) -> BufferType:
+        return BufferType(tensor, StringAttr(layout.value))
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.layout_name.data)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.tensor.get_shape()
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        with parser.in_angle_brackets():
+            shape, element = parser.parse_ranked_shape()
+            parser.parse_punctuation(",")
+            layout = parse_layout(parser)
+        return [TensorType(element, shape), StringAttr(layout.value)]
+
+    def print_parameters(self, printer: Printer) -> None:
+        dims = "".join(f"{d}x" for d in self.shape)
+        printer.print_string(f"<{dims}{self.tensor.element_type}, {self.layout_name.data}>")
+
+    def verify(self) -> None:
+        if element_of(self.tensor.element_type) is None:
+            raise VerifyException(f"element type {self.tensor.element_type} is none of i8, i16, i32, f16, f32")
+        if any(d < 1 for d in self.shape):
+            raise VerifyException("a buffer has static dimensions of at least 1")
+
+
+class _VectorsType(ParametrizedAttribute, TypeAttribute):
+    """A shape and an element type in angle brackets."""
+
+    tensor: TensorType[Attribute]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.tensor.get_shape()
+
+    @property
+    def element_type(self) -> Attribute:
+        return self.tensor.element_type
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        with parser.in_angle_brackets():
+            shape, element = parser.parse_ranked_shape()
+        return [TensorType(element, shape)]
+
+    def print_parameters(self, printer: Printer) -> None:
+        dims = "".join(f"{d}x" for d in self.shape)
+        printer.print_string(f"<{dims}{self.element_type}>")
+
+    def verify(self) -> None:
+        if element_of(self.element_type) is None:
+            raise VerifyException(f"element type {self.element_type} is none of i8, i16, i32, f16, f32")
+        if any(d < 1 for d in self.shape):
+            raise VerifyException("dimensions are static and at least 1")
+
+
+@irdl_attr_definition
+class StreamType(_VectorsType):
+    """A run of vectors on the move: `!tsp_stream.stream<196x320xi8>` is 196 vectors of 320 lanes, one after the other;
+    `<20x16x320xi8>` is 20 times 16 vectors side by side. A vector of a wider element takes one stream per byte."""
+
+    name = "tsp_stream.stream"
+
+    @staticmethod
+    def of(shape: Sequence[int], element: Attribute) -> StreamType:
+        return StreamType(TensorType(element, shape))
+
+    @property
+    def vectors(self) -> int:
+        """Vectors that follow each other."""
+        return self.shape[0]
+
+    @property
+    def width(self) -> int:
+        """Streams side by side: the vectors of one step, times the bytes of the element."""
+        side_by_side = self.shape[1] if len(self.shape) == 3 else 1
+        return side_by_side * element_bytes(self.element_type)
+
+    def verify(self) -> None:
+        super().verify()
+        if len(self.shape) not in (2, 3):
+            raise VerifyException("a stream is vectors x lanes, or vectors x side by side x lanes")
+
+
+@irdl_attr_definition
+class WeightsType(_VectorsType):
+    """Weights installed in a plane: `!tsp_stream.weights<64x128xi8>` is K x N."""
+
+    name = "tsp_stream.weights"
+
+    @staticmethod
+    def of(k: int, n: int) -> WeightsType:
+        return WeightsType(TensorType(IntegerType(8), [k, n]))
+
+
+@irdl_attr_definition
+class PartialType(_VectorsType):
+    """Sums that rest in a plane's accumulators: `!tsp_stream.partial<256x320xi32>`. Used exactly once."""
+
+    name = "tsp_stream.partial"
+
+
+@irdl_attr_definition
+class FlightType(_VectorsType):
+    """Vectors on a link between two chips: `!tsp_stream.flight<360x320xi8>`."""
+
+    name = "tsp_stream.flight"
+
+
+@irdl_attr_definition
+class PatternAttr(Data[AccessPattern]):
+    """The words of a buffer that a run visits: `<0, 360 step 1, 4 step 0>`, the innermost level first."""
+
+    name = "tsp_stream.pattern"
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> AccessPattern:
+        levels: list[tuple[int, int]] = []
+        with parser.in_angle_brackets():
+            offset = parser.parse_integer(allow_negative=False)
+            while parser.parse_optional_punctuation(","):
+                count = parser.parse_integer(allow_negative=False)
+                parser.parse_keyword("step")
+                levels.append((count, parser.parse_integer(allow_negative=True)))
+        return AccessPattern(offset, tuple(levels))
+
+    def print_parameter(self, printer: Printer) -> None:
+        levels = "".join(f", {count} step {step}" for count, step in self.data.levels)
+        printer.print_string(f"<{self.data.offset}{levels}>")
+
+
+# -- ops -----------------------------------------------------------------------------------------------------------
+
+_CHIP_0 = IntegerAttr(0, i64)
+_EVERY_1 = IntegerAttr(1, i64)
+
+
+class StreamOp(IRDLOperation):
+    """What all ops of this level share: the chip on which they happen."""
+
+    chip = prop_def(IntegerAttr[I64], default_value=_CHIP_0)
+
+    @property
+    def chip_number(self) -> int:
+        return self.chip.value.data
+
+    def verify_(self) -> None:
+        system = target_of(self)
+        if not 0 <= self.chip_number < system.chips:
+            raise VerifyException(
+                f"chip {self.chip_number}: the system has {system.chips} (target field `system.chips`)"
+            )
+
+
+class TimedOp(StreamOp):
+    """An op that issues instructions, from cycle `at` on once it is scheduled."""
+
+    at = opt_prop_def(IntegerAttr[I64])
+
+    @property
+    def start(self) -> int | None:
+        return None if self.at is None else self.at.value.data
+
+
+class DrivingOp(TimedOp):
+    """An op that drives a stream: in `direction` once placed, from stream number `on` once scheduled."""
+
+    direction = opt_prop_def(StringAttr)
+    on = opt_prop_def(IntegerAttr[I64])
+
+    @property
+    def driven(self) -> SSAValue:
+        """The stream value that it drives."""
+        return self.results[0]
+
+    @property
+    def first_stream(self) -> int | None:
+        return None if self.on is None else self.on.value.data
+
+    def verify_(self) -> None:
+        super().verify_()
+        if self.direction is not None and self.direction.data not in ("E", "W"):
+            raise VerifyException(f"direction {self.direction} is neither E nor W")
+        if (on := self.first_stream) is not None and isinstance(type_ := self.driven.type, StreamType):
+            streams = target_of(self).chip.streams
+            if on % type_.width or not 0 <= on <= streams - type_.width:
+                raise VerifyException(
+                    f"stream {on}: a group of {type_.width} starts at a multiple of it in 0..{streams - type_.width}"
+                )
+
+
+def check_lanes(op: Operation, type_: Attribute) -> None:
+    """Raises VerifyException unless a stream's vectors have the chip's lanes."""
+    lanes = target_of(op).chip.lanes
+    if isinstance(type_, StreamType) and type_.shape[-1] != lanes:
+        raise VerifyException(f"{type_} has vectors of {type_.shape[-1]} lanes, the chip has {lanes}")
+
+
+@irdl_op_definition
+class BufferOp(StreamOp):
+    """A tensor in SRAM: `tsp_stream.buffer "input" "x" : !tsp_stream.buffer<360x64xi8, rows>`, or `"scratch"`."""
+
+    name = "tsp_stream.buffer"
+    KINDS: ClassVar[tuple[str, ...]] = (*BIND_KINDS, "scratch")
+    kind = prop_def(StringAttr)
+    tensor_name = opt_prop_def(StringAttr)
+    value = opt_prop_def(Attribute)
+    place = opt_prop_def(PlaceAttr)
+    external = opt_prop_def(TensorType)
+    """The type by which the host knows the tensor, where a reshape makes it another one."""
+    buffer = result_def(BufferType)
+    assembly_format = (
+        "$kind ($tensor_name^)? (`value` $value^)? (`as` $external^)? (`chip` $chip^)? (`place` $place^)? attr-dict "
+        "`:` type($buffer)"
+    )
+
+    @property
+    def type(self) -> BufferType:
+        return cast(BufferType, self.buffer.type)
+
+    @property
+    def host_type(self) -> TensorType[Attribute]:
+        """The type by which the host knows the tensor."""
+        return self.external or self.type.tensor
+
+    def verify_(self) -> None:
+        super().verify_()
+        if self.kind.data not in self.KINDS:
+            raise VerifyException(f"kind `{self.kind.data}` is none of {', '.join(self.KINDS)}")
+        if (self.kind.data == "constant") != (self.value is not None):
+            raise VerifyException("a constant, and nothing else, has a value")
+        if self.place is not None:
+            if self.place.data.layout is not self.type.layout:
+                raise VerifyException(
+                    f"the place has layout {self.place.data.layout.value}, the type {self.type.layout.value}"
+                )
+            self.place.data.check(self.type.tensor, target_of(self).chip)
+
+
+def _check_access(
+    op: Operation, pattern: AccessPattern, buffer: BufferType, type_: StreamType, byte: int | None
+) -> None:
+    check_lanes(op, type_)
+    chip = target_of(op).chip
+    slices = buffer.layout.slices(element_bytes(buffer.tensor.element_type), chip)
+    depth = buffer.layout.depth(buffer.shape, chip)
+    if pattern.low < 0 or pattern.high >= depth:
+        raise VerifyException(f"words {pattern.low}..{pattern.high} are outside the buffer's 0..{depth - 1}")
+    if pattern.count != type_.vectors:
+        raise VerifyException(f"the pattern visits {pattern.count} words, the stream has {type_.vectors} vectors")
+    width = slices if byte is None else 1
+    if type_.width != width:
+        raise VerifyException(f"{type_} has {type_.width} streams side by side, but {width} slices take part")
+    if byte is not None and not 0 <= byte < slices:
+        raise VerifyException(f"byte {byte} is outside the element's 0..{slices - 1}")
+
+
+@irdl_op_definition
+class ReadOp(DrivingOp):
+    """Reads words of a buffer onto a stream, one every `every` cycles; of one slice only where `byte` is given."""
+
+    name = "tsp_stream.read"
+    buffer = operand_def(BufferType)
+    words = prop_def(PatternAttr)
+    byte = opt_prop_def(IntegerAttr[I64])
+    every = prop_def(IntegerAttr[I64], default_value=_EVERY_1)
+    stream = result_def(StreamType)
+    assembly_format = (
+        "$buffer `words` $words (`byte` $byte^)? (`every` $every^)? (`chip` $chip^)? (`toward` $direction^)? "
+        "(`on` $on^)? (`at` $at^)? attr-dict `:` type($buffer) `->` type($stream)"
+    )
+
+    def verify_(self) -> None:
+        super().verify_()
+        byte = None if self.byte is None else self.byte.value.data
+        _check_access(
+            self, self.words.data, cast(BufferType, self.buffer.type), cast(StreamType, self.stream.type), byte
+        )
+
+
+@irdl_op_definition
+class WriteOp(TimedOp):
+    """Writes a stream to words of a buffer; to one slice only where `byte` is given."""
+
+    name = "tsp_stream.write"
+    stream = operand_def(StreamType)
+    buffer = operand_def(BufferType)
+    words = prop_def(PatternAttr)
+    byte = opt_prop_def(IntegerAttr[I64])
+    assembly_format = (
+        "$stream `to` $buffer `words` $words (`byte` $byte^)? (`chip` $chip^)? (`at` $at^)? attr-dict "
+        "`:` type($stream) `,` type($buffer)"
+    )
+
+    def verify_(self) -> None:
+        super().verify_()
+        byte = None if self.byte is None else self.byte.value.data
+        _check_access(
+            self, self.words.data, cast(BufferType, self.buffer.type), cast(StreamType, self.stream.type), byte
+        )
+
+
+@irdl_op_definition
+class LoadWeightsOp(TimedOp):
+    """Loads weights from 16 streams into a plane's buffer and installs them."""
+
+    name = "tsp_stream.load_weights"
+    stream = operand_def(StreamType)
+    plane = opt_prop_def(IntegerAttr[I64])
+    weights = result_def(WeightsType)
+    assembly_format = (
+        "$stream (`plane` $plane^)? (`chip` $chip^)? (`at` $at^)? attr-dict `:` type($stream) `->` type($weights)"
+    )
+
+    def verify_(self) -> None:
+        super().verify_()
+        check_lanes(self, self.stream.type)
+        chip = target_of(self).chip
+        k, n = cast(WeightsType, self.weights.type).shape
+        if k > chip.lanes or n > chip.lanes:
+            raise VerifyException(f"a plane holds {chip.lanes} x {chip.lanes} weights, not {k} x {n}")
+        stream = cast(StreamType, self.stream.type)
+        groups = -(-k // chip.weight_streams)
+        if stream.shape[:2] != (groups, chip.weight_streams):
+            raise VerifyException(
+                f"{k} rows of weights are {groups} steps of {chip.weight_streams} vectors side by side, not {stream}"
+            )
+        check_plane(self, self.plane)
+
+
+def check_plane(op: Operation, plane: IntegerAttr[I64] | None) -> None:
+    """Raises VerifyException unless the chip has the plane."""
+    planes = target_of(op).chip.planes
+    if plane is not None and not 0 <= plane.value.data < planes:
+        raise VerifyException(f"plane {plane.value.data}: the chip has 0..{planes - 1}")
+
+
+@irdl_op_definition
+class MatmulOp(DrivingOp):
+    """Multiplies int8 activation vectors by the installed weights, adding to `partial` sums where given. The result is
+    a stream of int32, or further partial sums that stay in the accumulators."""
+
+    name = "tsp_stream.matmul"
+    activations = operand_def(StreamType)
+    weights = operand_def(WeightsType)
+    partial = opt_operand_def(PartialType)
+    plane = opt_prop_def(IntegerAttr[I64])
+    result = result_def(StreamType | PartialType)
+    assembly_format = (
+        "$activations `,` $weights (`add` $partial^ `:` type($partial))? (`plane` $plane^)? (`chip` $chip^)? "
+        "(`toward` $direction^)? (`on` $on^)? (`at` $at^)? attr-dict "
+        "`:` type($activations) `,` type($weights) `->` type($result)"
+    )
+
+    @property
+    def emits(self) -> bool:
+        """Whether the sums leave the accumulators."""
+        return isinstance(self.result.type, StreamType)
+
+    def verify_(self) -> None:
+        super().verify_()
+        check_lanes(self, self.activations.type)
+        activations = cast(StreamType, self.activations.type)
+        result = cast("StreamType | PartialType", self.result.type)
+        if activations.element_type != IntegerType(8) or len(activations.shape) != 2:
+            raise VerifyException(f"activations are one stream of i8, not {activations}")
+        if result.shape != activations.shape or result.element_type != i32:
+            raise VerifyException(f"{activations.vectors} activation vectors give as many of i32, not {result}")
+        entries = target_of(self).chip.accumulators
+        if (not self.emits or self.partial is not None) and activations.vectors > entries:
+            raise VerifyException(f"{activations.vectors} partial sums do not fit into {entries} accumulators")
+        if self.partial is not None and self.partial.type != PartialType(result.tensor):
+            raise VerifyException(f"the partial sums are {self.partial.type}, the result {result}")
+        if not self.emits and len(list(self.result.uses)) != 1:
+            raise VerifyException("partial sums are used exactly once")
+        check_plane(self, self.plane)
+
+
+@irdl_op_definition
+class YieldOp(IRDLOperation):
+    """Gives the value of an ALU region."""
+
+    name = "tsp_stream.yield"
+    value = operand_def()
+    traits = traits_def(IsTerminator(), Pure())
+    assembly_format = "$value attr-dict `:` type($value)"
+
+    def __init__(self, value: SSAValue):
+        super().__init__(operands=[value])
+
+
+@irdl_op_definition
+class DelayOp(IRDLOperation):
+    """Hands a value on, one ALU later, so that it meets another that takes longer."""
+
+    name = "tsp_stream.delay"
+    value = operand_def()
+    result = result_def()
+    traits = traits_def(Pure())
+    assembly_format = "$value attr-dict `:` type($value) `->` type($result)"
+
+    def __init__(self, value: SSAValue):
+        super().__init__(operands=[value], result_types=[value.type])
+
+
+@irdl_op_definition
+class ConvertOp(IRDLOperation):
+    """Converts as an ALU does: to an integer to the nearest, ties to even, saturating; NaN to 0."""
+
+    name = "tsp_stream.convert"
+    value = operand_def()
+    result = result_def()
+    traits = traits_def(Pure())
+    assembly_format = "$value attr-dict `:` type($value) `->` type($result)"
+
+    def __init__(self, value: SSAValue, type_: Attribute):
+        super().__init__(operands=[value], result_types=[type_])
+
+
+REGION_OPS: tuple[type[Operation], ...] = (
+    arith.ConstantOp,
+    arith.AddiOp,
+    arith.SubiOp,
+    arith.MuliOp,
+    arith.MaxSIOp,
+    arith.MinSIOp,
+    arith.AddfOp,
+    arith.SubfOp,
+    arith.MulfOp,
+    arith.MaximumfOp,
+    arith.MinimumfOp,
+    arith.ExtSIOp,
+    arith.TruncIOp,
+    arith.SIToFPOp,
+    arith.FPToSIOp,
+    math.RoundEvenOp,
+    math.TruncOp,
+)
+"""The scalar ops that a map or ALU region may hold."""
+
+
+def check_region(region: Region, extra: tuple[type[Operation], ...]) -> None:
+    """Raises VerifyException for an op that is not in REGION_OPS or `extra`, or a type that an ALU does not have."""
+    for op in region.block.ops:
+        if not isinstance(op, REGION_OPS + extra):
+            known = ", ".join(o.name for o in REGION_OPS)
+            raise VerifyException(f"`{op.name}` is no scalar op of an ALU; there are {known}")
+        for value in op.results:
+            if element_of(value.type) is None:
+                raise VerifyException(f"`{op.name}` gives {value.type}; ALUs know i8, i16, i32, f16, f32")
+
+
+@irdl_op_definition
+class VxmOp(DrivingOp):
+    """Applies a region of scalar ops to every lane of its streams; one ALU per op, numbered by `alus` once placed."""
+
+    name = "tsp_stream.vxm"
+    inputs = var_operand_def(StreamType)
+    alus = opt_prop_def(DenseArrayBase[I64])
+    body = region_def("single_block")
+    stream = result_def(StreamType)
+    assembly_format = (
+        "$inputs (`alus` $alus^)? (`chip` $chip^)? (`toward` $direction^)? (`on` $on^)? (`at` $at^)? "
+        "`:` functional-type($inputs, $stream) $body attr-dict"
+    )
+
+    @property
+    def yielded(self) -> SSAValue:
+        return cast(YieldOp, self.body.block.last_op).value
+
+    @property
+    def alu_ops(self) -> list[Operation]:
+        """The ops that take an ALU, in order."""
+        return [op for op in self.body.block.ops if not isinstance(op, arith.ConstantOp | YieldOp)]
+
+    def verify_(self) -> None:
+        super().verify_()
+        check_region(self.body, (YieldOp, DelayOp, ConvertOp))
+        if not isinstance(self.body.block.last_op, YieldOp):
+            raise VerifyException("the region ends with tsp_stream.yield")
+        stream = cast(StreamType, self.stream.type)
+        for value, argument in zip(self.inputs, self.body.block.args, strict=False):
+            input_type = cast(StreamType, value.type)
+            if input_type.shape != stream.shape or input_type.element_type != argument.type:
+                raise VerifyException(f"input {input_type} does not fit result {stream} and argument {argument.type}")
+        if len(self.inputs) != len(self.body.block.args):
+            raise VerifyException(f"{len(self.inputs)} inputs but {len(self.body.block.args)} region arguments")
+        if self.yielded.type != stream.element_type:
+            raise VerifyException(f"the region yields {self.yielded.type}, the stream is {stream}")
+        check_lanes(self, stream)
+        if self.alus is not None:
+            alus = self.alus.get_values()
+            if len(alus) != len(self.alu_ops) or len(set(alus)) != len(alus):
+                raise VerifyException(f"{len(self.alu_ops)} ops need as many different ALUs, got {list(alus)}")
+            if alus and not 0 <= min(alus) <= max(alus) < target_of(self).chip.alus:
+                raise VerifyException(f"ALUs {list(alus)}: the chip has 0..{target_of(self).chip.alus - 1}")
+
+
+@irdl_op_definition
+class SendOp(TimedOp):
+    """Sends a stream over `link` to another chip, a vector in every slot of the link."""
+
+    name = "tsp_stream.send"
+    stream = operand_def(StreamType)
+    link = prop_def(IntegerAttr[I64])
+    flight = result_def(FlightType)
+    assembly_format = (
+        "$stream `link` $link (`chip` $chip^)? (`at` $at^)? attr-dict `:` type($stream) `->` type($flight)"
+    )
+
+    def verify_(self) -> None:
+        super().verify_()
+        check_link(self, self.link, cast(StreamType, self.stream.type))
+
+
+@irdl_op_definition
+class ReceiveOp(DrivingOp):
+    """Takes the vectors that arrive on `link` and drives them onto a stream."""
+
+    name = "tsp_stream.receive"
+    flight = operand_def(FlightType)
+    link = prop_def(IntegerAttr[I64])
+    stream = result_def(StreamType)
+    assembly_format = (
+        "$flight `link` $link (`chip` $chip^)? (`toward` $direction^)? (`on` $on^)? (`at` $at^)? attr-dict "
+        "`:` type($flight) `->` type($stream)"
+    )
+
+    def verify_(self) -> None:
+        super().verify_()
+        check_link(self, self.link, cast(StreamType, self.stream.type))
+
+
+def check_link(op: Operation, link: IntegerAttr[I64], stream: StreamType) -> None:
+    """Raises VerifyException unless the chip has the link and the stream is one vector wide."""
+    links = target_of(op).chip.links
+    if not 0 <= link.value.data < links:
+        raise VerifyException(f"link {link.value.data}: a chip has 0..{links - 1}")
+    if stream.width != 1:
+        raise VerifyException(f"a link carries one vector at a time, {stream} has {stream.width} side by side")
+
+
+TSP_STREAM = Dialect(
+    "tsp_stream",
+    [BufferOp, ReadOp, WriteOp, LoadWeightsOp, MatmulOp, VxmOp, YieldOp, DelayOp, ConvertOp, SendOp, ReceiveOp],
+    [BufferType, StreamType, WeightsType, PartialType, FlightType, PlaceAttr, PatternAttr],
+)

@@ -1,0 +1,1 @@
+"""How one level becomes the next. Imports the dialects only."""

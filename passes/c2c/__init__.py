@@ -1,0 +1,1 @@
+"""Passes of the c2c level."""

@@ -1,0 +1,261 @@
+"""convert-stream-to-isa: writes a scheduled program down as instructions, one list per queue and chip."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from xdsl.context import Context
+from xdsl.dialects import arith, func, math
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp, i64
+from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
+from xdsl.passes import ModulePass
+
+from ...dialects import tsp_isa as isa
+from ...dialects import tsp_stream as ts
+from ...dialects.elements import element_of
+from ...dialects.errors import MalformedProgram
+from ...dialects.instruction import (
+    CHAIN,
+    MAX_COUNT,
+    MAX_EVERY,
+    MAX_STEP,
+    ElementType,
+    Loop,
+    source_alu,
+    source_immediate,
+    stream_code,
+)
+from ...dialects.layout import AccessPattern
+from ...dialects.locations import describe, located
+from ...dialects.program import program_length
+from ...dialects.target import ChipSpec
+from ..stream.clusters import timed_ops
+from ..stream.stream_schedule import direction_of, slice_shifts
+from ..stream.timing import access_queues, alu_levels, interval, latency, place_of, required
+
+Queues = dict[str, list[isa.InstructionOp]]
+
+
+@dataclass(frozen=True)
+class ConvertStreamToIsaPass(ModulePass):
+    """Turns the scheduled function into one tsp_isa.program per chip."""
+
+    name = "convert-stream-to-isa"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        system = isa.target_of(op)
+        for function in [f for f in op.ops if isinstance(f, func.FuncOp)]:
+            chips: dict[int, Queues] = defaultdict(lambda: defaultdict(list))
+            for timed in timed_ops(op):
+                for queue, instruction in instructions(timed, system.chip):
+                    chips[timed.chip_number][queue].append(located(instruction, timed))
+            buffers = [b for b in function.walk() if isinstance(b, ts.BufferOp)]
+            for chip in sorted({*chips, *(b.chip_number for b in buffers)}):
+                binds = [bind(b) for b in buffers if b.chip_number == chip and b.kind.data != "scratch"]
+                name = function.sym_name.data if system.chips == 1 else f"{function.sym_name.data}_chip{chip}"
+                op.body.block.add_op(chip_program(name, chip, binds, chips[chip], isa.target_of(op)))
+            function.detach()
+            function.erase()
+
+
+def chip_program(
+    name: str, chip: int, binds: Sequence[Operation], queues: Queues, system: isa.SystemSpec
+) -> isa.ProgramOp:
+    """The program of one chip; queues in the chip's order, instructions in the order of their cycles."""
+    numbers = system.chip.queue_numbers
+    ops: list[Operation] = list(binds)
+    last = -1
+    for queue in sorted(queues, key=lambda q: numbers[q]):
+        in_order = sorted(queues[queue], key=lambda i: i.at.value.data)
+        ops.append(isa.QueueOp(queue, in_order))
+        last = max(last, *(i.record(0).last for i in in_order))
+    return isa.ProgramOp(name, chip, program_length(last, system), Region([Block(ops)]))
+
+
+def bind(buffer: ts.BufferOp) -> isa.BindOp:
+    """What the host needs to know of a buffer."""
+    name = buffer.tensor_name
+    if name is None:
+        raise MalformedProgram(f"{describe(buffer)}: a {buffer.kind.data} needs a name")
+    properties: dict[str, Attribute | None] = {
+        "kind": buffer.kind,
+        "tensor_name": name,
+        "tensor": buffer.type.tensor,
+        "external": buffer.external,
+        "place": isa.PlaceAttr(place_of(buffer.buffer)),
+        "value": buffer.value,
+    }
+    return located(isa.BindOp.build(properties=properties), buffer)
+
+
+# -- instructions of an op -----------------------------------------------------------------------------------------
+
+
+def instructions(op: ts.TimedOp, chip: ChipSpec) -> Iterator[tuple[str, isa.InstructionOp]]:
+    """The instructions of a scheduled op, each with its queue."""
+    at = required(op, "at", "stream-schedule").value.data
+    match op:
+        case ts.ReadOp() | ts.WriteOp():
+            yield from _access(op, at, chip)
+        case ts.LoadWeightsOp():
+            yield from _load_weights(op, at)
+        case ts.MatmulOp():
+            yield from _multiply(op, at, chip)
+        case ts.VxmOp():
+            yield from _vxm(op, at, chip)
+        case ts.SendOp():
+            loops = _loops(cast(ts.StreamType, op.stream.type).vectors, interval(op))
+            yield f"C2C.{op.link.value.data}", isa.SendOp.make(at, [stream_of(op.stream)], loops)
+        case ts.ReceiveOp():
+            loops = _loops(cast(ts.StreamType, op.stream.type).vectors, interval(op))
+            yield f"C2C.{op.link.value.data}", isa.ReceiveOp.make(at, [stream_of(op.stream)], loops)
+        case _:
+            raise MalformedProgram(f"{describe(op)}: has no instructions")
+
+
+def stream_of(value: SSAValue) -> int:
+    """The code of the first stream that carries a value."""
+    op = value.owner
+    if not isinstance(op, ts.DrivingOp):
+        raise MalformedProgram("a stream comes from an op that drives it")
+    return stream_code(direction_of(op), required(op, "on", "stream-schedule").value.data)
+
+
+def _loops(count: int, every: int, step: int = 0) -> list[Loop]:
+    return [Loop(count, every, step)] if count > 1 else []
+
+
+def _access(op: ts.ReadOp | ts.WriteOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, isa.InstructionOp]]:
+    address = place_of(op.buffer).address
+    if address is None:
+        raise MalformedProgram(f"{describe(op)}: its buffer has no address; run stream-allocate first")
+    kind = isa.ReadOp if isinstance(op, ts.ReadOp) else isa.WriteOp
+    runs = list(loop_runs(op.words.data, interval(op), chip.loop_levels))
+    for i, (queue, shift) in enumerate(zip(access_queues(op), slice_shifts(op), strict=True)):
+        for after, word, loops in runs:
+            yield queue, kind.make(at + shift + after, [address + word, stream_of(op.stream) + i], loops)
+
+
+def loop_runs(pattern: AccessPattern, every: int, deepest: int) -> Iterator[tuple[int, int, list[Loop]]]:
+    """A pattern as instructions: cycles after the first, word, and loops that an instruction can hold."""
+    loops: list[Loop] = []
+    round_trip = every
+    levels = list(pattern.levels)
+    while levels and len(loops) < deepest:
+        count, step = levels[0]
+        if count > MAX_COUNT or round_trip > MAX_EVERY or abs(step) > MAX_STEP:
+            break
+        del levels[0]
+        loops.append(Loop(count, round_trip, step))
+        round_trip *= count
+    rest = AccessPattern(pattern.offset, tuple(levels))
+    for i, word in enumerate(rest.words()):
+        yield i * round_trip, int(word), loops
+
+
+def _load_weights(op: ts.LoadWeightsOp, at: int) -> Iterator[tuple[str, isa.InstructionOp]]:
+    queue = f"MXM.{required(op, 'plane', 'stream-place').value.data}.weights"
+    groups, every = cast(ts.StreamType, op.stream.type).vectors, interval(op)
+    yield queue, isa.LoadWeightsOp.make(at, [0, stream_of(op.stream)], _loops(groups, every, 1))
+    yield queue, isa.InstallWeightsOp.make(at + (groups - 1) * every + 1, [])
+
+
+def _multiply(op: ts.MatmulOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, isa.InstructionOp]]:
+    plane = required(op, "plane", "stream-place").value.data
+    vectors, every = cast(ts.StreamType, op.activations.type).vectors, interval(op)
+    stream = stream_of(op.activations)
+    queue = f"MXM.{plane}.activations"
+    if every == 1:
+        yield queue, isa.ActivationsOp.make(at, [vectors, stream])
+    else:
+        yield queue, isa.ActivationsOp.make(at, [1, stream], _loops(vectors, every))
+    sums = at + latency("abc", chip)
+    mode = int(op.partial is not None)
+    resting = op.partial is not None or not op.emits
+    loops = _loops(vectors, every, 1 if resting else 0)
+    queue = f"MXM.{plane}.accumulators"
+    if op.emits:
+        yield queue, isa.AccumulateEmitOp.make(sums, [0, mode, stream_of(op.result)], loops)
+    else:
+        yield queue, isa.AccumulateOp.make(sums, [0, mode], loops)
+
+
+# -- ALU regions ---------------------------------------------------------------------------------------------------
+
+_BINARY: dict[type[Operation], type[isa.InstructionOp]] = {
+    arith.AddiOp: isa.AddOp,
+    arith.AddfOp: isa.AddOp,
+    arith.SubiOp: isa.SubOp,
+    arith.SubfOp: isa.SubOp,
+    arith.MuliOp: isa.MulOp,
+    arith.MulfOp: isa.MulOp,
+    arith.MaxSIOp: isa.MaxOp,
+    arith.MaximumfOp: isa.MaxOp,
+    arith.MinSIOp: isa.MinOp,
+    arith.MinimumfOp: isa.MinOp,
+}
+_UNARY: dict[type[Operation], type[isa.InstructionOp]] = {
+    ts.DelayOp: isa.CopyOp,
+    math.RoundEvenOp: isa.RoundOp,
+    math.TruncOp: isa.TruncOp,
+}
+_CONVERSIONS: dict[type[Operation], type[isa.InstructionOp]] = {
+    ts.ConvertOp: isa.ConvertOp,
+    arith.ExtSIOp: isa.ConvertOp,
+    arith.SIToFPOp: isa.ConvertOp,
+    arith.TruncIOp: isa.WrapOp,
+}
+
+
+def _vxm(op: ts.VxmOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, isa.InstructionOp]]:
+    if op.alus is None:
+        raise MalformedProgram(f"{describe(op)}: has no `alus`; run stream-place first")
+    levels = alu_levels(op)
+    alus = dict(zip(op.alu_ops, op.alus.get_values(), strict=True))
+    loops = _loops(cast(ts.StreamType, op.stream.type).vectors, interval(op))
+    for inner, level in levels.items():
+        operands = [_source(op, v, alus) for v in inner.operands]
+        to = stream_of(op.stream) if inner.results[0] is op.yielded else CHAIN
+        element = _element(inner.operands[0], inner)
+        kind = type(inner)
+        if kind in _CONVERSIONS:
+            instruction, values = _CONVERSIONS[kind], [element, *operands, _element(inner.results[0], inner), to]
+        elif kind in _BINARY or kind in _UNARY:
+            instruction, values = (_BINARY | _UNARY)[kind], [element, *operands, to]
+        else:
+            raise MalformedProgram(f"{describe(inner)}: no ALU executes it; run convert-tensor-to-stream")
+        made = instruction.make(at + level * chip.latency_alu, values, loops)
+        yield f"VXM.{alus[inner]}", located(made, inner)
+
+
+def _element(value: SSAValue, op: Operation) -> ElementType:
+    element = element_of(value.type)
+    if element is None:
+        raise MalformedProgram(f"{describe(op)}: ALUs have no {value.type}")
+    return element
+
+
+def _source(op: ts.VxmOp, value: SSAValue, alus: dict[Operation, int]) -> int:
+    """The operand of an ALU that gives a value of the region."""
+    if isinstance(value, BlockArgument):
+        return stream_of(op.inputs[value.index])
+    owner = value.owner
+    assert isinstance(owner, Operation)
+    if isinstance(owner, arith.ConstantOp):
+        return source_immediate(constant_bits(owner))
+    return source_alu(alus[owner])
+
+
+def constant_bits(op: arith.ConstantOp) -> int:
+    """The 32 bits of a scalar constant; integers sign-extended."""
+    match op.value:
+        case FloatAttr():
+            return int(np.float32(op.value.value.data).view(np.uint32))
+        case IntegerAttr():
+            return op.value.value.data & 0xFFFFFFFF
+        case _:
+            raise MalformedProgram(f"{describe(op)}: an ALU's constant is a number")

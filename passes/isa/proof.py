@@ -1,0 +1,267 @@
+"""The proof that a program is free of hazards: set arithmetic on the cycles of all issues, without executing anything.
+
+It rests on the instruction table and on the machine description alone, and shares no logic with the engines, which find
+hazards by running, nor with the scheduler, which avoids them by reserving. It takes one resource after the other (a
+stream of a chip, an ALU's chain, a plane, a link), so memory is bounded by the busiest resource, not by the program.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...dialects.errors import Actor, Hazard, HazardError, earliest
+from ...dialects.instruction import CHAIN, FieldKind, SourceKind, source_kind, source_payload, stream_text
+from ...dialects.program import Program
+from ...dialects.topology import Port
+from .issues import ChipIssues, Group, Ints, Issues
+
+Mask = npt.NDArray[np.bool_]
+
+
+def first_hazard(program: Program) -> HazardError | None:
+    """The earliest hazard of a program that `check_program` has accepted, or None, which proves that it has none."""
+    chips = [ChipIssues(c, program.system.chip) for c in program.chips]
+    hazards = [h for chip in chips for check in (_streams, _chains, _planes) for h in check(chip)]
+    hazards += _links(chips, program)
+    return earliest(hazards) if hazards else None
+
+
+def _is_in(wanted: Ints, present: Ints) -> Mask:
+    """Which of `wanted` are among `present`, which ascends."""
+    if not len(present):
+        return np.zeros(len(wanted), np.bool_)
+    return present[np.minimum(np.searchsorted(present, wanted), len(present) - 1)] == wanted
+
+
+def _first(bad: Mask, cycles: Ints, tie: Callable[[int], tuple[int, ...]] = lambda issue: ()) -> int | None:
+    """The index of the bad issue with the least cycle, then the least `tie`, or None without a bad one."""
+    if not bad.any():
+        return None
+    indices = np.flatnonzero(bad)
+    soonest = cycles[indices]
+    return min((int(i) for i in indices[soonest == soonest.min()]), key=tie)
+
+
+# -- streams -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Stations:
+    """The registers of one stream of one chip, in the order in which a value passes them: the flow.
+
+    A value stays on its diagonal, so (diagonal, place in the flow) orders the drives of a diagonal by time, and a
+    sample sees the last drive of its diagonal that stands before it or with it in that order. Both numbers make one
+    key: diagonal * stations + place.
+    """
+
+    westward: bool
+    distance: int
+    """Hops from the VXM to the last register."""
+
+    @property
+    def count(self) -> int:
+        return 2 * self.distance + 1
+
+    def place(self, position: Ints) -> Ints:
+        """The place in the flow of a position, from 0 on."""
+        return self.distance + (-position if self.westward else position)
+
+    def key(self, cycle: Ints, place: Ints) -> Ints:
+        """The key of a register in a cycle; linear in the cycle with slope `count`."""
+        return (cycle - place + self.count) * self.count + place
+
+    def cycle(self, key: Ints) -> Ints:
+        return key // self.count + key % self.count - self.count
+
+    def position(self, key: Ints) -> Ints:
+        place = key % self.count - self.distance
+        return -place if self.westward else place
+
+
+@dataclass(frozen=True)
+class _StreamUses:
+    """The issues that drive one stream of a chip, or those that sample it."""
+
+    issues: Issues
+    offsets: Ints
+    """Cycles from an issue to its drive or sample: [records]."""
+    positions: Ints
+    """Where each record's unit stands: [records]."""
+
+    def places(self, stations: _Stations) -> Ints:
+        """The place in the flow of each issue: [issues]."""
+        return np.repeat(stations.place(self.positions), self.issues.sizes)
+
+    def keys(self, stations: _Stations) -> Ints:
+        """The key of the register and cycle that each issue drives or samples: [issues]."""
+        chip, records = self.issues.chip, self.issues.records
+        first = stations.key(chip.at[records] + self.offsets, stations.place(self.positions))
+        return self.issues.progression(first, chip.every[records] * stations.count)
+
+
+def _stream_uses(chip: ChipIssues, role: str) -> dict[int, _StreamUses]:
+    """By stream code all issues of a chip that drive (`role` "drive") or sample ("read") the stream."""
+    uses: dict[int, list[tuple[Group, int]]] = defaultdict(list)
+    for group in chip.groups:
+        for use in group.instruction.stream_uses(role, group.values, chip.spec):
+            for code in range(use.code, use.code + use.width):
+                uses[code].append((group, use.offset))
+
+    def per_record(values: list[int], of: list[tuple[Group, int]]) -> Ints:
+        return np.repeat(np.array(values, np.int64), [len(group.records) for group, _ in of])
+
+    return {
+        code: _StreamUses(
+            Issues(chip, np.concatenate([group.records for group, _ in of])),
+            per_record([offset for _, offset in of], of),
+            per_record([group.queue.position for group, _ in of], of),
+        )
+        for code, of in uses.items()
+    }
+
+
+def _streams(chip: ChipIssues) -> Iterator[Hazard]:
+    """The first collision and the first empty sample of every stream of a chip."""
+    drives, samples = _stream_uses(chip, "drive"), _stream_uses(chip, "read")
+    for code in sorted(drives.keys() | samples.keys()):
+        stations = _Stations(bool(code & 0x80), chip.spec.mxm_distance)
+        driven = np.array([-1])
+        """The keys of all drives, ascending, after one that is less than every key."""
+        if code in drives:
+            keys = drives[code].keys(stations)
+            driven = np.sort(np.append(driven, keys))
+            if (twice := driven[1:][driven[1:] == driven[:-1]]).size:
+                yield _collision(chip, code, stations, drives[code], keys, twice)
+        if code in samples:
+            yield from _empty_sample(chip, code, stations, samples[code], driven)
+
+
+def _register(code: int, position: int) -> str:
+    return f"stream {stream_text(code)} at position {position:+d}"
+
+
+def _collision(
+    chip: ChipIssues, code: int, stations: _Stations, drives: _StreamUses, keys: Ints, twice: Ints
+) -> Hazard:
+    """The first of the collisions at the keys `twice`, with the two lowest of those who drive there."""
+    cycles, positions = stations.cycle(twice), stations.position(twice)
+    at = np.lexsort((positions, cycles))[0]
+    drivers = [(drives.issues.queue(int(i)), drives.issues.actor(int(i))) for i in np.flatnonzero(keys == twice[at])]
+    (queue, first), (_, second) = sorted(drivers, key=lambda d: (d[0], d[1].cycle))[:2]
+    position = int(positions[at])
+    order = (code, position, queue)
+    return Hazard("stream-collision", chip.number, _register(code, position), int(cycles[at]), order, first, second)
+
+
+def _empty_sample(
+    chip: ChipIssues, code: int, stations: _Stations, samples: _StreamUses, driven: Ints
+) -> Iterator[Hazard]:
+    """The first sample of a stream before which nothing drives its diagonal."""
+    keys = samples.keys(stations)
+    newest = driven[np.searchsorted(driven, keys, "right") - 1]
+    diagonal_begins = keys - samples.places(stations)
+    cycles = stations.cycle(keys)
+
+    def tie(issue: int) -> tuple[int, int]:
+        return int(stations.position(keys[issue])), samples.issues.queue(issue)
+
+    if (issue := _first(newest < diagonal_begins, cycles, tie)) is not None:
+        position, queue = tie(issue)
+        order = (code, position, queue)
+        resource = _register(code, position)
+        yield Hazard("stream-empty", chip.number, resource, int(cycles[issue]), order, samples.issues.actor(issue))
+
+
+# -- chains --------------------------------------------------------------------------------------------------------
+
+
+def _chains(chip: ChipIssues) -> Iterator[Hazard]:
+    """For every ALU the first issue that reads its chain in a cycle in which it has no result."""
+    writers: dict[int, list[Ints]] = defaultdict(list)
+    readers: dict[int, list[Ints]] = defaultdict(list)
+    for group in chip.groups:
+        for field, value in zip(group.instruction.fields, group.values, strict=True):
+            if field.kind is FieldKind.TARGET and value == CHAIN:
+                writers[group.queue.unit].append(group.records)
+            if field.kind is FieldKind.SOURCE and source_kind(value) is SourceKind.ALU:
+                readers[source_payload(value)].append(group.records)
+    for alu in readers:
+        issues = chip.issues(readers[alu])
+        cycles = issues.cycles()
+        ready = chip.issues(writers[alu]).cycles() + chip.spec.latency_alu
+        issue = _first(~_is_in(cycles, ready), cycles, lambda i, of=issues: (of.queue(i),))
+        if issue is not None:
+            order = (alu, issues.queue(issue))
+            resource = f"chain of ALU {alu}"
+            yield Hazard("chain-empty", chip.number, resource, int(cycles[issue]), order, issues.actor(issue))
+
+
+# -- planes --------------------------------------------------------------------------------------------------------
+
+
+def _planes(chip: ChipIssues) -> Iterator[Hazard]:
+    """For every plane the first vector without weights, result without taker, taker without result, and addition to an
+    entry without a value."""
+    spec = chip.spec
+    for plane in range(spec.planes):
+        installs = chip.dispatches("MXM.weights", plane, "iw").cycles() + spec.latency_install
+        vectors = chip.dispatches("MXM.activations", plane, "abc")
+        takers = chip.dispatches("MXM.accumulators", plane, "acc", "acc_emit")
+        entering, taken = vectors.cycles(), takers.cycles()
+        leaving = entering + spec.latency_array
+        weightless = entering < installs[0] if len(installs) else np.ones(len(entering), np.bool_)
+        checks = (
+            ("weights-empty", vectors, weightless, entering),
+            ("result-missing", takers, ~_is_in(taken, leaving), taken),
+            ("result-lost", vectors, ~_is_in(leaving, taken), leaving),
+        )
+        for kind, issues, bad, cycles in checks:
+            if (issue := _first(bad, cycles)) is not None:
+                actor = issues.actor(issue)
+                yield Hazard(kind, chip.number, f"plane {plane}", int(cycles[issue]), (plane,), actor)
+        yield from _accumulators(chip, plane, takers, taken)
+
+
+def _accumulators(chip: ChipIssues, plane: int, takers: Issues, cycles: Ints) -> Iterator[Hazard]:
+    """The first addition to an entry of a plane that was not set before."""
+    entries = takers.moved("entry")
+    adds = np.repeat(takers.field("mode"), takers.sizes) == 1
+    first_set = np.full(chip.spec.accumulators, np.iinfo(np.int64).max)
+    np.minimum.at(first_set, entries[~adds], cycles[~adds])
+    if (issue := _first(adds & (cycles < first_set[entries]), cycles)) is not None:
+        number = int(entries[issue])
+        resource, order = f"accumulator {number} of plane {plane}", (plane, number)
+        yield Hazard("accumulator-empty", chip.number, resource, int(cycles[issue]), order, takers.actor(issue))
+
+
+# -- links ---------------------------------------------------------------------------------------------------------
+
+
+def _links(chips: list[ChipIssues], program: Program) -> Iterator[Hazard]:
+    """For every link the first send too soon, vector without receive, and receive without vector."""
+    system, by_number = program.system, {chip.number: chip for chip in chips}
+    nothing = chips[0].issues(())
+
+    def on_link(port: Port, name: str) -> Issues:
+        return by_number[port.chip].dispatches("C2C", port.link, name) if port.chip in by_number else nothing
+
+    for source, target in program.peers.items():
+        sends, receives = on_link(source, "send"), on_link(target, "receive")
+        sent, received = sends.cycles(), receives.cycles()
+        arriving = sent + system.chip.latency_send + system.link_latency
+        if (later := _first(np.diff(sent) < system.link_slot, sent[1:])) is not None:
+            first, second = sends.actor(later), sends.actor(later + 1)
+            yield _link_hazard("link-busy", source, sent[later + 1], first, second)
+        if (issue := _first(~_is_in(arriving, received), arriving)) is not None:
+            yield _link_hazard("link-lost", target, arriving[issue], sends.actor(issue))
+        if (issue := _first(~_is_in(received, arriving), received)) is not None:
+            yield _link_hazard("link-empty", target, received[issue], receives.actor(issue))
+
+
+def _link_hazard(kind: str, port: Port, cycle: np.int64, first: Actor, second: Actor | None = None) -> Hazard:
+    return Hazard(kind, port.chip, f"link {port.link}", int(cycle), (port.link,), first, second)

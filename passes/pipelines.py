@@ -1,0 +1,95 @@
+"""The passes by name, the pipeline that makes a program of a model, and how to embed both.
+
+    from tspc.passes.pipelines import compile
+    program_text = compile(model_text)        # MLIR text in, MLIR text out
+    compile(module, until="stream-schedule")  # an xDSL module, in place
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from xdsl.passes import ModulePass
+
+if TYPE_CHECKING:
+    from xdsl.context import Context
+    from xdsl.dialects.builtin import ModuleOp
+
+ModuleT = TypeVar("ModuleT", "ModuleOp", str)
+
+
+def _lazy(module: str, name: str) -> Callable[[], type[ModulePass]]:
+    return lambda: cast("type[ModulePass]", getattr(import_module(module, __package__), name))
+
+
+STAGES: dict[str, Callable[[], type[ModulePass]]] = {
+    "c2c-partition": _lazy(".c2c.c2c_partition", "C2cPartitionPass"),
+    "convert-tensor-to-stream": _lazy(".tensor.convert_tensor_to_stream", "ConvertTensorToStreamPass"),
+    "c2c-route-and-schedule": _lazy(".c2c.c2c_route_and_schedule", "C2cRouteAndSchedulePass"),
+    "stream-place": _lazy(".stream.stream_place", "StreamPlacePass"),
+    "stream-allocate": _lazy(".stream.stream_allocate", "StreamAllocatePass"),
+    "stream-schedule": _lazy(".stream.stream_schedule", "StreamSchedulePass"),
+    "convert-stream-to-isa": _lazy(".isa.convert_stream_to_isa", "ConvertStreamToIsaPass"),
+    "isa-assemble": _lazy(".isa.isa_assemble", "IsaAssemblePass"),
+    "isa-verify": _lazy(".isa.isa_verify", "IsaVerifyPass"),
+}
+"""The passes of `tsp-compile`, in order; each imports its module only when it is used."""
+
+
+@dataclass(frozen=True)
+class TspCompilePass(ModulePass):
+    """Lowers a module of any level to a packed and verified program."""
+
+    name = "tsp-compile"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for factory in STAGES.values():
+            factory()().apply(ctx, op)
+            op.verify()
+
+
+PASSES: dict[str, Callable[[], type[ModulePass]]] = {
+    **STAGES,
+    "isa-disassemble": _lazy(".isa.isa_disassemble", "IsaDisassemblePass"),
+    "tsp-compile": lambda: TspCompilePass,
+}
+"""Every pass by the name that `-p` takes."""
+
+
+def compile(model: ModuleT, until: str = "isa-verify") -> ModuleT:
+    """Lowers a model through the stages up to and including `until`, and gives back what it was given.
+
+    `model` is an xDSL module, which is changed in place and returned, or MLIR text, for which MLIR text is returned.
+    Raises a TspError, or a parse or verify error of xDSL.
+    """
+    if isinstance(model, str):
+        module = parse(model)
+        return str(compile(module, until))
+    context = make_context()
+    for name in list(STAGES)[: list(STAGES).index(until) + 1]:
+        STAGES[name]()().apply(context, model)
+        model.verify()
+    return model
+
+
+def make_context() -> Context:
+    """A context that knows all dialects of the environment; each is loaded when it is first used."""
+    from xdsl.context import Context
+    from xdsl.universe import Universe
+
+    context = Context()
+    for name, factory in Universe.get_multiverse().all_dialects.items():
+        context.register_dialect(name, factory)
+    return context
+
+
+def parse(text: str, name: str = "<text>") -> ModuleOp:
+    """The verified module of MLIR text. Raises ParseError or VerifyException."""
+    from xdsl.parser import Parser
+
+    module = Parser(make_context(), text, name).parse_module()
+    module.verify()
+    return module

@@ -1,0 +1,100 @@
+"""stream-allocate: the addresses of buffers in their slices, reusing the words of what is no longer needed.
+
+Inputs, outputs, parameters and constants keep their words for the whole program; scratch lives from its first write
+to its last read, in program order. First fit: the lowest address that is free in all slices of the buffer's place.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+
+from ...dialects import tsp_stream as ts
+from ...dialects.errors import CapacityError
+from ...dialects.locations import describe
+from ...dialects.placement import Place, PlaceAttr
+from ...dialects.target import ChipSpec
+from ...dialects.tsp_isa import target_of
+from .clusters import timed_ops
+from .timing import place_of
+
+SliceKey = tuple[int, str, int]
+"""Chip, hemisphere, slice."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Words of a slice that a buffer takes, for as long as it lives."""
+
+    low: int
+    high: int
+    """One past the last word."""
+    born: int
+    dies: int
+    """The first and last position in program order at which it is touched."""
+    owner: str
+
+
+@dataclass(frozen=True)
+class StreamAllocatePass(ModulePass):
+    """Decides the address of every placed buffer."""
+
+    name = "stream-allocate"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        chip = target_of(op).chip
+        lives = lifetimes(op)
+        claims: dict[SliceKey, list[Claim]] = defaultdict(list)
+        buffers = [b for b in op.walk() if isinstance(b, ts.BufferOp)]
+        for buffer in sorted(buffers, key=lambda b: place_of(b.buffer).address is None):
+            allocate(buffer, lives[buffer], claims, chip)
+
+
+def lifetimes(module: ModuleOp) -> dict[ts.BufferOp, tuple[int, int]]:
+    """The first and last use of every buffer in program order; all of the program for what the host sees."""
+    ops = timed_ops(module)
+    order = {op: i for i, op in enumerate(ops)}
+    lives: dict[ts.BufferOp, tuple[int, int]] = {}
+    for buffer in [b for b in module.walk() if isinstance(b, ts.BufferOp)]:
+        uses = [order[u.operation] for u in buffer.buffer.uses if isinstance(u.operation, ts.TimedOp)]
+        scratch = buffer.kind.data == "scratch" and uses
+        lives[buffer] = (min(uses), max(uses)) if scratch else (0, len(ops))
+    return lives
+
+
+def allocate(
+    buffer: ts.BufferOp, life: tuple[int, int], claims: dict[SliceKey, list[Claim]], chip: ChipSpec
+) -> None:
+    """Gives one buffer its address and claims the words. Raises CapacityError with what takes the space."""
+    place = place_of(buffer.buffer)
+    depth = place.layout.depth(buffer.type.shape, chip)
+    keys = [(buffer.chip_number, place.hemisphere, s) for s in place.slices]
+    if place.address is None:
+        alive = [c for key in keys for c in claims[key] if c.born <= life[1] and life[0] <= c.dies]
+        starts = sorted({0, *(c.high for c in alive)})
+        address = next(a for a in starts if all(c.high <= a or a + depth <= c.low for c in alive))
+        if address + depth > chip.words:
+            raise _capacity_error(buffer, place, depth, alive, address + depth - chip.words, chip)
+        buffer.place = PlaceAttr(place.allocated(address))
+    else:
+        address = place.address
+    owner = f"{buffer.kind.data} {buffer.tensor_name.data if buffer.tensor_name else buffer.type.tensor}"
+    for key in keys:
+        claims[key].append(Claim(address, address + depth, *life, owner))
+
+
+def _capacity_error(
+    buffer: ts.BufferOp, place: Place, depth: int, alive: list[Claim], excess: int, chip: ChipSpec
+) -> CapacityError:
+    largest = sorted({(c.high - c.low, c.owner) for c in alive}, reverse=True)[:5]
+    taken = ", ".join(f"{owner}: {words} words" for words, owner in largest)
+    size = excess * len(place.slices) * chip.lanes
+    return CapacityError(
+        f"{describe(buffer)}: {buffer.type.tensor} does not fit into SRAM: it needs {depth} words in each of "
+        f"{len(place.slices)} slices of hemisphere {place.hemisphere}, {excess} words ({size} bytes) more than are free "
+        f"of {chip.words}; what takes the space there: {taken}"
+    )

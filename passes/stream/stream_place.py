@@ -1,0 +1,239 @@
+"""stream-place: where things are: planes, slices, ALUs, and the direction of every stream.
+
+Planes and ALUs are dealt out in turn, so that independent work may overlap. Buffers that one cluster touches lie in
+different slices, since a slice has one instruction queue; among the slices left the least loaded are taken.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import cast
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.ir import BlockArgument, Operation, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from ...dialects import tsp_stream as ts
+from ...dialects.elements import element_bytes
+from ...dialects.errors import CapacityError, ScheduleError, UnsupportedModel
+from ...dialects.layout import Layout
+from ...dialects.locations import describe, located
+from ...dialects.placement import Place, PlaceAttr
+from ...dialects.target import ChipSpec
+from ...dialects.tsp_isa import target_of
+from .clusters import clusters, timed_ops
+from .timing import alu_levels, drive, samples
+
+
+@dataclass(frozen=True)
+class StreamPlacePass(ModulePass):
+    """Decides planes, slices, ALUs and directions; what is decided already stays."""
+
+    name = "stream-place"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        place_planes(op)
+        place_buffers(op)
+        for vxm in [v for v in op.walk() if isinstance(v, ts.VxmOp)]:
+            balance(vxm)
+        place_alus(op)
+        for driving in [d for d in timed_ops(op) if isinstance(d, ts.DrivingOp)]:
+            set_direction(driving)
+
+
+# -- planes --------------------------------------------------------------------------------------------------------
+
+
+def place_planes(module: ModuleOp) -> None:
+    """Gives weights to the plane with the least vectors to multiply so far; sums of several tiles share one."""
+    load: dict[tuple[int, int], int] = defaultdict(int)
+    chip = target_of(module).chip
+    for op in timed_ops(module):
+        if isinstance(op, ts.LoadWeightsOp):
+            products = [u.operation for u in op.weights.uses if isinstance(u.operation, ts.MatmulOp)]
+            if op.plane is None:
+                op.plane = _partial_plane(products) or _least_loaded(load, op.chip_number, chip)
+            for product in products:
+                product.plane = op.plane
+                load[op.chip_number, op.plane.value.data] += cast(ts.StreamType, product.activations.type).vectors
+
+
+def _partial_plane(products: list[ts.MatmulOp]) -> IntegerAttr | None:
+    """The plane in whose accumulators the sums rest to which a product is added."""
+    for product in products:
+        if product.partial is not None and isinstance(before := product.partial.owner, ts.MatmulOp):
+            return before.plane
+    return None
+
+
+def _least_loaded(load: dict[tuple[int, int], int], chip_number: int, chip: ChipSpec) -> IntegerAttr:
+    return IntegerAttr(min(range(chip.planes), key=lambda p: load[chip_number, p]), i64)
+
+
+# -- buffers -------------------------------------------------------------------------------------------------------
+
+
+def place_buffers(module: ModuleOp) -> None:
+    """Gives every buffer its hemisphere and slices. Raises CapacityError when too few slices are free of conflicts."""
+    chip = target_of(module).chip
+    neighbours = _neighbours(module)
+    load: dict[tuple[int, str, int], int] = defaultdict(int)
+    for buffer in [b for b in module.walk() if isinstance(b, ts.BufferOp)]:
+        if buffer.place is None:
+            buffer.place = PlaceAttr(_choose(buffer, neighbours[buffer], load, chip))
+        place = buffer.place.data
+        for s in place.slices:
+            load[buffer.chip_number, place.hemisphere, s] += place.layout.depth(buffer.type.shape, chip)
+
+
+def _neighbours(module: ModuleOp) -> dict[ts.BufferOp, set[ts.BufferOp]]:
+    """The buffers that share a cluster with each buffer."""
+    result: dict[ts.BufferOp, set[ts.BufferOp]] = defaultdict(set)
+    for cluster in clusters(module):
+        touched = {
+            op.buffer.owner
+            for op in cluster
+            if isinstance(op, ts.ReadOp | ts.WriteOp) and isinstance(op.buffer.owner, ts.BufferOp)
+        }
+        for buffer in touched:
+            result[buffer] |= {b for b in touched if b is not buffer and b.chip_number == buffer.chip_number}
+    return result
+
+
+def _choose(
+    buffer: ts.BufferOp, neighbours: set[ts.BufferOp], load: dict[tuple[int, str, int], int], chip: ChipSpec
+) -> Place:
+    layout = buffer.type.layout
+    wanted = layout.slices(element_bytes(buffer.type.tensor.element_type), chip)
+    depth = layout.depth(buffer.type.shape, chip)
+    if depth > chip.words:
+        raise CapacityError(
+            f"{describe(buffer)}: {_name(buffer)} takes {depth} words in each of its slices, a slice has {chip.words}: "
+            f"{depth - chip.words} too many; split the tensor"
+        )
+    taken = {(b.place.data.hemisphere, s) for b in neighbours if b.place for s in b.place.data.slices}
+    places: list[tuple[bool, Place]] = []
+    for hemisphere in _preference(buffer, load, chip):
+        free = [s for s in range(chip.slices) if (hemisphere, s) not in taken]
+        free.sort(key=lambda s: (load[buffer.chip_number, hemisphere, s], s))
+        if len(chosen := free[:wanted]) == wanted:
+            crowded = load[buffer.chip_number, hemisphere, chosen[-1]] + depth > chip.words
+            places.append((crowded, Place(layout, hemisphere, tuple(sorted(chosen)))))
+    if places:
+        return min(places, key=lambda p: p[0])[1]
+    raise CapacityError(
+        f"{describe(buffer)}: {_name(buffer)} needs {wanted} slices that the {len(neighbours)} other tensors used together "
+        f"with it leave free in one hemisphere of {chip.slices}; split the op that uses them all"
+    )
+
+
+def _preference(buffer: ts.BufferOp, load: dict[tuple[int, str, int], int], chip: ChipSpec) -> list[str]:
+    """The hemispheres in the order of preference: weights near their plane, a copy opposite to what it copies (so that
+    all its bytes flow one way), and else the less loaded."""
+    sums = {h: sum(load[buffer.chip_number, h, s] for s in range(chip.slices)) for h in "EW"}
+    order = sorted("EW", key=lambda h: sums[h])
+    for use in buffer.buffer.uses:
+        op = use.operation
+        if isinstance(op, ts.WriteOp) and isinstance(read := op.stream.owner, ts.ReadOp):
+            source = cast(ts.BufferOp, read.buffer.owner)
+            if source.place is not None:
+                return ["W" if source.place.data.hemisphere == "E" else "E"]
+        if isinstance(op, ts.ReadOp) and buffer.type.layout is Layout.WEIGHTS:
+            for consumer in op.stream.uses:
+                if isinstance(load_op := consumer.operation, ts.LoadWeightsOp) and load_op.plane is not None:
+                    near = "E" if load_op.plane.value.data < chip.planes // 2 else "W"
+                    return [near, "W" if near == "E" else "E"]
+    return order
+
+
+def _name(buffer: ts.BufferOp) -> str:
+    name = f" `{buffer.tensor_name.data}`" if buffer.tensor_name else ""
+    return f"{buffer.kind.data}{name} {buffer.type.tensor}"
+
+
+# -- ALUs ----------------------------------------------------------------------------------------------------------
+
+
+def balance(op: ts.VxmOp) -> None:
+    """Inserts delays so that every op finds all its operands in the same cycle.
+
+    A chain's value is there for one cycle only, and so is a stream's: an argument used at several depths is taken at
+    the first and handed on.
+    """
+    if op.alus is not None:
+        return
+    if not isinstance(op.yielded.owner, Operation) or op.yielded.owner not in op.alu_ops:
+        delay = located(ts.DelayOp(op.yielded), op)
+        Rewriter.insert_op(delay, InsertPoint.before(cast(Operation, op.body.block.last_op)))
+        cast(Operation, op.body.block.last_op).operands[0] = delay.result
+    levels = alu_levels(op)
+    handed: dict[SSAValue, list[SSAValue]] = {}
+    for inner, level in list(levels.items()):
+        for i, value in enumerate(inner.operands):
+            ready = _ready_level(value, levels)
+            if ready is not None and level > ready:
+                inner.operands[i] = _hand_on(op, value, level - ready, handed)
+
+
+def _ready_level(value: SSAValue, levels: dict[Operation, int]) -> int | None:
+    """The level at which a value can be used; None for constants, and for arguments that one level alone uses."""
+    if isinstance(value, BlockArgument):
+        used = {levels[use.operation] for use in value.uses if use.operation in levels}
+        return 0 if len(used) > 1 else None
+    owner = value.owner
+    return levels[owner] + 1 if isinstance(owner, Operation) and owner in levels else None
+
+
+def _hand_on(op: ts.VxmOp, value: SSAValue, times: int, handed: dict[SSAValue, list[SSAValue]]) -> SSAValue:
+    """`value` after so many delays; delays of one value are shared."""
+    chain = handed.setdefault(value, [])
+    while len(chain) < times:
+        delay = located(ts.DelayOp(chain[-1] if chain else value), op)
+        after = (chain[-1] if chain else value).owner
+        point = InsertPoint.after(after) if isinstance(after, Operation) else InsertPoint.at_start(op.body.block)
+        Rewriter.insert_op(delay, point)
+        chain.append(delay.result)
+    return chain[times - 1]
+
+
+def place_alus(module: ModuleOp) -> None:
+    """Numbers the ALUs of every region, dealing them out in turn. Raises UnsupportedModel for too long a region."""
+    chip = target_of(module).chip
+    after: dict[int, int] = defaultdict(int)
+    for op in timed_ops(module):
+        if not isinstance(op, ts.VxmOp) or op.alus is not None:
+            continue
+        needed = len(op.alu_ops)
+        if needed > chip.alus:
+            delays = sum(isinstance(o, ts.DelayOp) for o in op.alu_ops)
+            raise UnsupportedModel(
+                f"{describe(op)}: its region takes {needed} ALUs ({delays} of them delays), the chip has {chip.alus}; "
+                "split the map into several"
+            )
+        first = after[op.chip_number]
+        if first + needed > chip.alus:
+            first = 0
+        op.alus = DenseArrayBase.from_list(i64, list(range(first, first + needed)))
+        after[op.chip_number] = first + needed
+
+
+# -- directions ----------------------------------------------------------------------------------------------------
+
+
+def set_direction(op: ts.DrivingOp) -> None:
+    """Sends a stream toward its consumers. Raises ScheduleError when they lie on both sides."""
+    touch = drive(op)
+    if op.direction is not None or touch is None:
+        return
+    ways: set[str] = set()
+    for use in touch.value.uses:
+        for sample in samples(cast(ts.TimedOp, use.operation)):
+            if sample.value is touch.value:
+                pairs = zip(touch.positions * len(sample.positions), sample.positions * len(touch.positions), strict=True)
+                ways |= {"E" if b > a else "W" for a, b in pairs if a != b}
+    if len(ways) > 1:
+        raise ScheduleError(f"{describe(op)}: its consumers lie on both sides; read or compute it once for each")
+    op.direction = StringAttr(ways.pop() if ways else "E")

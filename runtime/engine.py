@@ -1,0 +1,44 @@
+"""What an engine is: something that loads a program, owns the chips' SRAM, and runs the program from cycle 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..dialects.errors import Hazard as Hazard
+from ..dialects.errors import earliest as earliest
+from ..dialects.program import Program
+
+
+@dataclass(frozen=True)
+class RunStats:
+    """What a run did."""
+
+    cycles: tuple[int, ...]
+    """The executed length of each chip's program, in cycles, in the order of `Program.chips`."""
+    issues: npt.NDArray[np.int64]
+    """[chips, queues]: cycles in which each queue dispatched; an `abc` of n vectors counts n."""
+
+
+class Session(Protocol):
+    """A loaded program and its chips' memory."""
+
+    def sram(self, index: int) -> npt.NDArray[np.uint8]:
+        """The SRAM of chip program `index` as [2 * slices, words, lanes], the east's slices first; writes go through."""
+        ...
+
+    def run(self) -> RunStats:
+        """Runs from cycle 0. SRAM keeps what was written; streams, planes, accumulators and links start empty.
+
+        Raises HazardError for the earliest hazard.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """A way to execute programs."""
+
+    def load(self, program: Program) -> Session: ...

@@ -1,0 +1,125 @@
+"""A program with its data: what a chip's SRAM holds before the first run, and how the host fills inputs and reads
+outputs. The `.tspx` file of it is in container.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.dialects.builtin import ModuleOp
+
+from ..dialects.errors import CapacityError, MismatchError
+from ..dialects.layout import Bytes
+from ..dialects.placement import Place
+from ..dialects.program import Binding, Program, program_from_module
+from ..dialects.target import ChipSpec
+from .engine import Engine, RunStats, Session
+from .interface import Array, Interface, Signature, Tensors, check_tensors, interface_of
+
+
+@dataclass(frozen=True)
+class Image:
+    """Words that lie in a chip's SRAM before the first run."""
+
+    chip: int
+    """The index of the chip program."""
+    place: Place
+    block: Bytes
+    """[slices, depth, lanes]"""
+
+
+@dataclass(frozen=True)
+class Executable:
+    """A program, its initial SRAM, and what the host needs to know."""
+
+    program: Program
+    images: tuple[Image, ...]
+
+    @property
+    def interface(self) -> Interface:
+        """The inputs and outputs; parameters are part of the images."""
+        interface = Interface()
+        for chip in self.program.chips:
+            for b in chip.bindings:
+                table = {"input": interface.inputs, "output": interface.outputs}.get(b.kind)
+                if table is not None:
+                    table[b.name] = Signature(b.host_shape, b.dtype)
+        return interface
+
+
+def executable_from_module(module: ModuleOp, weights: Tensors) -> Executable:
+    """The executable of a module of the isa level, with the parameters' values by name.
+
+    Raises InputError for weights that are missing or misfit, and what program_from_module raises.
+    """
+    program = program_from_module(module)
+    check_tensors("parameter", interface_of(module).parameters, weights)
+    images: list[Image] = []
+    for chip, b in (pair for kind in ("parameter", "constant") for pair in program.bindings(kind)):
+        value = weights[b.name] if b.kind == "parameter" else b.value
+        assert value is not None  # verified by the op
+        images.append(Image(chip, b.place, b.place.layout.pack(value.reshape(b.shape), program.system.chip)))
+    return Executable(program, tuple(images))
+
+
+class Loaded:
+    """An executable in the memory of an engine, ready to run any number of times."""
+
+    def __init__(self, executable: Executable, engine: Engine):
+        self.executable = executable
+        self.interface = executable.interface
+        try:
+            self.session: Session = engine.load(executable.program)
+        except MemoryError as e:
+            chip = executable.program.system.chip
+            raise CapacityError(f"the host has no room for {chip.sram_bytes} bytes of SRAM per chip: {e}") from e
+        for image in executable.images:
+            write_block(self.session.sram(image.chip), image.place, image.block, self._chip)
+
+    @property
+    def _chip(self) -> ChipSpec:
+        return self.executable.program.system.chip
+
+    def run(self, inputs: Tensors) -> tuple[dict[str, Array], RunStats]:
+        """The outputs by name, and what the run did.
+
+        Raises InputError for inputs that misfit, HazardError for the earliest hazard, MismatchError when the run took
+        other cycles than the schedule says.
+        """
+        check_tensors("input", self.interface.inputs, inputs)
+        for chip, b in self._bindings("input"):
+            block = b.place.layout.pack(inputs[b.name].reshape(b.shape), self._chip)
+            write_block(self.session.sram(chip), b.place, block, self._chip)
+        stats = self.session.run()
+        scheduled = tuple(c.cycles for c in self.executable.program.chips)
+        if stats.cycles != scheduled:
+            raise MismatchError(f"the run took {stats.cycles} cycles per chip, the schedule says {scheduled}")
+        outputs: dict[str, Array] = {}
+        for chip, b in self._bindings("output"):
+            block = read_block(self.session.sram(chip), b, self._chip)
+            outputs[b.name] = b.place.layout.unpack(block, b.shape, b.dtype, self._chip).reshape(b.host_shape)
+        return outputs, stats
+
+    def _bindings(self, kind: str) -> Iterator[tuple[int, Binding]]:
+        return self.executable.program.bindings(kind)
+
+
+def _units(place: Place, chip: ChipSpec) -> list[int]:
+    """The slices of a place as they are numbered on the chip: the east's first."""
+    return [s + (chip.slices if place.hemisphere == "W" else 0) for s in place.slices]
+
+
+def write_block(sram: npt.NDArray[np.uint8], place: Place, block: Bytes, chip: ChipSpec) -> None:
+    """Puts a block [slices, depth, lanes] where `place` says, in SRAM [2 * slices, words, lanes]."""
+    address = place.address or 0
+    for unit, words in zip(_units(place, chip), block, strict=True):
+        sram[unit, address : address + len(words)] = words
+
+
+def read_block(sram: npt.NDArray[np.uint8], binding: Binding, chip: ChipSpec) -> Bytes:
+    """The block [slices, depth, lanes] of a binding."""
+    address = binding.place.address or 0
+    depth = binding.place.layout.depth(binding.shape, chip)
+    return np.stack([sram[unit, address : address + depth] for unit in _units(binding.place, chip)])

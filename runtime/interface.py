@@ -1,0 +1,183 @@
+"""What a module of any level shows the host: named inputs, outputs and parameters, and the checks on what is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr, TensorType
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Attribute
+
+from ..dialects import tsp_isa, tsp_stream, tsp_tensor
+from ..dialects.elements import numpy_of
+from ..dialects.errors import InputError, MalformedProgram
+from ..dialects.target import nearest
+
+Array = npt.NDArray[Any]
+Tensors = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The shape and numpy type of a named tensor."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @staticmethod
+    def of(type_: TensorType[Attribute]) -> Signature:
+        return Signature(type_.get_shape(), np.dtype(numpy_of(type_.element_type)))
+
+    def __str__(self) -> str:
+        return f"{'x'.join(map(str, self.shape))} of {self.dtype}"
+
+
+@dataclass
+class Interface:
+    """The named tensors of a module, each by its signature."""
+
+    inputs: dict[str, Signature] = field(default_factory=dict[str, Signature])
+    outputs: dict[str, Signature] = field(default_factory=dict[str, Signature])
+    parameters: dict[str, Signature] = field(default_factory=dict[str, Signature])
+
+    def add(self, kind: str, name: str, type_: TensorType[Attribute]) -> None:
+        table = {"input": self.inputs, "output": self.outputs, "parameter": self.parameters}.get(kind)
+        if table is None:
+            return
+        signature = Signature.of(type_)
+        if table.setdefault(name, signature) != signature:
+            raise InputError(f"{kind} `{name}` is used as {table[name]} and as {signature}; give both one type")
+
+
+def level_of(module: ModuleOp) -> str:
+    """The level of a module: `isa`, `stream` or `tensor`."""
+    level = "tensor"
+    for op in module.walk():
+        if isinstance(op, tsp_isa.ProgramOp):
+            return "isa"
+        if isinstance(op, tsp_stream.StreamOp):
+            level = "stream"
+    return level
+
+
+def function_of(module: ModuleOp) -> FuncOp:
+    """The one function of a module of the upper levels. Raises MalformedProgram when there is none."""
+    function = next((f for f in module.ops if isinstance(f, FuncOp)), None)
+    if function is None or not function.body.blocks:
+        raise MalformedProgram("the module has no function to run; write one as func.func @main")
+    return function
+
+
+def tensor_names(attrs: Attribute | None, count: int, default: str) -> list[str]:
+    """The names that argument or result attributes give, or `<default><number>`."""
+    entries = list(cast("Sequence[DictionaryAttr]", attrs)) if attrs is not None else []
+    names: list[str] = []
+    for i in range(count):
+        name = entries[i].data.get(tsp_tensor.NAME) if i < len(entries) else None
+        names.append(name.data if isinstance(name, StringAttr) else f"{default}{i}")
+    return names
+
+
+def interface_of(module: ModuleOp) -> Interface:
+    """The interface of a module of any level."""
+    interface = Interface()
+    if level_of(module) == "tensor":
+        function = function_of(module)
+        arguments, results = list(function.function_type.inputs), list(function.function_type.outputs)
+        for kind, types, attrs, default in (
+            ("input", arguments, function.arg_attrs, "arg"),
+            ("output", results, function.res_attrs, "result"),
+        ):
+            for name, type_ in zip(tensor_names(attrs, len(types), default), types, strict=True):
+                interface.add(kind, name, cast("TensorType[Attribute]", type_))
+    for op in module.walk():
+        match op:
+            case tsp_tensor.ParameterOp():
+                interface.add("parameter", op.tensor_name.data, cast("TensorType[Attribute]", op.result.type))
+            case tsp_stream.BufferOp() if op.tensor_name is not None:
+                interface.add(op.kind.data, op.tensor_name.data, op.host_type)
+            case tsp_isa.BindOp():
+                interface.add(op.kind.data, op.tensor_name.data, op.external or op.tensor)
+            case _:
+                pass
+    return interface
+
+
+def check_tensors(kind: str, wanted: Mapping[str, Signature], given: Tensors) -> None:
+    """Raises InputError that lists every missing, unknown and misfitting tensor."""
+    problems: list[str] = []
+    for name, signature in wanted.items():
+        if name not in given:
+            problems.append(f"{kind} `{name}` ({signature}) is missing{nearest(name, list(given))}")
+        elif given[name].shape != signature.shape or given[name].dtype != signature.dtype:
+            have = Signature(given[name].shape, given[name].dtype)
+            problems.append(f"{kind} `{name}` must be {signature}, not {have}")
+    if kind == "input":
+        problems += [f"input `{n}` is unknown{nearest(n, dict(wanted))}" for n in given if n not in wanted]
+    if problems:
+        raise InputError("; ".join(problems))
+
+
+# -- weights -------------------------------------------------------------------------------------------------------
+
+
+def weights_path(module: ModuleOp, folder: Path, allow_outside: bool = False) -> Path | None:
+    """The weights file that a module names, found from the module's folder; None when it names none.
+
+    Raises InputError for a path that leaves the folder, unless `allow_outside`.
+    """
+    attr = module.attributes.get(tsp_tensor.WEIGHTS)
+    if attr is None:
+        return None
+    if not isinstance(attr, StringAttr):
+        raise InputError(f"module attribute `{tsp_tensor.WEIGHTS}` must be a string, not {attr}")
+    path = (folder / attr.data).resolve()
+    if not allow_outside and not path.is_relative_to(folder.resolve()):
+        raise InputError(
+            f"the weights file `{attr.data}` lies outside the module's folder; move it there, "
+            "or allow it with --allow-outside-weights"
+        )
+    return path
+
+
+def load_weights(path: Path | None, wanted: Mapping[str, Signature]) -> dict[str, Array]:
+    """The wanted parameters of a safetensors file. Raises InputError for what is missing, misfits or cannot be read."""
+    if not wanted:
+        return {}
+    if path is None:
+        raise InputError(
+            f"the module has parameters ({', '.join(sorted(wanted))}) but names no weights file; "
+            f"give the module attribute `{tsp_tensor.WEIGHTS}` or --weights"
+        )
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = [name for name in file.keys() if name in wanted]  # noqa: SIM118 (no mapping)
+            tensors: dict[str, Array] = {name: file.get_tensor(name) for name in names}
+            missing = [name for name in wanted if name not in tensors]
+            if missing:
+                known = list(file.keys())
+                hints = (f"`{name}`{nearest(name, known)}" for name in missing)
+                raise InputError(f"the weights file {path.name} lacks {', '.join(hints)}")
+    except (OSError, SafetensorError) as e:
+        raise InputError(f"the weights file {path} cannot be read: {e}") from e
+    check_tensors("parameter", wanted, tensors)
+    return tensors
+
+
+def load_inputs(path: Path) -> dict[str, Array]:
+    """The arrays of an .npz file; pickled objects are refused. Raises InputError when it cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise InputError(f"{path} holds one unnamed array; give an .npz file with the inputs by name")
+            return {name: file[name] for name in file.files}
+    except InputError:
+        raise
+    except Exception as e:  # numpy raises errors of many kinds for broken archives
+        raise InputError(f"the inputs {path} cannot be read: {e}") from e

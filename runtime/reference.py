@@ -1,0 +1,328 @@
+"""The reference engine: numpy, one instruction issue at a time, as plain as the manual. The executable specification.
+
+Time advances cycle by cycle. In a cycle first the drives that fall due are made, then the queues dispatch, then what
+nobody took is reported. Streams are stored by diagonal (a value's cycle minus its position eastward, plus westward,
+never changes), so nothing is ever shifted.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ..dialects.errors import Actor, Hazard, earliest
+from ..dialects.instruction import (
+    CHAIN,
+    ElementType,
+    Record,
+    SourceKind,
+    source_kind,
+    source_payload,
+    stream_text,
+)
+from ..dialects.program import ChipProgram, Program, actor, program_length
+from ..dialects.target import Queue, SystemSpec
+from ..dialects.topology import Port
+from .arithmetic import BINARY, UNARY, Array, convert, dtype_of, wrap
+from .engine import RunStats
+
+Vector = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Issue:
+    """One instruction at work in one cycle."""
+
+    record: Record
+    dispatched: int
+    """The cycle of its dispatch, which for an `abc` is that of its first vector."""
+    values: tuple[int, ...]
+
+    def actor(self, queues: Sequence[Queue]) -> Actor:
+        return actor(self.record, self.dispatched, queues[self.record.queue].name, self.values)
+
+
+@dataclass
+class _Plane:
+    """The state of one MXM plane."""
+
+    buffer: npt.NDArray[np.int8]
+    array: npt.NDArray[np.int8] | None = None
+    installs: list[tuple[int, npt.NDArray[np.int8]]] = field(default_factory=list[tuple[int, npt.NDArray[np.int8]]])
+    """Installs that have not yet taken effect: the cycle in which they do, and the weights."""
+    arrivals: dict[int, tuple[Array, Issue]] = field(default_factory=dict[int, tuple[Array, Issue]])
+    """Sums on their way to the accumulators, by the cycle in which they arrive."""
+    accumulators: dict[int, Array] = field(default_factory=dict[int, Array])
+
+
+class _Chip:
+    """One chip in a run."""
+
+    def __init__(self, program: ChipProgram, system: SystemSpec, sram: npt.NDArray[np.uint8]):
+        self.program, self.system, self.spec, self.sram = program, system, system.chip, sram
+        self.queues = self.spec.queues
+        self.agenda: dict[int, list[Issue]] = defaultdict(list)
+        for record in program.records:
+            skew = record.instruction.d_skew(self.spec)
+            for cycle, values in record.issues():
+                for vector in range(record.instruction.occupancy(values)):
+                    self.agenda[cycle + skew + vector].append(Issue(record, cycle, values))
+        self.drives: dict[int, list[tuple[int, int, Vector, Issue]]] = defaultdict(list)
+        """By the cycle in which they fall due: stream code, position, vector, driver."""
+        self.streams: dict[tuple[int, int], tuple[int, Vector, Issue]] = {}
+        """By stream code and diagonal: the position of the newest drive, its vector, its driver."""
+        self.chains: dict[tuple[int, int], Array] = {}
+        """By ALU and cycle: the result in that cycle, as 32-bit patterns."""
+        lanes = self.spec.lanes
+        self.planes = [_Plane(np.zeros((lanes, lanes), np.int8)) for _ in range(self.spec.planes)]
+        self.sent: dict[int, Issue] = {}
+        """By link: the last send."""
+        self.arriving: dict[tuple[int, int], tuple[Vector, Issue, str]] = {}
+        """By link and cycle: a vector on the wire, its sender, and the sender's queue."""
+        self.outbox: list[tuple[int, int, Vector, Issue]] = []
+        """Sends of this cycle: link, arrival, vector, sender."""
+        self.issues = np.zeros(len(self.queues), np.int64)
+        self.hazards: list[Hazard] = []
+        self.last = -1
+
+    def step(self, t: int) -> None:
+        """One cycle. SRAM writes come after all samples of the cycle."""
+        self._drive(t)
+        for plane in self.planes:
+            for effect, weights in plane.installs:
+                if effect == t:
+                    plane.array = weights
+        due = self.agenda.pop(t, [])
+        for issue in sorted(due, key=lambda i: i.record.instruction.name == "write"):
+            queue = self.queues[issue.record.queue]
+            self.issues[issue.record.queue] += 1
+            self.last = max(self.last, t - issue.record.instruction.d_skew(self.spec))
+            getattr(self, f"_do_{issue.record.instruction.name}", self._do_alu)(t, issue, queue)
+        self._look_for_losses(t)
+
+    # -- streams -----------------------------------------------------------------------------------------------
+
+    def _drive(self, t: int) -> None:
+        due = self.drives.pop(t, [])
+        for code, position, vector, issue in sorted(due, key=lambda d: (d[3].record.queue, d[3].dispatched)):
+            key = (code, _diagonal(code, position, t))
+            newest = self.streams.get(key)
+            if newest is not None and newest[0] == position:
+                first = newest[2]
+                resource = f"stream {stream_text(code)} at position {position:+d}"
+                self._hazard("stream-collision", resource, t, (code, position, first.record.queue), first, issue)
+            else:
+                self.streams[key] = (position, vector, issue)
+
+    def _post(self, issue: Issue, code: int, queue: Queue, planes: Array) -> None:
+        """Drives the byte planes of a result [bytes, lanes] onto a group of streams, when it is due."""
+        t = issue.dispatched + issue.record.instruction.d_func(self.spec)
+        for i, vector in enumerate(planes):
+            self.drives[t].append((code + i, queue.position, vector, issue))
+
+    def _sample(self, t: int, issue: Issue, code: int, queue: Queue, width: int = 1) -> Vector:
+        """The vectors [width, lanes] on a group of streams at the unit's position."""
+        vectors = np.zeros((width, self.spec.lanes), np.uint8)
+        for i in range(width):
+            found = self.streams.get((code + i, _diagonal(code + i, queue.position, t)))
+            if found is None:
+                resource = f"stream {stream_text(code + i)} at position {queue.position:+d}"
+                order = (code + i, queue.position, issue.record.queue)
+                self._hazard("stream-empty", resource, t, order, issue)
+            else:
+                vectors[i] = found[1]
+        return vectors
+
+    # -- MEM ---------------------------------------------------------------------------------------------------
+
+    def _do_read(self, t: int, issue: Issue, queue: Queue) -> None:
+        address, stream = issue.values
+        self._post(issue, stream, queue, self.sram[queue.unit, address][None].copy())
+
+    def _do_write(self, t: int, issue: Issue, queue: Queue) -> None:
+        address, stream = issue.values
+        self.sram[queue.unit, address] = self._sample(t, issue, stream, queue)[0]
+
+    # -- MXM ---------------------------------------------------------------------------------------------------
+
+    def _do_lw(self, t: int, issue: Issue, queue: Queue) -> None:
+        row, stream = issue.values
+        width = self.spec.weight_streams
+        rows = self._sample(t, issue, stream, queue, width).view(np.int8)
+        self.planes[queue.unit].buffer[row * width : (row + 1) * width] = rows
+
+    def _do_iw(self, t: int, issue: Issue, queue: Queue) -> None:
+        plane = self.planes[queue.unit]
+        plane.installs.append((t + self.spec.latency_install, plane.buffer))
+        plane.buffer = np.zeros_like(plane.buffer)
+
+    def _do_abc(self, t: int, issue: Issue, queue: Queue) -> None:
+        plane = self.planes[queue.unit]
+        x = self._sample(t, issue, issue.values[1], queue)[0].view(np.int8).astype(np.int32)
+        if plane.array is None:
+            self._hazard("weights-empty", f"plane {queue.unit}", t, (queue.unit,), issue)
+            return
+        plane.arrivals[t + self.spec.latency_array] = (x @ plane.array.astype(np.int32), issue)
+
+    def _do_acc(self, t: int, issue: Issue, queue: Queue) -> None:
+        self._accumulate(t, issue, queue)
+
+    def _do_acc_emit(self, t: int, issue: Issue, queue: Queue) -> None:
+        total = self._accumulate(t, issue, queue)
+        self._post(issue, issue.values[2], queue, _to_bytes(total))
+
+    def _accumulate(self, t: int, issue: Issue, queue: Queue) -> Array:
+        plane, (entry, adds) = self.planes[queue.unit], issue.values[:2]
+        sums, _ = plane.arrivals.pop(t, (None, None))
+        if sums is None:
+            self._hazard("result-missing", f"plane {queue.unit}", t, (queue.unit,), issue)
+            return np.zeros(self.spec.lanes, np.int32)
+        if adds and entry not in plane.accumulators:
+            resource = f"accumulator {entry} of plane {queue.unit}"
+            self._hazard("accumulator-empty", resource, t, (queue.unit, entry), issue)
+        plane.accumulators[entry] = plane.accumulators.get(entry, np.int32(0)) + sums if adds else sums
+        return plane.accumulators[entry]
+
+    # -- VXM ---------------------------------------------------------------------------------------------------
+
+    def _do_alu(self, t: int, issue: Issue, queue: Queue) -> None:
+        instruction = issue.record.instruction
+        fields = dict(zip((f.name for f in instruction.fields), issue.values, strict=True))
+        element = ElementType(fields["type"])
+        operands = [self._operand(t, issue, queue, fields[name], element) for name in ("a", "b") if name in fields]
+        match instruction.name:
+            case "convert":
+                value = convert(operands[0], ElementType(fields["result_type"]))
+            case "wrap":
+                value = wrap(operands[0], ElementType(fields["result_type"]))
+            case name if len(operands) == 2:
+                value = BINARY[name](*operands)
+            case name:
+                value = UNARY[name](operands[0])
+        if fields["to"] == CHAIN:
+            ready = t + instruction.d_func(self.spec)
+            self.chains[queue.unit, ready] = _to_word(value)
+        else:
+            self._post(issue, fields["to"], queue, _to_bytes(value))
+
+    def _operand(self, t: int, issue: Issue, queue: Queue, code: int, element: ElementType) -> Array:
+        dtype, lanes = dtype_of(element), self.spec.lanes
+        payload = source_payload(code)
+        match source_kind(code):
+            case SourceKind.STREAM:
+                planes = self._sample(t, issue, payload, queue, element.bytes)
+                return np.ascontiguousarray(planes.T).view(dtype.newbyteorder("<")).astype(dtype)[:, 0]
+            case SourceKind.IMMEDIATE:
+                return _from_word(np.full(lanes, payload, np.uint32), element)
+            case SourceKind.ALU:
+                word = self.chains.get((payload, t + self.spec.latency_vxm_entry))
+                if word is None:
+                    self._hazard("chain-empty", f"chain of ALU {payload}", t, (payload, issue.record.queue), issue)
+                    word = np.zeros(lanes, np.uint32)
+                return _from_word(word, element)
+
+    # -- C2C ---------------------------------------------------------------------------------------------------
+
+    def _do_send(self, t: int, issue: Issue, queue: Queue) -> None:
+        vector = self._sample(t, issue, issue.values[0], queue)[0]
+        before = self.sent.get(queue.unit)
+        if before is not None and t - before.dispatched < self.system.link_slot:
+            self._hazard("link-busy", f"link {queue.unit}", t, (queue.unit,), before, issue)
+        self.sent[queue.unit] = issue
+        arrival = t + self.spec.latency_send + self.system.link_latency
+        self.outbox.append((queue.unit, arrival, vector, issue))
+
+    def _do_receive(self, t: int, issue: Issue, queue: Queue) -> None:
+        found = self.arriving.pop((queue.unit, t), None)
+        if found is None:
+            self._hazard("link-empty", f"link {queue.unit}", t, (queue.unit,), issue)
+            return
+        self._post(issue, issue.values[0], queue, found[0][None])
+
+    # -- hazards -----------------------------------------------------------------------------------------------
+
+    def _look_for_losses(self, t: int) -> None:
+        for n, plane in enumerate(self.planes):
+            if t in plane.arrivals:
+                self._hazard("result-lost", f"plane {n}", t, (n,), plane.arrivals[t][1])
+        for link in range(self.spec.links):
+            if (lost := self.arriving.get((link, t))) is not None:
+                _, sender, queue = lost
+                first = actor(sender.record, sender.dispatched, queue, sender.values)
+                self.hazards.append(Hazard("link-lost", self.program.chip, f"link {link}", t, (link,), first))
+
+    def _hazard(
+        self, kind: str, resource: str, t: int, order: tuple[int, ...], first: Issue, second: Issue | None = None
+    ) -> None:
+        last = None if second is None else second.actor(self.queues)
+        self.hazards.append(Hazard(kind, self.program.chip, resource, t, order, first.actor(self.queues), last))
+
+
+def _diagonal(code: int, position: int, t: int) -> int:
+    """The diagonal of a register in a cycle: constant along the way of a value."""
+    return t + position if code & 0x80 else t - position
+
+
+def _to_bytes(value: Array) -> Array:
+    """The byte planes [bytes, lanes] of a vector, lowest byte first."""
+    little = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
+    return little.view(np.uint8).reshape(len(value), value.dtype.itemsize).T
+
+
+def _to_word(value: Array) -> Array:
+    """A vector as 32-bit patterns, integers sign-extended."""
+    return value.view(np.uint32) if value.dtype.kind == "f" else value.astype(np.int32).view(np.uint32)
+
+
+def _from_word(word: Array, element: ElementType) -> Array:
+    """32-bit patterns as a vector of an element type; narrow integers take the low bits."""
+    dtype = dtype_of(element)
+    return word.view(dtype) if dtype.kind == "f" else word.astype(dtype)
+
+
+class ReferenceSession:
+    """A program loaded into the reference engine."""
+
+    def __init__(self, program: Program):
+        self.program = program
+        chip = program.system.chip
+        self._sram = [np.zeros((2 * chip.slices, chip.words, chip.lanes), np.uint8) for _ in program.chips]
+
+    def sram(self, index: int) -> npt.NDArray[np.uint8]:
+        return self._sram[index]
+
+    def run(self) -> RunStats:
+        system = self.program.system
+        chips = [_Chip(p, system, sram) for p, sram in zip(self.program.chips, self._sram, strict=True)]
+        by_number = {c.program.chip: c for c in chips}
+        drain = max(system.chip.latency_array, system.chip.latency_send + system.link_latency)
+        end = max((max(c.agenda, default=0) for c in chips), default=0) + drain
+        for t in range(end + 1):
+            for chip in chips:
+                chip.step(t)
+            if hazards := [h for c in chips for h in c.hazards]:
+                raise earliest(hazards)
+            for chip in chips:
+                self._deliver(chip, by_number)
+        cycles = tuple(program_length(c.last, system) for c in chips)
+        return RunStats(cycles, np.stack([c.issues for c in chips]))
+
+    def _deliver(self, chip: _Chip, by_number: dict[int, _Chip]) -> None:
+        for link, arrival, vector, issue in chip.outbox:
+            peer = self.program.peers[Port(chip.program.chip, link)]
+            sender = chip.queues[issue.record.queue].name
+            if peer.chip in by_number:
+                by_number[peer.chip].arriving[peer.link, arrival] = (vector, issue, sender)
+        chip.outbox.clear()
+
+
+class ReferenceEngine:
+    """The reference engine; it has no options."""
+
+    def load(self, program: Program) -> ReferenceSession:
+        """A session with all SRAM zero."""
+        return ReferenceSession(program)
