@@ -173,7 +173,7 @@ class Field:
 class Loop(NamedTuple):
     """One level of `repeat`: `count` issues in all, `every` cycles apart, the stepping field moving by `step`."""
 
-    count: int
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride] (hides tuple.count)
     every: int = 1
     step: int = 0
 
@@ -230,7 +230,7 @@ class Instruction:
         return values[self.index(self.duration)] if self.duration else 1
 
     def stream_uses(self, role: str, values: Sequence[int], chip: ChipSpec) -> Iterator[StreamUse]:
-        """The stream groups that one issue reads (`role` "read") or drives ("drive"), with their offset from dispatch."""
+        """The stream groups that one issue reads (`role` "read") or drives ("drive"), with offsets from dispatch."""
         offset = self.d_skew(chip) if role == "read" else self.d_func(chip)
         for f, value in zip(self.fields, values, strict=True):
             if f.role != role or value > 0xFF:  # an ALU operand or target that is no stream

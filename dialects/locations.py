@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
+from functools import cached_property
 from typing import TypeVar
 
-from xdsl.dialects.builtin import FileLineColLoc
+from xdsl.dialects.builtin import FileLineColLoc, IntAttr, StringAttr, UnknownLoc
 from xdsl.ir import Operation
+from xdsl.parser import Parser
 
 _OpT = TypeVar("_OpT", bound=Operation)
 
@@ -31,3 +35,21 @@ def located(op: _OpT, source: Operation) -> _OpT:
     for inner in op.walk():
         inner.location = source.location
     return op
+
+
+class LocatedParser(Parser):
+    """An MLIR parser that gives every op the place where it was written, unless the text itself says a location."""
+
+    def parse_operation(self) -> Operation:
+        start = self.pos
+        op = super().parse_operation()
+        if isinstance(op.location, UnknownLoc):
+            line = bisect_right(self._line_starts, start)
+            column = start - self._line_starts[line - 1] + 1
+            op.location = FileLineColLoc(StringAttr(self.lexer.input.name), IntAttr(line), IntAttr(column))
+        return op
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        text = self.lexer.input.content
+        return [0, *(m.end() for m in re.finditer("\n", text))]

@@ -25,7 +25,7 @@ T = TypeVar("T", int, float)
 
 def _number(tag: str, default: T, unit: str, reason: str, low: float, high: float) -> T:
     metadata = {"tag": tag, "unit": unit, "reason": reason, "low": low, "high": high}
-    return cast(T, field(default=default, metadata=metadata))
+    return field(default=default, metadata=metadata)
 
 
 def published(default: T, unit: str, reason: str, low: float = 1, high: float = 1 << 20) -> T:
@@ -47,7 +47,7 @@ class _Spec:
             value = getattr(self, f.name)
             if not f.metadata:
                 continue
-            expected = type(f.default)
+            expected: type = float if isinstance(f.default, float) else int
             if isinstance(value, bool) or not isinstance(value, int if expected is int else (int, float)):
                 raise TargetError(
                     f"target field `{f.name}`: expected {expected.__name__}, got {value!r}; give a plain number"
@@ -143,7 +143,7 @@ class ChipSpec(_Spec):
 
     @property
     def peak_fp16(self) -> int:
-        """fp16 multiply-accumulates per cycle: a pair of planes holds one tile and takes a vector every second cycle."""
+        """fp16 multiply-accumulates per cycle: two planes hold one tile and take a vector every second cycle."""
         return self.peak_int8 // 4
 
     @property

@@ -85,7 +85,7 @@ class TargetAttr(Data[SystemSpec]):
 def _parse_override(parser: AttrParser) -> tuple[str, int | float]:
     key = parser.parse_identifier(" of a target field, such as `chip.streams`")
     parser.parse_punctuation("=")
-    return key, cast("int | float", parser.parse_number())
+    return key, parser.parse_number()
 
 
 def target_of(op: Operation) -> SystemSpec:
@@ -184,7 +184,7 @@ class InstructionOp(IRDLOperation):
         """The levels of `repeat`, innermost first."""
         if self.loops is None:
             return ()
-        flat = cast("tuple[int, ...]", self.loops.get_values())
+        flat = self.loops.get_values()
         return tuple(Loop(*flat[i : i + 3]) for i in range(0, len(flat), 3))
 
     def record(self, queue: int) -> Record:
@@ -251,9 +251,7 @@ def check_record(record: Record, system: SystemSpec) -> str | None:
         if not 2 <= loop.count <= MAX_COUNT:
             return f"repeat {loop.count} is outside 2..{MAX_COUNT}"
         if not inner <= loop.every <= MAX_EVERY:
-            return (
-                f"every {loop.every} is outside {inner}..{MAX_EVERY}, the time that one round takes and the encoding's limit"
-            )
+            return f"every {loop.every} is outside {inner}..{MAX_EVERY}, the time of one round and the encoding's limit"
         if abs(loop.step) > MAX_STEP:
             return f"step {loop.step} is outside -{MAX_STEP}..{MAX_STEP}"
         if loop.step and instruction.stepping is None:
@@ -540,8 +538,8 @@ class TruncOp(InstructionOp):
 
 @instruction(0x43, "VXM", func=_ALU)
 class ConvertOp(InstructionOp):
-    """Converts between i8, i16, i32 and f32: to an integer to the nearest, ties to even, saturating, NaN to 0; to f32 to
-    the nearest, ties to even."""
+    """Converts between i8, i16, i32 and f32: to an integer to the nearest, ties to even, saturating, NaN to 0; to f32
+    to the nearest, ties to even."""
 
     name = "tsp_isa.convert"
     type = element_type(_I8, _I16, _I32, _F32, doc="element type of the operand")

@@ -7,7 +7,7 @@ ALUs, direction, stream, cycle) is absent before that pass and required after it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, cast
+from typing import ClassVar, Self, cast
 
 from xdsl.dialects import arith, math
 from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, IntegerType, StringAttr, TensorType, i32, i64
@@ -91,6 +91,10 @@ class _VectorsType(ParametrizedAttribute, TypeAttribute):
 
     tensor: TensorType[Attribute]
 
+    @classmethod
+    def of(cls, shape: Sequence[int], element: Attribute) -> Self:
+        return cls.new([TensorType(element, shape)])
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.tensor.get_shape()
@@ -123,10 +127,6 @@ class StreamType(_VectorsType):
 
     name = "tsp_stream.stream"
 
-    @staticmethod
-    def of(shape: Sequence[int], element: Attribute) -> StreamType:
-        return StreamType(TensorType(element, shape))
-
     @property
     def vectors(self) -> int:
         """Vectors that follow each other."""
@@ -149,10 +149,6 @@ class WeightsType(_VectorsType):
     """Weights installed in a plane: `!tsp_stream.weights<64x128xi8>` is K x N."""
 
     name = "tsp_stream.weights"
-
-    @staticmethod
-    def of(k: int, n: int) -> WeightsType:
-        return WeightsType(TensorType(IntegerType(8), [k, n]))
 
 
 @irdl_attr_definition
@@ -278,7 +274,7 @@ class BufferOp(StreamOp):
 
     @property
     def type(self) -> BufferType:
-        return cast(BufferType, self.buffer.type)
+        return self.buffer.type
 
     @property
     def host_type(self) -> TensorType[Attribute]:
@@ -335,9 +331,7 @@ class ReadOp(DrivingOp):
     def verify_(self) -> None:
         super().verify_()
         byte = None if self.byte is None else self.byte.value.data
-        _check_access(
-            self, self.words.data, cast(BufferType, self.buffer.type), cast(StreamType, self.stream.type), byte
-        )
+        _check_access(self, self.words.data, cast(BufferType, self.buffer.type), self.stream.type, byte)
 
 
 @irdl_op_definition
@@ -378,7 +372,7 @@ class LoadWeightsOp(TimedOp):
         super().verify_()
         check_lanes(self, self.stream.type)
         chip = target_of(self).chip
-        k, n = cast(WeightsType, self.weights.type).shape
+        k, n = self.weights.type.shape
         if k > chip.lanes or n > chip.lanes:
             raise VerifyException(f"a plane holds {chip.lanes} x {chip.lanes} weights, not {k} x {n}")
         stream = cast(StreamType, self.stream.type)
@@ -423,7 +417,7 @@ class MatmulOp(DrivingOp):
         super().verify_()
         check_lanes(self, self.activations.type)
         activations = cast(StreamType, self.activations.type)
-        result = cast("StreamType | PartialType", self.result.type)
+        result = self.result.type
         if activations.element_type != IntegerType(8) or len(activations.shape) != 2:
             raise VerifyException(f"activations are one stream of i8, not {activations}")
         if result.shape != activations.shape or result.element_type != i32:
@@ -431,7 +425,7 @@ class MatmulOp(DrivingOp):
         entries = target_of(self).chip.accumulators
         if (not self.emits or self.partial is not None) and activations.vectors > entries:
             raise VerifyException(f"{activations.vectors} partial sums do not fit into {entries} accumulators")
-        if self.partial is not None and self.partial.type != PartialType(result.tensor):
+        if self.partial is not None and self.partial.type != PartialType.of(result.shape, i32):
             raise VerifyException(f"the partial sums are {self.partial.type}, the result {result}")
         if not self.emits and len(list(self.result.uses)) != 1:
             raise VerifyException("partial sums are used exactly once")
@@ -540,7 +534,7 @@ class VxmOp(DrivingOp):
         check_region(self.body, (YieldOp, DelayOp, ConvertOp))
         if not isinstance(self.body.block.last_op, YieldOp):
             raise VerifyException("the region ends with tsp_stream.yield")
-        stream = cast(StreamType, self.stream.type)
+        stream = self.stream.type
         for value, argument in zip(self.inputs, self.body.block.args, strict=False):
             input_type = cast(StreamType, value.type)
             if input_type.shape != stream.shape or input_type.element_type != argument.type:
@@ -590,7 +584,7 @@ class ReceiveOp(DrivingOp):
 
     def verify_(self) -> None:
         super().verify_()
-        check_link(self, self.link, cast(StreamType, self.stream.type))
+        check_link(self, self.link, self.stream.type)
 
 
 def check_link(op: Operation, link: IntegerAttr[I64], stream: StreamType) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import cast
+from typing import ClassVar, cast
 
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, IntegerType, StringAttr, TensorType, i32
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, DictionaryAttr, IntegerType, StringAttr, TensorType, i32
 from xdsl.ir import Attribute, Dialect, Region, SSAValue
 from xdsl.irdl import (
+    AnyAttr,
+    BaseAttr,
     IRDLOperation,
+    ParamAttrConstraint,
+    VarConstraint,
     irdl_op_definition,
     operand_def,
     prop_def,
@@ -29,6 +33,16 @@ WEIGHTS = "tsp_tensor.weights"
 
 NAME = "tsp_tensor.name"
 """The argument and result attribute that names an input or output."""
+
+
+def tensor_names(attrs: Attribute | None, count: int, default: str) -> list[str]:
+    """The names that argument or result attributes give, or `<default><number>`."""
+    entries = list(cast("Sequence[DictionaryAttr]", attrs)) if attrs is not None else []
+    names: list[str] = []
+    for i in range(count):
+        name = entries[i].data.get(NAME) if i < len(entries) else None
+        names.append(name.data if isinstance(name, StringAttr) else f"{default}{i}")
+    return names
 
 
 def check_tensor(type_: Attribute) -> TensorType[Attribute]:
@@ -60,14 +74,14 @@ class ConstantOp(IRDLOperation):
     """A tensor written in the IR: `tsp_tensor.constant dense<[1, 2]> : tensor<2xi32>`."""
 
     name = "tsp_tensor.constant"
-    value = prop_def(DenseIntOrFPElementsAttr)
-    result = result_def(TensorType)
+    _T: ClassVar = VarConstraint("T", BaseAttr(TensorType))
+    value = prop_def(ParamAttrConstraint(DenseIntOrFPElementsAttr, (_T, AnyAttr())))
+    result = result_def(_T)
     traits = traits_def(Pure())
-    assembly_format = "$value attr-dict `:` type($result)"
+    assembly_format = "$value attr-dict"
 
     def verify_(self) -> None:
-        if check_tensor(self.result.type) != self.value.type:
-            raise VerifyException(f"the value is {self.value.type}, the result {self.result.type}")
+        check_tensor(self.result.type)
 
 
 @irdl_op_definition

@@ -1,8 +1,8 @@
 """The passes by name, the pipeline that makes a program of a model, and how to embed both.
 
-    from tspc.passes.pipelines import compile
-    program_text = compile(model_text)        # MLIR text in, MLIR text out
-    compile(module, until="stream-schedule")  # an xDSL module, in place
+from tspc.passes.pipelines import compile
+program_text = compile(model_text)        # MLIR text in, MLIR text out
+compile(module, until="stream-schedule")  # an xDSL module, in place
 """
 
 from __future__ import annotations
@@ -46,13 +46,16 @@ class TspCompilePass(ModulePass):
     name = "tsp-compile"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        from ..dialects.verify import verify_module
+
         for factory in STAGES.values():
             factory()().apply(ctx, op)
-            op.verify()
+            verify_module(op)
 
 
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     **STAGES,
+    "set-target": _lazy(".set_target", "SetTargetPass"),
     "isa-disassemble": _lazy(".isa.isa_disassemble", "IsaDisassemblePass"),
     "tsp-compile": lambda: TspCompilePass,
 }
@@ -68,10 +71,12 @@ def compile(model: ModuleT, until: str = "isa-verify") -> ModuleT:
     if isinstance(model, str):
         module = parse(model)
         return str(compile(module, until))
+    from ..dialects.verify import verify_module
+
     context = make_context()
     for name in list(STAGES)[: list(STAGES).index(until) + 1]:
         STAGES[name]()().apply(context, model)
-        model.verify()
+        verify_module(model)
     return model
 
 
@@ -88,8 +93,9 @@ def make_context() -> Context:
 
 def parse(text: str, name: str = "<text>") -> ModuleOp:
     """The verified module of MLIR text. Raises ParseError or VerifyException."""
-    from xdsl.parser import Parser
+    from ..dialects.locations import LocatedParser
+    from ..dialects.verify import verify_module
 
-    module = Parser(make_context(), text, name).parse_module()
-    module.verify()
+    module = LocatedParser(make_context(), text, name).parse_module()
+    verify_module(module)
     return module

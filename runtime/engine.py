@@ -27,7 +27,7 @@ class Session(Protocol):
     """A loaded program and its chips' memory."""
 
     def sram(self, index: int) -> npt.NDArray[np.uint8]:
-        """The SRAM of chip program `index` as [2 * slices, words, lanes], the east's slices first; writes go through."""
+        """The SRAM of chip program `index` as [2 * slices, words, lanes], the east first; writes go through."""
         ...
 
     def run(self) -> RunStats:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
-from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr, TensorType
+import safetensors
+from safetensors import SafetensorError
+from xdsl.dialects.builtin import ModuleOp, StringAttr, TensorType
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 
@@ -20,6 +21,7 @@ from ..dialects.errors import InputError, MalformedProgram
 from ..dialects.target import nearest
 
 Array = npt.NDArray[Any]
+_safe_open: Any = safetensors.safe_open  # untyped
 Tensors = Mapping[str, Array]
 
 
@@ -74,16 +76,6 @@ def function_of(module: ModuleOp) -> FuncOp:
     return function
 
 
-def tensor_names(attrs: Attribute | None, count: int, default: str) -> list[str]:
-    """The names that argument or result attributes give, or `<default><number>`."""
-    entries = list(cast("Sequence[DictionaryAttr]", attrs)) if attrs is not None else []
-    names: list[str] = []
-    for i in range(count):
-        name = entries[i].data.get(tsp_tensor.NAME) if i < len(entries) else None
-        names.append(name.data if isinstance(name, StringAttr) else f"{default}{i}")
-    return names
-
-
 def interface_of(module: ModuleOp) -> Interface:
     """The interface of a module of any level."""
     interface = Interface()
@@ -94,12 +86,12 @@ def interface_of(module: ModuleOp) -> Interface:
             ("input", arguments, function.arg_attrs, "arg"),
             ("output", results, function.res_attrs, "result"),
         ):
-            for name, type_ in zip(tensor_names(attrs, len(types), default), types, strict=True):
+            for name, type_ in zip(tsp_tensor.tensor_names(attrs, len(types), default), types, strict=True):
                 interface.add(kind, name, cast("TensorType[Attribute]", type_))
     for op in module.walk():
         match op:
             case tsp_tensor.ParameterOp():
-                interface.add("parameter", op.tensor_name.data, cast("TensorType[Attribute]", op.result.type))
+                interface.add("parameter", op.tensor_name.data, op.result.type)
             case tsp_stream.BufferOp() if op.tensor_name is not None:
                 interface.add(op.kind.data, op.tensor_name.data, op.host_type)
             case tsp_isa.BindOp():
@@ -156,12 +148,11 @@ def load_weights(path: Path | None, wanted: Mapping[str, Signature]) -> dict[str
             f"give the module attribute `{tsp_tensor.WEIGHTS}` or --weights"
         )
     try:
-        with safe_open(path, framework="numpy") as file:
-            names = [name for name in file.keys() if name in wanted]  # noqa: SIM118 (no mapping)
-            tensors: dict[str, Array] = {name: file.get_tensor(name) for name in names}
+        with _safe_open(path, framework="numpy") as file:
+            known: list[str] = list(file.keys())
+            tensors: dict[str, Array] = {name: file.get_tensor(name) for name in known if name in wanted}
             missing = [name for name in wanted if name not in tensors]
             if missing:
-                known = list(file.keys())
                 hints = (f"`{name}`{nearest(name, known)}" for name in missing)
                 raise InputError(f"the weights file {path.name} lacks {', '.join(hints)}")
     except (OSError, SafetensorError) as e:

@@ -1,4 +1,4 @@
-"""Runs the stream level in numpy: streams are whole runs of vectors, buffers are blocks of words; time plays no part."""
+"""Runs the stream level in numpy: streams are whole runs of vectors, buffers are blocks of words; there is no time."""
 
 from __future__ import annotations
 
@@ -60,7 +60,10 @@ class _Run:
             case "constant":
                 value = dense_value(cast(DenseIntOrFPElementsAttr, op.value))
             case _:
-                depth, slices = type_.layout.depth(type_.shape, self.chip), type_.layout.slices(dtype.itemsize, self.chip)
+                depth, slices = (
+                    type_.layout.depth(type_.shape, self.chip),
+                    type_.layout.slices(dtype.itemsize, self.chip),
+                )
                 return np.zeros((slices, depth, self.chip.lanes), np.uint8)
         return type_.layout.pack(value.reshape(type_.shape), self.chip)
 
@@ -81,7 +84,7 @@ class _Run:
             block[s, op.words.data.words()] = planes[..., i]
 
     def _read(self, op: ts.ReadOp) -> Array:
-        stream = cast(ts.StreamType, op.stream.type)
+        stream = op.stream.type
         block = self.blocks[op.buffer]
         if op.byte is not None:
             block = block[op.byte.value.data :][:1]
@@ -106,7 +109,7 @@ class _Run:
                 with np.errstate(over="ignore"):
                     return sums if op.partial is None else self.values[op.partial] + sums
             case ts.VxmOp():
-                shape = cast(ts.StreamType, op.stream.type).shape
+                shape = op.stream.type.shape
                 value = evaluate(op.body.block, [self.values[v] for v in op.inputs])
                 return np.ascontiguousarray(np.broadcast_to(value, shape))
             case ts.SendOp() | ts.ReceiveOp() | c2c.TransferOp():

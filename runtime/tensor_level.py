@@ -14,7 +14,7 @@ from ..dialects import c2c, tsp_tensor
 from ..dialects.elements import numpy_of
 from ..dialects.errors import UnsupportedModel
 from ..dialects.locations import describe
-from .interface import Array, Tensors, function_of, tensor_names
+from .interface import Array, Tensors, function_of
 from .regions import evaluate
 
 
@@ -43,11 +43,11 @@ def run_tensor(module: ModuleOp, inputs: Tensors, weights: Tensors) -> dict[str,
     """The outputs by name, for checked inputs and weights by name."""
     function = function_of(module)
     body = function.body.block
-    names = tensor_names(function.arg_attrs, len(body.args), "arg")
+    names = tsp_tensor.tensor_names(function.arg_attrs, len(body.args), "arg")
     values: dict[SSAValue, Array] = {a: inputs[name] for a, name in zip(body.args, names, strict=True)}
     for op in body.ops:
         if isinstance(op, func.ReturnOp):
-            results = tensor_names(function.res_attrs, len(op.operands), "result")
+            results = tsp_tensor.tensor_names(function.res_attrs, len(op.operands), "result")
             return {name: values[v] for name, v in zip(results, op.operands, strict=True)}
         values[op.results[0]] = _evaluate(op, [values[v] for v in op.operands], weights)
     raise UnsupportedModel(f"{describe(function)}: has no return")
@@ -62,10 +62,10 @@ def _evaluate(op: Operation, operands: list[Array], weights: Tensors) -> Array:
         case tsp_tensor.MatmulOp():
             return multiply(operands[0], operands[1])
         case tsp_tensor.MapOp():
-            shape = cast("TensorType[Attribute]", op.result.type).get_shape()
+            shape = op.result.type.get_shape()
             return np.ascontiguousarray(np.broadcast_to(evaluate(op.body.block, operands), shape))
         case tsp_tensor.ReshapeOp():
-            return operands[0].reshape(cast("TensorType[Attribute]", op.result.type).get_shape())
+            return operands[0].reshape(op.result.type.get_shape())
         case c2c.TransferOp():
             return operands[0]
         case _:

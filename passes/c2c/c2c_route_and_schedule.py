@@ -44,11 +44,13 @@ def route(transfer: c2c.TransferOp) -> None:
     stream = cast(ts.StreamType, transfer.input.type)
     read = transfer.input.owner
     if not isinstance(read, ts.ReadOp):
-        raise UnsupportedModel(f"{describe(transfer)}: a transfer goes from SRAM to SRAM; write the stream to a buffer first")
+        raise UnsupportedModel(
+            f"{describe(transfer)}: a transfer goes from SRAM to SRAM; write the stream to a buffer first"
+        )
     read.every = IntegerAttr(target_of(transfer).link_slot, i64)
     send = ts.SendOp.build(
         operands=[transfer.input],
-        result_types=[ts.FlightType(stream.tensor)],
+        result_types=[ts.FlightType.of(stream.shape, stream.element_type)],
         properties={"link": IntegerAttr(leaves.link, i64), "chip": IntegerAttr(source, i64)},
     )
     receive = ts.ReceiveOp.build(

@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects import arith, func, math
-from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp, i64
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 
@@ -111,7 +111,7 @@ def instructions(op: ts.TimedOp, chip: ChipSpec) -> Iterator[tuple[str, isa.Inst
             loops = _loops(cast(ts.StreamType, op.stream.type).vectors, interval(op))
             yield f"C2C.{op.link.value.data}", isa.SendOp.make(at, [stream_of(op.stream)], loops)
         case ts.ReceiveOp():
-            loops = _loops(cast(ts.StreamType, op.stream.type).vectors, interval(op))
+            loops = _loops(op.stream.type.vectors, interval(op))
             yield f"C2C.{op.link.value.data}", isa.ReceiveOp.make(at, [stream_of(op.stream)], loops)
         case _:
             raise MalformedProgram(f"{describe(op)}: has no instructions")
@@ -216,7 +216,7 @@ def _vxm(op: ts.VxmOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, isa.Instr
         raise MalformedProgram(f"{describe(op)}: has no `alus`; run stream-place first")
     levels = alu_levels(op)
     alus = dict(zip(op.alu_ops, op.alus.get_values(), strict=True))
-    loops = _loops(cast(ts.StreamType, op.stream.type).vectors, interval(op))
+    loops = _loops(op.stream.type.vectors, interval(op))
     for inner, level in levels.items():
         operands = [_source(op, v, alus) for v in inner.operands]
         to = stream_of(op.stream) if inner.results[0] is op.yielded else CHAIN

@@ -40,11 +40,12 @@ def _is_in(wanted: Ints, present: Ints) -> Mask:
 
 def _first(bad: Mask, cycles: Ints, tie: Callable[[int], tuple[int, ...]] = lambda issue: ()) -> int | None:
     """The index of the bad issue with the least cycle, then the least `tie`, or None without a bad one."""
-    if not bad.any():
-        return None
-    indices = np.flatnonzero(bad)
-    soonest = cycles[indices]
-    return min((int(i) for i in indices[soonest == soonest.min()]), key=tie)
+    return _soonest(np.flatnonzero(bad), cycles[bad], tie) if bad.any() else None
+
+
+def _soonest(issues: Ints, cycles: Ints, tie: Callable[[int], tuple[int, ...]]) -> int:
+    """The one of some issues with the least of their cycles, then the least `tie`."""
+    return min((int(i) for i in issues[cycles == cycles.min()]), key=tie)
 
 
 # -- streams -------------------------------------------------------------------------------------------------------
@@ -130,8 +131,7 @@ def _streams(chip: ChipIssues) -> Iterator[Hazard]:
     drives, samples = _stream_uses(chip, "drive"), _stream_uses(chip, "read")
     for code in sorted(drives.keys() | samples.keys()):
         stations = _Stations(bool(code & 0x80), chip.spec.mxm_distance)
-        driven = np.array([-1])
-        """The keys of all drives, ascending, after one that is less than every key."""
+        driven = np.array([-1])  # the keys of all drives, ascending, after one that is less than every key
         if code in drives:
             keys = drives[code].keys(stations)
             driven = np.sort(np.append(driven, keys))
@@ -164,17 +164,17 @@ def _empty_sample(
     """The first sample of a stream before which nothing drives its diagonal."""
     keys = samples.keys(stations)
     newest = driven[np.searchsorted(driven, keys, "right") - 1]
-    diagonal_begins = keys - samples.places(stations)
-    cycles = stations.cycle(keys)
+    empty = np.flatnonzero(newest < keys - samples.places(stations))
+    if not empty.size:
+        return
 
-    def tie(issue: int) -> tuple[int, int]:
-        return int(stations.position(keys[issue])), samples.issues.queue(issue)
+    def order(issue: int) -> tuple[int, ...]:
+        return code, int(stations.position(keys[issue])), samples.issues.queue(issue)
 
-    if (issue := _first(newest < diagonal_begins, cycles, tie)) is not None:
-        position, queue = tie(issue)
-        order = (code, position, queue)
-        resource = _register(code, position)
-        yield Hazard("stream-empty", chip.number, resource, int(cycles[issue]), order, samples.issues.actor(issue))
+    cycles = stations.cycle(keys[empty])
+    issue = _soonest(empty, cycles, order)
+    resource = _register(code, order(issue)[1])
+    yield Hazard("stream-empty", chip.number, resource, int(cycles.min()), order(issue), samples.issues.actor(issue))
 
 
 # -- chains --------------------------------------------------------------------------------------------------------

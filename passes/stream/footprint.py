@@ -61,7 +61,9 @@ class _Register:
     taken: list[tuple[int, int, int, int]] = field(default_factory=list[tuple[int, int, int, int]])
 
     def clear_after(self, start: int, end: int, low: int, high: int) -> int | None:
-        return max((b for a, b, lo, hi in self.taken if a < end and start < b and lo <= high and low <= hi), default=None)
+        return max(
+            (b for a, b, lo, hi in self.taken if a < end and start < b and lo <= high and low <= hi), default=None
+        )
 
 
 class Reservations:
@@ -100,9 +102,7 @@ class Reservations:
                 return end - need.start
         return None
 
-    def _choose_streams(
-        self, needs: Sequence[StreamNeed], start: int
-    ) -> tuple[dict[Hashable, int] | None, int | None]:
+    def _choose_streams(self, needs: Sequence[StreamNeed], start: int) -> tuple[dict[Hashable, int] | None, int | None]:
         """A stream for every need; else None, and the least wait that frees one group for the need that failed."""
         chosen: dict[Hashable, int] = {}
         own: dict[tuple[Hashable, int], _Register] = defaultdict(_Register)

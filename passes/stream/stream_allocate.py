@@ -66,9 +66,7 @@ def lifetimes(module: ModuleOp) -> dict[ts.BufferOp, tuple[int, int]]:
     return lives
 
 
-def allocate(
-    buffer: ts.BufferOp, life: tuple[int, int], claims: dict[SliceKey, list[Claim]], chip: ChipSpec
-) -> None:
+def allocate(buffer: ts.BufferOp, life: tuple[int, int], claims: dict[SliceKey, list[Claim]], chip: ChipSpec) -> None:
     """Gives one buffer its address and claims the words. Raises CapacityError with what takes the space."""
     place = place_of(buffer.buffer)
     depth = place.layout.depth(buffer.type.shape, chip)
@@ -95,6 +93,6 @@ def _capacity_error(
     size = excess * len(place.slices) * chip.lanes
     return CapacityError(
         f"{describe(buffer)}: {buffer.type.tensor} does not fit into SRAM: it needs {depth} words in each of "
-        f"{len(place.slices)} slices of hemisphere {place.hemisphere}, {excess} words ({size} bytes) more than are free "
-        f"of {chip.words}; what takes the space there: {taken}"
+        f"{len(place.slices)} slices of hemisphere {place.hemisphere}, {excess} words ({size} bytes) more than are "
+        f"free of {chip.words}; what takes the space there: {taken}"
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
@@ -54,14 +54,18 @@ def place_planes(module: ModuleOp) -> None:
     for op in timed_ops(module):
         if isinstance(op, ts.LoadWeightsOp):
             products = [u.operation for u in op.weights.uses if isinstance(u.operation, ts.MatmulOp)]
-            if op.plane is None:
-                op.plane = _partial_plane(products) or _least_loaded(load, op.chip_number, chip)
+            plane = op.plane
+            if plane is None:  # an IntegerAttr of 0 is false, so `or` would not do
+                plane = _partial_plane(products)
+            if plane is None:
+                plane = _least_loaded(load, op.chip_number, chip)
+            op.plane = plane
             for product in products:
-                product.plane = op.plane
-                load[op.chip_number, op.plane.value.data] += cast(ts.StreamType, product.activations.type).vectors
+                product.plane = plane
+                load[op.chip_number, plane.value.data] += cast(ts.StreamType, product.activations.type).vectors
 
 
-def _partial_plane(products: list[ts.MatmulOp]) -> IntegerAttr | None:
+def _partial_plane(products: list[ts.MatmulOp]) -> IntegerAttr[I64] | None:
     """The plane in whose accumulators the sums rest to which a product is added."""
     for product in products:
         if product.partial is not None and isinstance(before := product.partial.owner, ts.MatmulOp):
@@ -69,7 +73,7 @@ def _partial_plane(products: list[ts.MatmulOp]) -> IntegerAttr | None:
     return None
 
 
-def _least_loaded(load: dict[tuple[int, int], int], chip_number: int, chip: ChipSpec) -> IntegerAttr:
+def _least_loaded(load: dict[tuple[int, int], int], chip_number: int, chip: ChipSpec) -> IntegerAttr[I64]:
     return IntegerAttr(min(range(chip.planes), key=lambda p: load[chip_number, p]), i64)
 
 
@@ -125,8 +129,8 @@ def _choose(
     if places:
         return min(places, key=lambda p: p[0])[1]
     raise CapacityError(
-        f"{describe(buffer)}: {_name(buffer)} needs {wanted} slices that the {len(neighbours)} other tensors used together "
-        f"with it leave free in one hemisphere of {chip.slices}; split the op that uses them all"
+        f"{describe(buffer)}: {_name(buffer)} needs {wanted} slices that the {len(neighbours)} other tensors used "
+        f"together with it leave free in one hemisphere of {chip.slices}; split the op that uses them all"
     )
 
 
@@ -232,7 +236,9 @@ def set_direction(op: ts.DrivingOp) -> None:
     for use in touch.value.uses:
         for sample in samples(cast(ts.TimedOp, use.operation)):
             if sample.value is touch.value:
-                pairs = zip(touch.positions * len(sample.positions), sample.positions * len(touch.positions), strict=True)
+                pairs = zip(
+                    touch.positions * len(sample.positions), sample.positions * len(touch.positions), strict=True
+                )
                 ways |= {"E" if b > a else "W" for a, b in pairs if a != b}
     if len(ways) > 1:
         raise ScheduleError(f"{describe(op)}: its consumers lie on both sides; read or compute it once for each")

@@ -127,7 +127,7 @@ def relative_starts(cluster: list[ts.TimedOp], system: SystemSpec) -> dict[ts.Ti
             elif starts[other] != starts[op] + lag:
                 slip = abs(starts[other] - starts[op] - lag)
                 raise ScheduleError(
-                    f"{describe(other)}: two streams that meet here come {slip} cycles apart; let one of them rest in SRAM"
+                    f"{describe(other)}: two streams that meet here come {slip} cycles apart; let one rest in SRAM"
                 )
     return starts
 
@@ -166,6 +166,7 @@ class Access:
     """Chip and MEM queue."""
     words: npt.NDArray[np.int64]
     times: npt.NDArray[np.int64]
+    """When SRAM is read or written: a write does so when it samples its stream, not when it is dispatched."""
     writes: bool
 
 
@@ -242,9 +243,10 @@ class Body:
         if place.address is None:
             raise MalformedProgram(f"{describe(op)}: its buffer has no address; run stream-allocate first")
         words = op.words.data.words() + place.address
-        times = np.arange(len(words), dtype=np.int64) * self.every
+        writes = isinstance(op, ts.WriteOp)
+        times = np.arange(len(words), dtype=np.int64) * self.every + (self.chip.latency_write if writes else 0)
         for queue, shift in zip(access_queues(op), slice_shifts(op), strict=True):
-            yield Access((op.chip_number, queue), words, times + shift, isinstance(op, ts.WriteOp))
+            yield Access((op.chip_number, queue), words, times + shift, writes)
 
 
 def slice_shifts(op: ts.ReadOp | ts.WriteOp) -> list[int]:

@@ -29,11 +29,12 @@ class UnsupportedRegion(Exception):
         self.reason = reason
 
 
-def alu_region(op: tsp_tensor.MapOp, order: Sequence[int]) -> Region:
-    """The ALU region of a map, its arguments in the given order of the map's operands. Raises UnsupportedRegion."""
+def alu_region(op: tsp_tensor.MapOp, arguments: Sequence[int]) -> Region:
+    """The ALU region of a map, in which operand i of the map is argument `arguments[i]`; operands may share one. Raises
+    UnsupportedRegion."""
     source = op.body.block
-    block = Block(arg_types=[source.args[i].type for i in order])
-    values: dict[SSAValue, SSAValue] = {source.args[i]: arg for i, arg in zip(order, block.args, strict=True)}
+    block = Block(arg_types=[source.args[arguments.index(i)].type for i in range(len({*arguments}))])
+    values: dict[SSAValue, SSAValue] = {arg: block.args[i] for arg, i in zip(source.args, arguments, strict=True)}
     builder = _Builder(block, values)
     for inner in source.ops:
         if any(isinstance(v.type, Float16Type) for v in (*inner.operands, *inner.results)):
@@ -83,4 +84,3 @@ class _Builder:
             if op.results and not any(r.first_use for r in op.results):
                 op.detach()
                 op.erase()
-

@@ -14,7 +14,6 @@ from typing import cast
 from xdsl.context import Context
 from xdsl.dialects import func
 from xdsl.dialects.builtin import (
-    DictionaryAttr,
     FunctionType,
     IntegerAttr,
     IntegerType,
@@ -48,7 +47,9 @@ class ConvertTensorToStreamPass(ModulePass):
         functions = [f for f in op.ops if isinstance(f, func.FuncOp)]
         problems: list[str] = []
         if len(functions) > 1:
-            problems += [f"{describe(f)}: a program is one function; inline or remove the others" for f in functions[1:]]
+            problems += [
+                f"{describe(f)}: a program is one function; inline or remove the others" for f in functions[1:]
+            ]
         for function in functions[:1]:
             problems += Converter(function).run()
         if problems:
@@ -116,8 +117,10 @@ class Converter:
         self.chip: ChipSpec = self.system.chip
         self.problems: list[str] = []
         self.values: dict[SSAValue, Tensor] = {}
-        self.buffers: dict[tuple[Named, tuple[int, ...], Layout, int], SSAValue] = {}
-        """The buffers of named tensors, by tensor, shape, layout and chip."""
+        self.buffers: dict[tuple[Named, tuple[int, ...], Layout, int, int], SSAValue] = {}
+        """The buffers of named tensors, by tensor, shape, layout, chip and number of the copy."""
+        self.copies: dict[tuple[SSAValue, int], SSAValue] = {}
+        """The copies of computed tensors, by buffer and number of the copy."""
         self.block = Block()
         self.at: Operation = function
         """The op that is being lowered: the source of locations."""
@@ -161,7 +164,7 @@ class Converter:
     # -- inputs and outputs ------------------------------------------------------------------------------------
 
     def _bind_arguments(self, body: Block) -> None:
-        names = _names(self.function.arg_attrs, len(body.args), "arg")
+        names = tsp_tensor.tensor_names(self.function.arg_attrs, len(body.args), "arg")
         for argument, name in zip(body.args, names, strict=True):
             type_ = cast("TensorType[Attribute]", argument.type)
             try:
@@ -176,7 +179,7 @@ class Converter:
     def _outputs(self, body: Block) -> list[tuple[SSAValue, Output]]:
         last = body.last_op
         operands = last.operands if isinstance(last, func.ReturnOp) else ()
-        names = _names(self.function.res_attrs, len(operands), "result")
+        names = tsp_tensor.tensor_names(self.function.res_attrs, len(operands), "result")
         self._check_names(names, "output")
         if not operands:
             self.problems.append(f"{describe(self.function)}: the function returns nothing; return what it computes")
@@ -201,10 +204,10 @@ class Converter:
     def _lower(self, op: Operation, outputs: list[tuple[SSAValue, Output]]) -> None:
         match op:
             case tsp_tensor.ParameterOp():
-                type_ = cast("TensorType[Attribute]", op.result.type)
+                type_ = op.result.type
                 self.values[op.result] = Tensor(type_, Named("parameter", op.tensor_name.data, type_))
             case tsp_tensor.ConstantOp():
-                type_ = cast("TensorType[Attribute]", op.result.type)
+                type_ = op.result.type
                 self.values[op.result] = Tensor(type_, Named("constant", "", type_, op.value))
             case tsp_tensor.ReshapeOp():
                 self._reshape(op)
@@ -223,13 +226,13 @@ class Converter:
         tensor = self.values.get(op.input)
         if tensor is None:
             return  # its producer is among the problems already
-        to = cast("TensorType[Attribute]", op.result.type)
-        if isinstance(tensor.source, Stored) and tensor.columns != rows_and_columns(to.get_shape())[1]:
-            if any(not isinstance(use.operation, func.ReturnOp) for use in op.result.uses):
-                raise Unsupported(
-                    f"reshaping the computed {tensor.type} to {to} moves elements between lanes; "
-                    "keep the last dimension, or reshape inputs, parameters and outputs only"
-                )
+        to = op.result.type
+        moves = isinstance(tensor.source, Stored) and tensor.columns != rows_and_columns(to.get_shape())[1]
+        if moves and any(not isinstance(use.operation, func.ReturnOp) for use in op.result.uses):
+            raise Unsupported(
+                f"reshaping the computed {tensor.type} to {to} moves elements between lanes; "
+                "keep the last dimension, or reshape inputs, parameters and outputs only"
+            )
         self.values[op.result] = Tensor(to, tensor.source)
 
     def _matmul(self, op: tsp_tensor.MatmulOp) -> None:
@@ -238,7 +241,7 @@ class Converter:
         right = self.values[op.rhs]
         if not isinstance(right.source, Named):
             raise Unsupported("its right operand is computed; the weights of a plane must be an input or a parameter")
-        type_ = cast("TensorType[Attribute]", op.result.type)
+        type_ = op.result.type
         if self._feeds_one_map(op):
             self.values[op.result] = Tensor(type_, Pending(op))
             return
@@ -256,26 +259,55 @@ class Converter:
     def _map(self, op: tsp_tensor.MapOp) -> None:
         if any(v not in self.values for v in op.inputs):
             return
-        region = alu_region(op, range(len(op.inputs)))
-        chip = _chip(op)
-        output = self._store(op.result, chip)
-        buffer = cast(Stored, output.source).buffer
-        inputs = [self.values[v] for v in op.inputs]
+        output = self._store(op.result, _chip(op))
+        inputs, arguments = self._distinct([self.values[v] for v in op.inputs], output)
+        region = alu_region(op, arguments)
+        buffers = self._separate_buffers(inputs, _chip(op))
         product = next((t.source.op for t in inputs if isinstance(t.source, Pending)), None)
-        runs = self._products(product) if product else iter([Run(0, self._depth(output), 0, chip)])
+        runs = self._products(product) if product else iter([Run(0, self._depth(output), 0, _chip(op))])
         for run in runs:
             streams = [
-                run.stream if isinstance(t.source, Pending) else self._read_operand(t, output, run) for t in inputs
+                run.stream if buffer is None else self._read_operand(tensor, buffer, output, run)
+                for tensor, buffer in zip(inputs, buffers, strict=True)
             ]
-            result = ts.StreamType.of((run.rows, self.chip.lanes), output.type.element_type)
             vxm = ts.VxmOp.build(
                 operands=[[s for s in streams if s is not None]],
-                result_types=[result],
+                result_types=[ts.StreamType.of((run.rows, self.chip.lanes), output.type.element_type)],
                 regions=[region.clone()],
-                properties={"chip": IntegerAttr(chip, i64)},
+                properties={"chip": IntegerAttr(run.chip, i64)},
             )
-            self._write(self.add(vxm), buffer, AccessPattern.run(run.first_word, run.rows), chip)
+            words = AccessPattern.run(run.first_word, run.rows)
+            self._write(self.add(vxm), cast(Stored, output.source).buffer, words, run.chip)
         self.values[op.result] = output
+
+    def _distinct(self, inputs: Sequence[Tensor], output: Tensor) -> tuple[list[Tensor], list[int]]:
+        """The operands of a map without those that visit the same words again, and for each operand its place there."""
+        distinct: dict[tuple[Named | Stored | Pending, AccessPattern | None], Tensor] = {}
+        keys = [(t.source, self._words(t, output)) for t in inputs]
+        for key, tensor in zip(keys, inputs, strict=True):
+            distinct.setdefault(key, tensor)
+        places = list(distinct)
+        return list(distinct.values()), [places.index(key) for key in keys]
+
+    def _separate_buffers(self, inputs: Sequence[Tensor], chip: int) -> list[SSAValue | None]:
+        """A buffer for each operand of a map, None for sums that come straight from the array.
+
+        No two are the same, nor one that of the sums' activations: a slice has one queue, which can follow one of them.
+        """
+        taken: set[SSAValue] = set()
+        for tensor in inputs:
+            if isinstance(tensor.source, Pending):
+                taken.add(self._buffer(self.values[tensor.source.op.lhs], Layout.ROWS, chip))
+        buffers: list[SSAValue | None] = []
+        for tensor in inputs:
+            buffer = None if isinstance(tensor.source, Pending) else self._buffer(tensor, Layout.ROWS, chip)
+            copy = 0
+            while buffer in taken:
+                copy += 1
+                buffer = self._copy(tensor, copy, chip)
+            buffers.append(buffer)
+            taken |= {buffer} if buffer is not None else set()
+        return buffers
 
     def _transfer(self, op: c2c.TransferOp) -> None:
         if op.input not in self.values:
@@ -323,18 +355,32 @@ class Converter:
         self.built_outputs.add(output.name)
         return self._add_buffer("output", output.name, type_, Layout.ROWS, chip, host=output.type)
 
-    def _buffer(self, tensor: Tensor, layout: Layout, chip: int) -> SSAValue:
-        """The buffer of a tensor in a layout on a chip; a named one is made on its first use."""
+    def _buffer(self, tensor: Tensor, layout: Layout, chip: int, copy: int = 0) -> SSAValue:
+        """The buffer of a tensor in a layout on a chip; a named one is made on its first use, as often as it is asked for
+        with another number `copy`."""
         if isinstance(tensor.source, Stored):
             return tensor.source.buffer
         assert isinstance(tensor.source, Named)
         named = tensor.source
-        key = (named, tensor.type.get_shape(), layout, chip)
+        key = (named, tensor.type.get_shape(), layout, chip, copy)
         if key not in self.buffers:
             value = named.value
             name = named.name or f"constant{len(self.buffers)}"
             self.buffers[key] = self._add_buffer(named.kind, name, tensor.type, layout, chip, named.host, value)
         return self.buffers[key]
+
+    def _copy(self, tensor: Tensor, copy: int, chip: int) -> SSAValue:
+        """Copy number `copy` of a tensor in rows: the host fills another buffer, and a computed one is copied."""
+        if not isinstance(tensor.source, Stored):
+            return self._buffer(tensor, Layout.ROWS, chip, copy)
+        key = (tensor.source.buffer, copy)
+        if key not in self.copies:
+            stored = cast(ts.BufferOp, tensor.source.buffer.owner).type.tensor
+            words = AccessPattern.run(0, Layout.ROWS.depth(stored.get_shape(), self.chip))
+            stream = self._read(tensor.source.buffer, words, chip)
+            self.copies[key] = self._add_buffer("scratch", "", stored, Layout.ROWS, chip)
+            self._write(stream, self.copies[key], words, chip)
+        return self.copies[key]
 
     def _add_buffer(
         self,
@@ -381,21 +427,29 @@ class Converter:
         }
         self.add(ts.WriteOp.build(operands=[stream, buffer], properties=properties))
 
-    def _read_operand(self, tensor: Tensor, result: Tensor, run: Run) -> SSAValue:
-        """The words of a map's operand that meet `run` of the result, broadcast by visiting words again."""
+    def _words(self, tensor: Tensor, result: Tensor) -> AccessPattern | None:
+        """The words of a map's operand, broadcast by visiting words again; None for sums straight from the array."""
+        if isinstance(tensor.source, Pending):
+            return None
         words = broadcast_words(tensor.type.get_shape(), result.type.get_shape(), self.chip)
         if words is None:
             raise Unsupported(
                 f"operand {tensor.type} is broadcast along the lanes of {result.type}; "
                 "give it the full last dimension (a parameter or constant can be stored that way)"
             )
+        return words
+
+    def _read_operand(self, tensor: Tensor, buffer: SSAValue, result: Tensor, run: Run) -> SSAValue:
+        """The words of a map's operand that meet `run` of the result."""
+        words = self._words(tensor, result)
+        assert words is not None
         if run.rows != words.count:
             step = words.levels[0][1] if words.levels else 0
             first = run.first_word if step else run.tile * tensor.rows
             words = AccessPattern.run(first, run.rows, step)
         if len(words.levels) > self.chip.loop_levels:
             raise Unsupported(f"operand {tensor.type} broadcasts over too many dimensions; reshape to fewer")
-        return self._read(self._buffer(tensor, Layout.ROWS, run.chip), words, run.chip)
+        return self._read(buffer, words, run.chip)
 
     def _products(self, op: tsp_tensor.MatmulOp) -> Iterator[Run]:
         """Emits a matmul, tile by tile, and gives the runs of sums as they leave the array."""
@@ -425,16 +479,15 @@ class Converter:
         properties: dict[str, Attribute | None] = {"chip": IntegerAttr(chip, i64)}
         return self.add(
             ts.LoadWeightsOp.build(
-                operands=[stream], result_types=[ts.WeightsType.of(rows, columns)], properties=properties
+                operands=[stream],
+                result_types=[ts.WeightsType.of((rows, columns), IntegerType(8))],
+                properties=properties,
             )
         )
 
-    def _multiply(
-        self, vectors: SSAValue, weights: SSAValue, sums: SSAValue | None, emit: bool, chip: int
-    ) -> SSAValue:
+    def _multiply(self, vectors: SSAValue, weights: SSAValue, sums: SSAValue | None, emit: bool, chip: int) -> SSAValue:
         shape = cast(ts.StreamType, vectors.type).shape
-        tensor = TensorType(i32, shape)
-        result = ts.StreamType(tensor) if emit else ts.PartialType(tensor)
+        result = (ts.StreamType if emit else ts.PartialType).of(shape, i32)
         properties: dict[str, Attribute | None] = {"chip": IntegerAttr(chip, i64)}
         return self.add(
             ts.MatmulOp.build(operands=[vectors, weights, sums], result_types=[result], properties=properties)
@@ -476,7 +529,7 @@ def broadcast_words(shape: Sequence[int], full: Sequence[int], chip: ChipSpec) -
 
 def _first_product(op: tsp_tensor.MapOp) -> SSAValue | None:
     """The operand of a map that is a product of the result's own shape: the one whose sums may go straight in."""
-    shape = cast("TensorType[Attribute]", op.result.type).get_shape()
+    shape = op.result.type.get_shape()
     for value in op.inputs:
         if isinstance(value.owner, tsp_tensor.MatmulOp):
             type_ = cast("TensorType[Attribute]", value.type)
@@ -496,13 +549,3 @@ def _check_element(type_: TensorType[Attribute]) -> None:
         raise Unsupported(str(e)) from e
     if any(d < 1 for d in type_.get_shape()):
         raise Unsupported(f"{type_} has a dynamic or empty dimension; give static shapes")
-
-
-def _names(attrs: Attribute | None, count: int, default: str) -> list[str]:
-    """The names that argument or result attributes give, or `<default><number>`."""
-    entries = list(cast("Sequence[DictionaryAttr]", attrs)) if attrs is not None else []
-    names: list[str] = []
-    for i in range(count):
-        name = entries[i].data.get(tsp_tensor.NAME) if i < len(entries) else None
-        names.append(name.data if isinstance(name, StringAttr) else f"{default}{i}")
-    return names

@@ -47,10 +47,10 @@ ENGINES = {"reference": "ReferenceEngine", "jit": "JitEngine"}
 @pytest.fixture(params=ENGINES)
 def run(request: pytest.FixtureRequest) -> Callable[[Program], str | None]:
     """Runs a program on an engine: the text of the hazard that stopped it, or None."""
-    name = request.param
-    if name == "jit":
-        pytest.importorskip("tspc.runtime.jit")
-    engine = getattr(import_module(f"tspc.runtime.{name}"), ENGINES[name])()
+    module = import_module(f"tspc.runtime.{request.param}")
+    if not hasattr(module, ENGINES[request.param]):
+        pytest.skip(f"there is no {ENGINES[request.param]}")
+    engine = getattr(module, ENGINES[request.param])()
 
     def outcome(program: Program) -> str | None:
         try:
@@ -131,7 +131,7 @@ def small_system(slices_per_hop: int = 2, latency: int = 1, tiles: int = 2, **ch
         "streams": 16,
         "slices": 3,
         "words": 8,
-        "planes": 2,
+        "planes": 4,
         "alus": 3,
         "links": 2,
         "accumulators": 4,
@@ -237,12 +237,40 @@ def test_abc_under_a_loop_takes_its_vectors_in_every_round() -> None:
     assert f"[result-missing] chip 0, cycle {at + chip.latency_array + 7}, plane 0" in text
 
 
-def test_the_earliest_hazard_is_reported_whatever_the_class() -> None:
-    """A lost result in cycle 13 + latency comes before an empty stream in a later one, and after one in an earlier."""
+@pytest.mark.parametrize(("delay", "kind"), [(-1, "stream-empty"), (0, "stream-empty"), (1, "result-lost")])
+def test_the_earliest_hazard_is_reported(delay: int, kind: str) -> None:
+    """An empty stream is read `delay` cycles after a result is lost; within a cycle the class decides."""
+    chip = SMALL.chip
+    at = 10 + chip.latency_read + chip.mxm_distance - 1
     writer = Writer(SMALL)
-    writer.add("MEM.E0", 20, "write", 0, E4)
-    writer.add("MEM.E1", 19, "write", 0, W4)
-    assert "cycle 19, stream W4 at position +1" in str(hazard_of(program(SMALL, writer.records)))
+    writer.add("MXM.0.weights", 0, "iw")
+    writer.add("MEM.E0", 10, "read", 0, E4)
+    writer.add("MXM.0.activations", at, "abc", 1, E4)
+    writer.add("MEM.E1", at + chip.latency_array + delay, "write", 0, W4)
+    assert f"hazard [{kind}] " in str(hazard_of(program(SMALL, writer.records)))
+
+
+def test_hazards_after_the_last_dispatch_are_found() -> None:
+    """Two ALUs drive one register long after every queue has fallen silent."""
+    system = small_system(latency_alu=50)
+    writer = Writer(system)
+    for alu in (1, 0):
+        writer.add(f"VXM.{alu}", 10, "copy", ElementType.I32, source_immediate(alu), E4)
+    assert hazard_of(program(system, writer.records)) == (
+        "hazard [stream-collision] chip 0, cycle 61, stream E4 at position +0: two instructions drive one stream "
+        "register in one cycle: `copy type i32 a 0x00000000 to E4` (VXM.0, cycle 10) and "
+        "`copy type i32 a 0x00000001 to E4` (VXM.1, cycle 10)"
+    )
+
+
+def test_a_vector_to_a_chip_without_a_program_is_lost() -> None:
+    writer = Writer(SMALL)
+    writer.add("MEM.E0", 10, "read", 0, E4)
+    at = 10 + SMALL.chip.latency_read + SMALL.chip.sxm_distance - 1
+    writer.add("C2C.0", at, "send", E4)
+    arrival = at + SMALL.chip.latency_send + SMALL.link_latency
+    text = str(hazard_of(program(SMALL, writer.records)))
+    assert text.startswith(f"hazard [link-lost] chip 1, cycle {arrival}, link 0: ")
 
 
 def test_every_issue_of_a_record_is_expanded_once() -> None:
@@ -365,6 +393,19 @@ def transfer(draw: DrawFn, system: SystemSpec) -> list[Writer]:
 
 
 @st.composite
+def rivals(draw: DrawFn, system: SystemSpec) -> list[Writer]:
+    """ALUs that drive groups of streams of several widths at about the same time."""
+    writer, at = Writer(system, draw(CHIPS)), draw(STARTS)
+    widths = st.sampled_from((ElementType.I8, ElementType.I16, ElementType.I32))
+    for alu in draw(st.lists(st.integers(0, system.chip.alus - 1), min_size=2, unique=True)):
+        to = stream_code("E", draw(st.sampled_from((0, 4))))
+        operand = source_immediate(alu)
+        start = at + draw(st.integers(0, 2))
+        writer.add(f"VXM.{alu}", start, "wrap", ElementType.I32, operand, draw(widths), to, loops=draw(rounds()))
+    return [writer]
+
+
+@st.composite
 def anything(draw: DrawFn, system: SystemSpec) -> list[Writer]:
     """One instruction of the table on one of its queues, with any values; not always one that the chip accepts."""
     kinds = {q.kind for q in system.chip.queues}
@@ -410,9 +451,9 @@ def fits(record: Record, others: Sequence[Record], system: SystemSpec) -> bool:
 
 @st.composite
 def programs(draw: DrawFn, system: SystemSpec) -> Program:
-    """A few pieces of work that were right when alone, as far as their queues have room, and then a slip or none."""
+    """A few pieces of work, most of them right alone, as far as their queues have room, and then a slip or none."""
     chips: Sequence[list[Record]] = [], []
-    pieces = copy(system) | chain(system) | matmul(system) | transfer(system)
+    pieces = copy(system) | chain(system) | matmul(system) | transfer(system) | rivals(system)
     for piece in draw(st.lists(pieces, min_size=1, max_size=5)) + draw(st.lists(anything(system), max_size=2)):
         chips = with_piece(chips, piece, system)
     records = chips[draw(CHIPS)]

@@ -1,0 +1,35 @@
+# Every target says what it does: `make` lists them.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+
+.PHONY: help install test lint types docs bench verify-bench example clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: ## install for development, with all that tests and examples need
+	$(PYTHON) -m pip install -e '.[test,examples]'
+
+test: ## run all tests
+	$(PYTHON) -m pytest
+
+lint: ## check style
+	ruff check . && ruff format --check .
+
+types: ## check types, strictly
+	pyright
+
+docs: ## write docs/machine.md and docs/isa.md again from the code
+	$(PYTHON) -m tspc.tools.manual
+
+bench: ## measure the engines side by side
+	$(PYTHON) bench/engines.py
+
+verify-bench: ## measure the verifier
+	$(PYTHON) bench/verify.py
+
+example: ## classify the held-out digits on the simulated chip
+	$(PYTHON) examples/digits/classify.py
+
+clean: ## remove what tests and builds leave
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis test/filecheck/Output

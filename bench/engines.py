@@ -1,0 +1,90 @@
+"""The engines side by side, in one run and one thread: digits on the reference engine and on the JIT, and their starts.
+
+`python bench/engines.py [--short]` prints a table of times and ratios; nothing is asserted but equal bits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from tspc.passes.pipelines import compile, parse
+from tspc.runtime.executable import Executable, Loaded, executable_from_module
+from tspc.runtime.interface import Array, interface_of, load_weights, weights_path
+from tspc.runtime.jit import JitEngine
+from tspc.runtime.reference import ReferenceEngine
+
+DIGITS = Path(__file__).resolve().parent.parent / "examples" / "digits"
+START = """
+import time
+started = time.perf_counter()
+from tspc.runtime.jit import JitEngine
+JitEngine().prepare()
+print(time.perf_counter() - started)
+"""
+
+
+def digits(batch: int) -> tuple[Executable, dict[str, Array]]:
+    """The digits program for a batch of images, and the images."""
+    text = (DIGITS / "digits.mlir").read_text().replace("360x", f"{batch}x")
+    module = parse(text)
+    weights = load_weights(weights_path(module, DIGITS), interface_of(module).parameters)
+    with np.load(DIGITS / "digits.npz") as data:
+        return executable_from_module(compile(module), weights), {"images": data["images"][:batch]}
+
+
+def best(function: Callable[[], object], times: int) -> float:
+    """The least of several times, in seconds."""
+    results: list[float] = []
+    for _ in range(times):
+        started = time.perf_counter()
+        function()
+        results.append(time.perf_counter() - started)
+    return min(results)
+
+
+def jit_start(cache: str) -> float:
+    """Seconds from an imported Python to a ready JIT, in a process of its own."""
+    environment = {**os.environ, "TSPC_CACHE_DIR": cache}
+    command = [sys.executable, "-c", START]
+    return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+
+
+def command_start(name: str) -> float:
+    """Seconds of `name --help`, the least of 5."""
+    path = Path(sys.executable).parent / name
+    return best(lambda: subprocess.run([path, "--help"], check=True, capture_output=True), 5)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="a tenth of the images")
+    batch = 180 if parser.parse_args().short else 1797
+
+    executable, inputs = digits(batch)
+    reference, jit = Loaded(executable, ReferenceEngine()), Loaded(executable, JitEngine())
+    expected, (got, stats) = reference.run(inputs)[0], jit.run(inputs)
+    assert (expected["logits"] == got["logits"]).all(), "the engines disagree"
+    slow, fast = best(lambda: reference.run(inputs), 2), best(lambda: jit.run(inputs), 10)
+    cycles = max(stats.cycles)
+    print(f"digits, {batch} images, {cycles} cycles")
+    print(f"  reference engine        {slow * 1e3:10.2f} ms  {cycles / slow:12.0f} cycles/s")
+    print(f"  JIT                     {fast * 1e3:10.2f} ms  {cycles / fast:12.0f} cycles/s")
+    print(f"  ratio                   {slow / fast:10.1f}")
+    with tempfile.TemporaryDirectory() as cache:
+        cold = jit_start(cache)
+        warm = min(jit_start(cache) for _ in range(3))
+    print(f"JIT start: cold {cold:.3f} s, warm {warm:.3f} s")
+    ours, theirs = command_start("tsp-opt"), command_start("xdsl-opt")
+    print(f"--help: tsp-opt {ours:.3f} s, xdsl-opt {theirs:.3f} s, ratio {ours / theirs:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""set-target: compiles for the machine of a TOML file: `-p 'set-target{file="chip.toml"},tsp-compile'`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+
+from ..dialects.target import load_file
+from ..dialects.tsp_isa import TARGET, TargetAttr
+
+
+@dataclass(frozen=True)
+class SetTargetPass(ModulePass):
+    """Sets the module's target. Raises TargetError, naming the field, for a file that is none."""
+
+    name = "set-target"
+
+    file: str
+    """The TOML file; fields that it leaves out keep their defaults."""
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        op.attributes[TARGET] = TargetAttr(load_file(self.file))

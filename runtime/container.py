@@ -1,0 +1,195 @@
+"""The `.tspx` file: an executable as one safetensors file of tensors and JSON; nothing is unpickled or evaluated.
+
+Tensors: `chip<c>.queue.<name>` uint8 [instructions, 16], the packed queue; `chip<c>.image.<i>` uint8 [slices, depth,
+lanes], words of the initial SRAM. The metadata entry `tspc` is JSON: format version, target, cables, and per chip its
+length in cycles, its bindings and the places of its images. The entry `digest` is the SHA-256 of all the rest, so
+that a damaged file is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import save
+from xdsl.dialects.builtin import TensorType
+from xdsl.utils.exceptions import VerifyException
+
+from ..dialects.elements import builtin_of
+from ..dialects.errors import MalformedProgram, TspError
+from ..dialects.instruction import INSTRUCTION_BYTES, ElementType
+from ..dialects.layout import Layout
+from ..dialects.placement import Place
+from ..dialects.program import Binding, ChipProgram, Program, check_program, decode_queues
+from ..dialects.target import SystemSpec, system_from_overrides, system_overrides
+from ..dialects.topology import Port, Topology
+from .executable import Executable, Image
+
+VERSION = 1
+"""The version of the format; a file of another version is refused."""
+
+Tensors = dict[str, npt.NDArray[np.uint8]]
+_deserialize: Any = vars(import_module("safetensors"))["deserialize"]  # untyped
+
+
+def save_executable(executable: Executable, path: Path) -> None:
+    """Writes an executable whose queues are packed. Equal executables give equal bytes."""
+    path.write_bytes(to_bytes(executable))
+
+
+def to_bytes(executable: Executable) -> bytes:
+    """The file's bytes. Raises MalformedProgram for a program in timed form."""
+    tensors: Tensors = {}
+    chips: list[dict[str, Any]] = []
+    for c, chip in enumerate(executable.program.chips):
+        if chip.records and not chip.packed:
+            raise MalformedProgram("the program is in timed form; run isa-assemble first")
+        for name, data in chip.packed.items():
+            tensors[f"chip{c}.queue.{name}"] = np.frombuffer(data, np.uint8).reshape(-1, INSTRUCTION_BYTES)
+        images = [i for i in executable.images if i.chip == c]
+        for i, image in enumerate(images):
+            tensors[f"chip{c}.image.{i}"] = image.block
+        bindings = [_binding_to_json(b) for b in chip.bindings if b.kind in ("input", "output")]
+        places = [_place_to_json(image.place) for image in images]
+        chips.append({"chip": chip.chip, "cycles": chip.cycles, "bindings": bindings, "images": places})
+    cables = [[a.chip, a.link, b.chip, b.link] for a, b in executable.program.topology.cables]
+    target = system_overrides(executable.program.system)
+    header = json.dumps({"version": VERSION, "target": target, "cables": cables, "chips": chips}, sort_keys=True)
+    return save(tensors, {"tspc": header, "digest": _digest(header, tensors)})
+
+
+def _digest(header: str, tensors: Mapping[str, npt.NDArray[np.uint8]]) -> str:
+    digest = hashlib.sha256(header.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name}{tensor.dtype}{tensor.shape}".encode())
+        digest.update(np.ascontiguousarray(tensor).tobytes())
+    return digest.hexdigest()
+
+
+def _place_to_json(place: Place) -> dict[str, Any]:
+    return {
+        "layout": place.layout.value,
+        "hemisphere": place.hemisphere,
+        "slices": list(place.slices),
+        "address": place.address,
+    }
+
+
+def _binding_to_json(b: Binding) -> dict[str, Any]:
+    return {
+        "kind": b.kind,
+        "name": b.name,
+        "place": _place_to_json(b.place),
+        "shape": list(b.shape),
+        "host_shape": list(b.host_shape),
+        "element": b.element.text,
+    }
+
+
+# -- reading -------------------------------------------------------------------------------------------------------
+
+
+def load_executable(path: Path) -> Executable:
+    """The executable of a file. Raises MalformedProgram, naming the file, when anything is wrong with it."""
+    try:
+        return from_bytes(path.read_bytes())
+    except OSError as e:
+        raise MalformedProgram(f"{path} cannot be read: {e}") from e
+    except TspError as e:
+        raise type(e)(f"{path}: {e}") if type(e) is MalformedProgram else e from None
+
+
+def from_bytes(data: bytes) -> Executable:
+    """The executable of a file's bytes. Raises MalformedProgram for damaged or malformed ones."""
+    metadata, tensors = _parse(data)
+    header = metadata.get("tspc", "")
+    if _digest(header, tensors) != metadata.get("digest"):
+        raise MalformedProgram("the file is damaged: its digest does not match; write it again")
+    try:
+        return _executable(json.loads(header), tensors)
+    except TspError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, VerifyException) as e:
+        raise MalformedProgram(f"the file's description is malformed: {type(e).__name__} {e}") from e
+
+
+def _parse(data: bytes) -> tuple[dict[str, str], Tensors]:
+    """The metadata and the tensors of a safetensors file."""
+    try:
+        size = int.from_bytes(data[:8], "little")
+        metadata = cast("dict[str, str]", json.loads(data[8 : 8 + size])["__metadata__"])
+        tensors: Tensors = {}
+        for name, tensor in _deserialize(data):
+            if tensor["dtype"] != "U8":
+                raise MalformedProgram(f"tensor `{name}` is {tensor['dtype']}, not uint8")
+            tensors[name] = np.frombuffer(tensor["data"], np.uint8).reshape(tensor["shape"])
+    except MalformedProgram:
+        raise
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as e:
+        raise MalformedProgram(f"the file is damaged or no .tspx file: {e}") from e
+    return metadata, tensors
+
+
+def _executable(header: dict[str, Any], tensors: Tensors) -> Executable:
+    if header["version"] != VERSION:
+        raise MalformedProgram(f"the file has format version {header['version']}, this is {VERSION}; write it again")
+    system = system_from_overrides(header["target"])
+    topology = Topology(tuple((Port(a, x), Port(b, y)) for a, x, b, y in header["cables"]))
+    if reason := topology.check(system):
+        raise MalformedProgram(f"the wiring is wrong: {reason}")
+    chips: list[ChipProgram] = []
+    images: list[Image] = []
+    for c, entry in enumerate(header["chips"]):
+        prefix = f"chip{c}.queue."
+        packed = {n.removeprefix(prefix): t.tobytes() for n, t in tensors.items() if n.startswith(prefix)}
+        bindings = tuple(_binding_from_json(b, system) for b in entry["bindings"])
+        records = tuple(decode_queues(packed, system))
+        chips.append(ChipProgram(int(entry["chip"]), int(entry["cycles"]), records, bindings, packed))
+        for i, place in enumerate(entry["images"]):
+            block = tensors[f"chip{c}.image.{i}"]
+            images.append(Image(c, _place_from_json(place, block.shape, system), block))
+    if not chips:
+        raise MalformedProgram("the file holds no program")
+    return Executable(check_program(Program(system, topology, tuple(chips))), tuple(images))
+
+
+def _place_from_json(entry: dict[str, Any], block: tuple[int, ...], system: SystemSpec) -> Place:
+    """A place, checked against the machine and the shape [slices, depth, lanes] of its block."""
+    chip = system.chip
+    place = Place(Layout(entry["layout"]), entry["hemisphere"], tuple(map(int, entry["slices"])), int(entry["address"]))
+    fits = (
+        place.hemisphere in ("E", "W")
+        and len(block) == 3
+        and block[0] == len(place.slices) == len(set(place.slices))
+        and block[2] == chip.lanes
+        and all(0 <= s < chip.slices for s in place.slices)
+        and place.address is not None
+        and 0 <= place.address <= chip.words - block[1]
+    )
+    if not fits:
+        raise MalformedProgram(f"a block {list(block)} does not fit at {entry}")
+    return place
+
+
+def _binding_from_json(entry: dict[str, Any], system: SystemSpec) -> Binding:
+    element = ElementType[entry["element"].upper()]
+    shape, host_shape = tuple(map(int, entry["shape"])), tuple(map(int, entry["host_shape"]))
+    layout = Layout(entry["place"]["layout"])
+    if (
+        min((*shape, *host_shape, 1)) < 1
+        or np.prod(shape) != np.prod(host_shape)
+        or entry["kind"] not in ("input", "output")
+    ):
+        raise MalformedProgram(f"the binding {entry['name']} has a wrong kind or shape")
+    block = (layout.slices(element.bytes, system.chip), layout.depth(shape, system.chip), system.chip.lanes)
+    place = _place_from_json(entry["place"], block, system)
+    place.check(TensorType(builtin_of(element), shape), system.chip)
+    return Binding(entry["kind"], str(entry["name"]), place, shape, host_shape, element)

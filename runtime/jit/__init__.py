@@ -1,0 +1,4 @@
+"""The JIT engine: an interpreter of dispatch records, compiled with LLVM for the host's CPU."""
+
+from .engine import JitEngine as JitEngine
+from .engine import JitSession as JitSession

@@ -1,0 +1,168 @@
+"""The compiled kernel: built once per host CPU, kept on disk as an object file, loaded into the process.
+
+The file is the SHA-256 of the object code, then the object code. Its name holds the hash of all that the code depends
+on: this package's sources, llvmlite, the host and the path. A file that is damaged is built anew; a directory that
+cannot be used costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ...dialects.errors import TargetError
+
+binding: Any = importlib.import_module("llvmlite.binding")
+
+ENTRY = "tspc_run"
+"""The function that the kernel exports."""
+
+PATHS = ("vnni", "plain")
+"""The ways to multiply, best first."""
+
+Run = Callable[[int, int, int, int, int], int]
+"""The kernel: addresses of chips' words, their number, start, end, window -> the cycle to go on from."""
+
+_DIGEST = 32
+
+
+def choose_path(path: str) -> str:
+    """`path`, or the best for the host for `auto`. Raises TargetError for one that the host's CPU does not have."""
+    if path == "auto":
+        return available_paths()[0]
+    if path not in PATHS:
+        raise TargetError(f"path `{path}` of the JIT engine is unknown; there are auto, {', '.join(PATHS)}")
+    if missing := _missing(path):
+        raise TargetError(
+            f"path `{path}` of the JIT engine needs the CPU features {', '.join(missing)}, "
+            f"which this host ({binding.get_host_cpu_name()}) lacks; use `auto`"
+        )
+    return path
+
+
+def available_paths() -> list[str]:
+    """The paths that the host's CPU has, best first."""
+    return [p for p in PATHS if not _missing(p)]
+
+
+def _missing(path: str) -> list[str]:
+    """The CPU features that a path needs and the host lacks."""
+    needed = ("avx512f", "avx512bw", "avx512vnni") if path == "vnni" else ()
+    features = binding.get_host_cpu_features()
+    return [f for f in needed if not features.get(f, False)]
+
+
+def cache_directory() -> Path | None:
+    """Where object files are kept: $TSPC_CACHE_DIR, or `tspc` in the platform's cache; None if there is no place."""
+    if named := os.environ.get("TSPC_CACHE_DIR"):
+        return Path(named)
+    if sys.platform != "darwin" and Path(xdg := os.environ.get("XDG_CACHE_HOME", "")).is_absolute():
+        return Path(xdg) / "tspc"
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "tspc"
+
+
+@cache
+def kernel(path: str, cached: bool) -> Run:
+    """The kernel for a path, loaded once per process."""
+    return load_kernel(path, cache_directory() if cached else None)
+
+
+def load_kernel(path: str, directory: Path | None) -> Run:
+    """The kernel for a path, from an object file in `directory` if there is one, and kept there if not."""
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    if directory is None:
+        return link(compile_kernel(path))
+    file = directory / f"kernel-{_key(path)}.o"
+    code = _read(file)
+    if code is None:
+        code = compile_kernel(path)
+        _write(file, code)
+    return link(code)
+
+
+def _key(path: str) -> str:
+    """The hash of everything that the object code depends on."""
+    host = (binding.get_default_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
+    key = hashlib.sha256(repr((path, importlib.import_module("llvmlite").__version__, *host)).encode())
+    for source in sorted(resources.files(__package__ or "").iterdir(), key=lambda s: s.name):
+        if source.name.endswith(".py"):
+            key.update(source.read_bytes())
+    return key.hexdigest()[:32]
+
+
+def _read(file: Path) -> bytes | None:
+    """The object code in a file, or None where it is missing or damaged."""
+    try:
+        data = file.read_bytes()
+    except OSError:
+        return None
+    code = data[_DIGEST:]
+    return code if hashlib.sha256(code).digest() == data[:_DIGEST] else None
+
+
+def _write(file: Path, code: bytes) -> None:
+    """Keeps object code in a file, which appears complete or not at all."""
+    with suppress(OSError):
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=file.parent)
+        try:
+            with open(handle, "wb") as temporary:
+                temporary.write(hashlib.sha256(code).digest() + code)
+            os.replace(name, file)
+        except OSError:
+            os.unlink(name)
+
+
+def _target_machine(cpu: str, features: str) -> Any:
+    target = binding.Target.from_default_triple()
+    return target.create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic", codemodel="small")
+
+
+def compile_kernel(path: str, cpu: str | None = None, features: str | None = None) -> bytes:
+    """The kernel's object code, for the host's CPU unless another is given."""
+    from .dots import DOTS
+    from .kernel import Kernel
+
+    machine = _target_machine(
+        binding.get_host_cpu_name() if cpu is None else cpu,
+        binding.get_host_cpu_features().flatten() if features is None else features,
+    )
+    module = binding.parse_assembly(str(Kernel(DOTS[path]()).module))
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
+    module.verify()
+    # What is worth unrolling is built unrolled, and everything is vectors already.
+    options = binding.create_pipeline_tuning_options(speed_level=2)
+    options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = False
+    builder = binding.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return machine.emit_object(module)
+
+
+def link(code: bytes) -> Run:
+    """The kernel in memory, ready to call."""
+    machine = _target_machine(binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
+    jit = binding.create_lljit_compiler(machine)
+    library = binding.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(ENTRY)
+    linked = library.link(jit, "tspc")
+    function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, *[ctypes.c_int64] * 4)(linked[ENTRY])
+
+    def run(chips: int, count: int, start: int, end: int, window: int) -> int:
+        return function(chips, count, start, end, window)
+
+    run.__dict__["linked"] = linked  # the code lives as long as the function
+    return run

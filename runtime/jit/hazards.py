@@ -1,0 +1,127 @@
+"""From the kernel's numbers back to hazards as the errors name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...dialects.errors import Actor, Hazard
+from ...dialects.instruction import Record, stream_text
+from ...dialects.program import actor
+from ...dialects.target import ChipSpec
+from ...dialects.topology import Port
+from .decode import Decoded, stream_of
+from .layout import Fault, Row
+from .layout import Hazard as Kind
+
+
+@dataclass(frozen=True)
+class Issue:
+    """What one instruction does in one cycle."""
+
+    record: Record
+    at: int
+    """The cycle of its dispatch."""
+    values: tuple[int, ...]
+
+    def actor(self, chip: ChipSpec) -> Actor:
+        return actor(self.record, self.at, chip.queues[self.record.queue].name, self.values)
+
+
+def dispatch(record: Record, cycle: int) -> Issue:
+    """The issue of a record that is at work in `cycle`: dispatched then, or before, for an `abc` of several vectors."""
+    left, moved = cycle - record.at, 0
+    for loop in reversed(record.loops):
+        done = left // loop.every
+        left, moved = left - done * loop.every, moved + done * loop.step
+    values, step = record.values, record.instruction.stepping
+    if step is not None and moved:
+        values = (*values[:step], values[step] + moved, *values[step + 1 :])
+    return Issue(record, cycle - left, values)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A chip of a run, and what it found in the cycle in which it stopped."""
+
+    number: int
+    decoded: Decoded
+    cycle: int
+    faults: npt.NDArray[np.int64]
+    """[hazards, FAULT_WORDS]"""
+
+
+class Report:
+    """Makes hazards of faults."""
+
+    def __init__(self, sites: Mapping[int, Site], peers: Mapping[Port, Port], chip: ChipSpec):
+        self.sites, self.peers, self.chip = sites, peers, chip
+
+    def hazards(self) -> Iterator[Hazard]:
+        """All hazards of all chips."""
+        for site in self.sites.values():
+            collisions: dict[tuple[int, int], list[Issue]] = {}
+            for fault in site.faults.tolist():
+                if fault[Fault.KIND] == Kind.STREAM_COLLISION:
+                    code = stream_of(fault[Fault.RESOURCE], site.decoded, self.chip)
+                    for record in (fault[Fault.FIRST], fault[Fault.SECOND]):
+                        delay = int(site.decoded.records[record, Row.DELAY])
+                        issue = self._issue(site, record, site.cycle - delay)
+                        collisions.setdefault((code, self._position(issue)), []).append(issue)
+                else:
+                    yield self._hazard(site, fault)
+            for (code, position), issues in collisions.items():
+                yield self._collision(site, code, position, issues)
+
+    def _issue(self, site: Site, record: int, cycle: int) -> Issue:
+        """The issue of a record, by the kernel's number, that acts in `cycle`."""
+        source = site.decoded.sources[record]
+        skew = int(site.decoded.records[record, Row.AT]) - source.at
+        return dispatch(source, cycle - skew)
+
+    def _position(self, issue: Issue) -> int:
+        return self.chip.queues[issue.record.queue].position
+
+    def _collision(self, site: Site, code: int, position: int, issues: list[Issue]) -> Hazard:
+        first, second = sorted({(i.record.queue, i.at): i for i in issues}.items())[:2]
+        return Hazard(
+            "stream-collision",
+            site.number,
+            f"stream {stream_text(code)} at position {position:+d}",
+            site.cycle,
+            (code, position, first[1].record.queue),
+            first[1].actor(self.chip),
+            second[1].actor(self.chip),
+        )
+
+    def _hazard(self, site: Site, fault: list[int]) -> Hazard:
+        kind, number = Kind(fault[Fault.KIND]), fault[Fault.RESOURCE]
+        actors = self._sender(site, fault) if kind == Kind.LINK_LOST else site
+        first = self._issue(actors, fault[Fault.FIRST], fault[Fault.FIRST_CYCLE])
+        queue, second = first.record.queue, None
+        order: tuple[int, ...] = (number,)
+        match kind:
+            case Kind.STREAM_EMPTY:
+                code, position = stream_of(number, site.decoded, self.chip), self._position(first)
+                resource = f"stream {stream_text(code)} at position {position:+d}"
+                order = (code, position, queue)
+            case Kind.CHAIN_EMPTY:
+                resource, order = f"chain of ALU {number}", (number, queue)
+            case Kind.ACCUMULATOR_EMPTY:
+                entry = first.values[first.record.instruction.index("entry")]
+                resource, order = f"accumulator {entry} of plane {number}", (number, entry)
+            case Kind.LINK_BUSY | Kind.LINK_EMPTY | Kind.LINK_LOST:
+                resource = f"link {number}"
+                if kind == Kind.LINK_BUSY:
+                    second = self._issue(site, fault[Fault.SECOND], fault[Fault.SECOND_CYCLE]).actor(self.chip)
+            case _:
+                resource = f"plane {number}"
+        name = kind.name.lower().replace("_", "-")
+        return Hazard(name, site.number, resource, site.cycle, order, first.actor(self.chip), second)
+
+    def _sender(self, site: Site, fault: list[int]) -> Site:
+        """The chip that sent what was lost on a link."""
+        return self.sites[self.peers[Port(site.number, fault[Fault.RESOURCE])].chip]

@@ -1,0 +1,356 @@
+"""What the compiled kernel and Python both know: the words of every table that they share.
+
+Every table is an array of 64-bit words, so that neither side needs a packing rule. An enum names the words of a
+row, and `*_WORDS` is the size of the row. No machine number stands here: those are values of `Chip` words.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+BLOCK = 64
+"""Lanes that a handler treats at once. Vectors are padded to a multiple, and every buffer is aligned to it."""
+
+NEVER = (1 << 63) - 1
+"""The time of an event that does not come."""
+
+NO_DIAGONAL = -(1 << 63)
+"""The tag of a stream or chain slot that holds nothing."""
+
+LONG_AGO = -(1 << 62)
+"""The cycle of the last send on a link that has sent nothing."""
+
+LEVELS = 4
+"""Loop levels of a record: the vectors of one `abc`, and three of `repeat`."""
+
+SOURCES = 2
+"""Operands of an instruction that are streams, chains or immediates."""
+
+
+class Chip(IntEnum):
+    """One chip: sizes, addresses of its tables, and the few scalars that change in a run.
+
+    Sizes that say MASK are those of a ring, less one; the ring's size is a power of two.
+    """
+
+    STRIDE = 0
+    """Bytes from one vector to the next."""
+    BLOCKS = 1
+    """Blocks of a vector."""
+    SRAM = 2
+    SLICE_BYTES = 3
+    ZERO = 4
+    """A vector of zeros."""
+    SLOTS = 5
+    """Stream registers, by stream and then by diagonal: rows of `Slot`."""
+    DIAGONAL_MASK = 6
+    POOL = 7
+    """Vectors in flight; slots and calendar hold their numbers."""
+    POOL_LAST = 8
+    """The greatest number of a vector in the pool."""
+    POOL_NEXT = 9
+    """The least number never handed out."""
+    FREE = 10
+    """Stack of numbers handed back."""
+    FREE_COUNT = 11
+    CALENDAR = 12
+    """Drives that are due, by cycle: rows of `Due`."""
+    CALENDAR_COUNT = 13
+    CALENDAR_MASK = 14
+    CALENDAR_WIDTH = 15
+    """Most drives of a cycle."""
+    CALENDAR_PENDING = 16
+    """Drives in the whole calendar."""
+    TIMES = 17
+    """The next cycle of every activity: installs by plane, cursors, sums by plane, arrivals by link."""
+    TIMES_BLOCKS = 18
+    """Eighths of the times."""
+    SUM_TIMES = 19
+    LINK_TIMES = 20
+    ACTIVITIES = 21
+    """Rows of `Activity`, in the order of the times."""
+    RECORDS = 22
+    CHAINS = 23
+    """Chain results, by ALU and then by cycle of dispatch."""
+    CHAIN_TAGS = 24
+    CHAIN_MASK = 25
+    ALU_LATENCY = 26
+    SCRATCH = 27
+    """Three vectors of 32-bit lanes."""
+    PLANES = 28
+    ARRAY_LATENCY = 29
+    INSTALL_LATENCY = 30
+    WEIGHT_STREAMS = 31
+    ROW_GROUPS = 32
+    """Groups of four weight rows in a plane."""
+    WEIGHTS_BYTES = 33
+    """Size of an installed array."""
+    BIAS = 34
+    """Offset of the column constants in an installed array."""
+    WEIGHTS = 35
+    """Offset of the weights in an installed array."""
+    SUM_MASK = 36
+    INPUT_BYTES = 37
+    """Bytes from one activation vector to the next, as the plane keeps them."""
+    LINKS = 38
+    LINK_COUNT = 39
+    LINK_MASK = 40
+    FLIGHT = 41
+    """Cycles from a send to its arrival."""
+    LINK_SLOT = 42
+    HAZARDS = 43
+    HAZARD_COUNT = 44
+    HAZARD_LAST = 45
+    """The last row for hazards."""
+    STOPPED = 46
+    """The cycle of the hazards."""
+
+
+CHIP_WORDS = 48
+
+
+class Slot(IntEnum):
+    """What a stream register's diagonal holds: the newest drive on it."""
+
+    DIAGONAL = 0
+    CYCLE = 1
+    """When it was driven."""
+    RECORD = 2
+    VECTOR = 3
+    """Its number in the pool, or -1."""
+
+
+SLOT_WORDS = 4
+
+
+class Due(IntEnum):
+    """A drive that falls due."""
+
+    SLOTS = 0
+    """First slot of the stream."""
+    SHIFT = 1
+    """What makes the cycle a diagonal."""
+    RECORD = 2
+    VECTOR = 3
+
+
+DUE_WORDS = 4
+
+
+class Activity(IntEnum):
+    """Something that has a next cycle: a queue's cursor, or what the machine does by itself."""
+
+    RECORD = 0
+    END = 1
+    """One past its last record."""
+    ROUND = 2
+    """Rounds done at each of the loop levels, innermost first."""
+    VALUE = 6
+    """The stepping field's value."""
+    ISSUES = 7
+    LAST = 8
+    """Cycle of its latest issue."""
+
+
+ACTIVITY_WORDS = 16
+
+
+class Source(IntEnum):
+    """Kinds of operand."""
+
+    STREAM = 0
+    CHAIN = 1
+    IMMEDIATE = 2
+    NONE = 3
+
+
+class Row(IntEnum):
+    """A dispatch record. An operand's or result's streams are given by the number of the first one's first slot."""
+
+    AT = 0
+    """First cycle, moved by `d_skew`: all that the issue does happens then or later."""
+    OP = 1
+    UNIT = 2
+    COUNT = 3
+    """Rounds of each loop level."""
+    TIME = 7
+    """Cycles to the next round of each level, from the last issue of the levels inside it."""
+    STEP = 11
+    """Movement of the value, likewise."""
+    VALUE = 15
+    KIND = 16
+    """`Source` of both operands."""
+    SOURCE = 18
+    """First slot, ALU, or bits of both operands."""
+    SHIFT = 20
+    """What makes the cycle a diagonal, for both operands."""
+    WIDTH = 22
+    """Streams of an operand."""
+    TARGET = 23
+    """First slot of the result."""
+    TARGET_SHIFT = 24
+    TARGET_WIDTH = 25
+    """Streams of the result; 0 for a chain."""
+    DELAY = 26
+    """Cycles to the drive."""
+    MODE = 27
+    """The `Alu` operation, or whether sums are added."""
+
+
+ROW_WORDS = 32
+
+
+class Plane(IntEnum):
+    """An MXM plane. Vectors are numbered in their order; a ring holds number n in its row n & mask."""
+
+    BUFFER = 0
+    """Weight rows as loaded, [rows, stride] bytes."""
+    LOADED = 1
+    """By row, 255 where it was loaded since the last install."""
+    ARRAYS = 2
+    """Ring of installed and pending arrays."""
+    ARRAY_MASK = 3
+    EFFECTIVE = 4
+    """Ring of the cycles in which installs take effect."""
+    INSTALLED = 5
+    """Installs that have taken effect."""
+    ISSUED = 6
+    """Installs that were dispatched."""
+    ACTIVE = 7
+    """The array in effect."""
+    INPUTS = 8
+    """Ring of activation vectors."""
+    SUMS = 9
+    """Ring of their sums, in the order of `wide`."""
+    ENTERED = 10
+    """Ring of the cycles in which they entered."""
+    ENTERED_BY = 11
+    """Ring of the records that took them."""
+    TAKEN = 12
+    """Vectors whose sums have left the array."""
+    SUMMED = 13
+    """Vectors whose sums have been computed."""
+    FED = 14
+    """Vectors that entered."""
+    ACCUMULATORS = 15
+    IS_SET = 16
+    """A byte per entry."""
+
+
+PLANE_WORDS = 18
+
+
+class Link(IntEnum):
+    """A C2C link."""
+
+    INBOX = 0
+    """Where its vectors arrive."""
+    OUTBOX = 1
+    """The inbox of the port at the other end."""
+    LAST_SEND = 2
+    LAST_SENDER = 3
+
+
+LINK_WORDS = 4
+
+
+class Inbox(IntEnum):
+    """Vectors on their way to a port: these words, then rows of `Arrival`, then the vectors."""
+
+    TAKEN = 0
+    SENT = 1
+
+
+INBOX_WORDS = 8
+
+
+class Arrival(IntEnum):
+    CYCLE = 0
+    RECORD = 1
+
+
+ARRIVAL_WORDS = 2
+
+
+class Fault(IntEnum):
+    """A hazard. What it means is for Python to say."""
+
+    KIND = 0
+    RESOURCE = 1
+    FIRST = 2
+    """The first issue's record, and the cycle in which it acts."""
+    FIRST_CYCLE = 3
+    SECOND = 4
+    """The second's record, or -1."""
+    SECOND_CYCLE = 5
+
+
+FAULT_WORDS = 8
+
+
+class Hazard(IntEnum):
+    """Hazards that the kernel finds."""
+
+    STREAM_COLLISION = 0
+    STREAM_EMPTY = 1
+    CHAIN_EMPTY = 2
+    WEIGHTS_EMPTY = 3
+    RESULT_MISSING = 4
+    RESULT_LOST = 5
+    ACCUMULATOR_EMPTY = 6
+    LINK_BUSY = 7
+    LINK_EMPTY = 8
+    LINK_LOST = 9
+
+
+class Op(IntEnum):
+    """What the switch of the kernel knows: handlers of instructions, then of what the machine does by itself."""
+
+    READ = 0
+    WRITE = 1
+    LOAD_WEIGHTS = 2
+    INSTALL_WEIGHTS = 3
+    ACTIVATIONS = 4
+    ACCUMULATE = 5
+    ALU = 6
+    SEND = 7
+    RECEIVE = 8
+    INSTALL = 9
+    """A pending install takes effect."""
+    LOSE_SUMS = 10
+    """Sums that arrived in this cycle were not taken."""
+    LOSE_VECTOR = 11
+    """A vector that arrived in this cycle was not received."""
+
+
+class Alu(IntEnum):
+    """Operations on 32-bit lanes, to which every ALU instruction comes down.
+
+    FLOAT and FIX convert; the number is the width in bits of the integer. SIGN_8 takes the low 8 bits.
+    """
+
+    ADD_I = 0
+    ADD_F = 1
+    SUB_I = 2
+    SUB_F = 3
+    MUL_I = 4
+    MUL_F = 5
+    MAX_I = 6
+    MAX_F = 7
+    MIN_I = 8
+    MIN_F = 9
+    COPY = 10
+    ROUND = 11
+    TRUNC = 12
+    CANONICAL = 13
+    SIGN_8 = 14
+    SIGN_16 = 15
+    CLAMP_16_8 = 16
+    CLAMP_32_8 = 17
+    CLAMP_32_16 = 18
+    FLOAT_8 = 19
+    FLOAT_16 = 20
+    FLOAT_32 = 21
+    FIX_8 = 22
+    FIX_16 = 23
+    FIX_32 = 24

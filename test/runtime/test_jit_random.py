@@ -1,0 +1,272 @@
+"""Random small programs, right ones and broken ones: the JIT engine must do exactly what the reference engine does."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from util import Maker
+
+from tspc.dialects.errors import HAZARDS, HazardError, TspError
+from tspc.dialects.instruction import (
+    CHAIN,
+    ElementType,
+    Record,
+    source_alu,
+    source_immediate,
+    source_stream,
+    stream_code,
+)
+from tspc.dialects.program import Program
+from tspc.dialects.target import ChipSpec, SystemSpec
+from tspc.runtime.engine import Engine, RunStats, Session
+from tspc.runtime.jit import JitEngine
+from tspc.runtime.jit.cache import available_paths
+from tspc.runtime.reference import ReferenceEngine
+
+PROGRAMS = 400
+I8, I16, I32, F32 = ElementType.I8, ElementType.I16, ElementType.I32, ElementType.F32
+
+
+def random_system(rng: random.Random) -> SystemSpec:
+    """A small machine with two chips. Lanes are often no multiple of 64, 4 or the weight streams' own width."""
+    tiles, lanes, weight_streams = rng.choice([(2, 8, 4), (2, 8, 2), (7, 11, 7), (9, 16, 8), (3, 5, 5)])
+    latencies = {
+        "latency_read": rng.choice([1, 1, 2]),
+        "latency_write": rng.choice([0, 0, 1, 3]),
+        "latency_vxm_entry": rng.choice([1, 2]),
+        "latency_alu": rng.choice([1, 3, 6]),
+        "latency_array": rng.choice([1, 5, 13]),
+        "latency_egress": rng.choice([1, 4]),
+        "latency_install": rng.choice([1, 1, 4]),
+        "latency_send": rng.choice([0, 3]),
+        "latency_receive": rng.choice([1, 4]),
+    }
+    chip = ChipSpec(
+        tiles=tiles,
+        lanes_per_tile=lanes,
+        streams=16,
+        slices=8,
+        words=32,
+        planes=2,
+        alus=6,
+        accumulators=8,
+        weight_streams=weight_streams,
+        slices_per_hop=rng.choice([1, 4]),
+        **latencies,
+    )
+    return SystemSpec(chip=chip, chips=2, link_latency=rng.choice([30, 40]), wire_bytes=rng.choice([10, 40]))
+
+
+class Flows(Maker):
+    """Adds whole flows, from SRAM to SRAM, each right in itself; where two of them meet, hazards may arise."""
+
+    def __init__(self, rng: random.Random):
+        super().__init__(random_system(rng))
+        self.rng = rng
+
+    def loops(self, depth: int = 2) -> list[tuple[int, int, int]]:
+        """Loops that move an address by at most 12 in all."""
+        rng = self.rng
+        loops: list[tuple[int, int, int]] = []
+        inner = 1
+        for _ in range(rng.randint(0, depth)):
+            count = rng.randint(2, 3)
+            every = inner + rng.randint(0, 2)
+            loops.append((count, every, rng.choice([-2, -1, 0, 1, 2])))
+            inner = every * (count - 1) + inner
+        return loops
+
+    def slices(self, side: str, count: int) -> list[str]:
+        return [f"MEM.{side}{s}" for s in self.rng.sample(range(self.chip.slices), count)]
+
+    def stream(self, direction: str, width: int = 1) -> int:
+        return stream_code(direction, self.rng.randrange(self.chip.streams // width) * width)
+
+    def read(self, chip: int, slice_: str, code: int, where: int, when: int, loops: list[tuple[int, int, int]]) -> None:
+        """Reads words so that the first is at position `where` in cycle `when`."""
+        at = when - self.chip.latency_read - abs(where - self.at(slice_))
+        self.add(slice_, at, "read", self.rng.randint(12, 19), code, loops=loops, chip=chip)
+
+    def write(
+        self, chip: int, slice_: str, code: int, where: int, when: int, loops: list[tuple[int, int, int]]
+    ) -> None:
+        """Writes the vectors of which the first is at position `where` in cycle `when`."""
+        at = when + abs(where - self.at(slice_)) - self.chip.latency_write
+        self.add(slice_, at, "write", self.rng.randint(12, 19), code, loops=loops, chip=chip)
+
+    def copy(self, chip: int) -> None:
+        """From one slice to another."""
+        source, target = self.rng.choice("EW"), self.rng.choice("EW")
+        (a,), (b,) = self.slices(source, 1), self.slices(target, 1)
+        direction = "E" if self.at(a) < self.at(b) else "W"
+        code, loops, when = self.stream(direction), self.loops(3), self.rng.randint(20, 60)
+        self.read(chip, a, code, self.at(b), when, loops)
+        self.write(chip, b, code, self.at(b), when, loops)
+
+    def alu(self, chip: int) -> None:
+        """From SRAM through a chain of ALUs and back."""
+        rng, spec = self.rng, self.chip
+        element = rng.choice([I8, I16, I32, F32])
+        side, back = rng.choice("EW"), rng.choice("EW")
+        loops, when = self.loops(), rng.randint(20, 60)
+        code = self.stream("W" if side == "E" else "E", element.bytes)
+        for i, slice_ in enumerate(self.slices(side, element.bytes)):
+            self.read(chip, slice_, code + i, 0, when, loops)
+        source, alus = source_stream(code), rng.sample(range(spec.alus), rng.randint(1, 4))
+        still = [(count, every, 0) for count, every, _ in loops]
+        for i, alu in enumerate(alus):
+            name, values, result = self.operation(element, source)
+            last = i == len(alus) - 1
+            target = self.stream(back, result.bytes) if last else CHAIN
+            self.add(f"VXM.{alu}", when + i * spec.latency_alu, name, *values, target, loops=still, chip=chip)
+            element, source, code = result, source_alu(alu), target
+        done = when + spec.latency_vxm_entry + len(alus) * spec.latency_alu
+        for i, slice_ in enumerate(self.slices(back, element.bytes)):
+            self.write(chip, slice_, code + i, 0, done, loops)
+
+    def operation(self, element: ElementType, source: int) -> tuple[str, list[int], ElementType]:
+        """An instruction on an element type: its name, its values but for the target, and the type of its result."""
+        rng = self.rng
+        other = rng.choice([source, source_immediate(rng.getrandbits(32)), source_immediate(0x3F000000)])
+        pair = [element, *rng.sample([source, other], 2)]
+        choices: list[tuple[str, list[int], ElementType]] = []
+        for result in (I8, I16, I32, F32):
+            choices.append(("convert", [element, source, result], result))
+            if F32 not in (element, result):
+                choices.append(("wrap", [element, source, result], result))
+        if element in (I32, F32):
+            choices += [(name, pair, element) for name in ("add", "sub", "mul", "max", "min") for _ in range(3)]
+            choices.append(("copy", [element, source], element))
+        if element == F32:
+            choices += [(name, [element, source], element) for name in ("round", "trunc")]
+        return rng.choice(choices)
+
+    def matrix(self, chip: int) -> None:
+        """Loads weights, multiplies vectors by them, accumulates and writes the sums."""
+        rng, spec = self.rng, self.chip
+        plane = rng.randrange(2)
+        out, home = ("E", "W") if plane == 0 else ("W", "E")
+        where, unit = self.at(f"MXM.{plane}.weights"), f"MXM.{plane}"
+        when = rng.randint(20, 40)
+        rows = min(rng.randint(1, 4), spec.load_cycles)
+        group = self.stream(out, spec.weight_streams)
+        for i, slice_ in enumerate(self.slices(out, spec.weight_streams)):
+            self.read(chip, slice_, group + i, where, when, [(rows, 1, 1)] if rows > 1 else [])
+        first = rng.randint(0, spec.load_cycles - rows)
+        self.add(f"{unit}.weights", when, "lw", first, group, loops=[(rows, 1, 1)] if rows > 1 else [], chip=chip)
+        self.add(f"{unit}.weights", when + rows, "iw", chip=chip)
+        when += rows + spec.latency_install + rng.choice([0, 0, 3])
+        count, rounds = rng.randint(1, 9), rng.randint(1, 2)
+        every = count + rng.randint(0, 2)
+        outer = [(rounds, every, 0)] if rounds > 1 else []
+        code = self.stream(out)
+        (slice_,) = self.slices(out, 1)
+        vectors = [(count, 1, 1)] if count > 1 else []
+        self.read(chip, slice_, code, where, when, vectors + outer)
+        self.add(f"{unit}.activations", when, "abc", count, code, loops=outer, chip=chip)
+        when += spec.latency_array
+        entries = [(count, 1, 0)] if count > 1 else []
+        if rng.random() < 0.3:
+            self.add(f"{unit}.accumulators", when, "acc", rng.randrange(8), 0, loops=entries + outer, chip=chip)
+            return
+        target = self.stream(home, 4)
+        mode = rng.random() < 0.2
+        self.add(
+            f"{unit}.accumulators", when, "acc_emit", rng.randrange(8), mode, target, loops=entries + outer, chip=chip
+        )
+        when += spec.latency_egress
+        for i, slice_ in enumerate(self.slices(out, 4)):
+            self.write(chip, slice_, target + i, where, when, vectors + outer)
+
+    def transfer(self, chip: int) -> None:
+        """From one chip's SRAM to the other's."""
+        spec, side = self.chip, "E"
+        (a,), (b,) = self.slices(side, 1), self.slices(side, 1)
+        when, where = self.rng.randint(20, 40), self.at("C2C.0")
+        every = self.system.link_slot + self.rng.randint(0, 1)
+        count = self.rng.randint(1, 4)
+        loops = [(count, every, 1)] if count > 1 else []
+        code = self.stream("E")
+        self.read(chip, a, code, where, when, loops)
+        self.add("C2C.0", when, "send", code, loops=loops, chip=chip)
+        when += spec.latency_send + self.system.link_latency
+        code = self.stream("W")
+        self.add("C2C.0", when, "receive", code, loops=loops, chip=1 - chip)
+        self.write(1 - chip, b, code, where, when + spec.latency_receive, loops)
+
+    def spoil(self) -> None:
+        """Breaks one record: another cycle, another stream, or none at all."""
+        rng = self.rng
+        records = self.records[rng.choice(list(self.records))]
+        index = rng.randrange(len(records))
+        record: Record = records.pop(index)
+        streams = [i for i, f in enumerate(record.instruction.fields) if f.role and record.values[i] <= 0xFF]
+        match rng.randrange(4):
+            case 0:
+                return
+            case 1 if streams:
+                values, i = list(record.values), rng.choice(streams)
+                values[i] ^= rng.choice([0x80, 8])
+                records.append(record._replace(values=tuple(values)))
+            case 2 if any(f.name == "mode" for f in record.instruction.fields):
+                i = record.instruction.index("mode")
+                records.append(record._replace(values=(*record.values[:i], 1, *record.values[i + 1 :])))
+            case _:
+                records.append(record._replace(at=max(0, record.at + rng.choice([-2, -1, 1, 2]))))
+
+
+def random_program(seed: int) -> Program | None:
+    """A program of several flows, broken in half of the cases; None where a queue would have to do two things."""
+    rng = random.Random(seed)
+    flows = Flows(rng)
+    for _ in range(rng.randint(1, 4)):
+        rng.choice([flows.copy, flows.alu, flows.alu, flows.matrix, flows.matrix, flows.transfer])(rng.randrange(2))
+    for _ in range(rng.choice([0, 0, 1, 2])):
+        flows.spoil()
+    try:
+        return flows.program()
+    except TspError:
+        return None
+
+
+def fill(session: Session, program: Program, seed: int) -> None:
+    for i in range(len(program.chips)):
+        sram = session.sram(i)
+        sram[:] = np.random.default_rng(seed + i).integers(0, 256, sram.shape, np.uint8)
+
+
+def outcome(engine: Engine, program: Program, seed: int) -> tuple[str | RunStats, list[np.ndarray]]:
+    """The hazard's text, or the statistics and all SRAM after two runs."""
+    session = engine.load(program)
+    fill(session, program, seed)
+    try:
+        session.run()
+        stats = session.run()
+    except HazardError as e:
+        return str(e), []
+    return stats, [session.sram(i).copy() for i in range(len(program.chips))]
+
+
+@pytest.mark.parametrize("path", available_paths())
+def test_same_as_reference(path: str) -> None:
+    """Stated as counts, too, so that the programs do not quietly become all broken or all right."""
+    seen: dict[str, int] = dict.fromkeys(["right", *HAZARDS], 0)
+    for seed in range(PROGRAMS):
+        program = random_program(seed)
+        if program is None:
+            continue
+        expected, memory = outcome(ReferenceEngine(), program, seed)
+        found, sram = outcome(JitEngine(path), program, seed)
+        if isinstance(expected, str) or isinstance(found, str):
+            assert found == expected, f"seed {seed}"
+            seen[expected.split("[")[1].split("]")[0] if isinstance(expected, str) else ""] += 1
+            continue
+        assert found.cycles == expected.cycles, f"seed {seed}"
+        assert (found.issues == expected.issues).all(), f"seed {seed}"
+        for a, b in zip(sram, memory, strict=True):
+            assert np.array_equal(a, b), f"seed {seed}"
+        seen["right"] += 1
+    print(seen)
+    assert seen["right"] > PROGRAMS // 8

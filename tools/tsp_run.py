@@ -1,0 +1,158 @@
+"""tsp-run: compiles whatever level it is given, runs it on the simulated chips, and says what happened."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .diagnostics import UsageError, report_errors, say_nearest
+
+if TYPE_CHECKING:
+    from xdsl.dialects.builtin import ModuleOp
+
+    from ..runtime.engine import Engine
+    from ..runtime.executable import Executable
+    from ..runtime.interface import Array
+
+LEVELS = ("tensor", "stream", "isa")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    description = "compile a model and run it on simulated tensor streaming processors"
+    parser = say_nearest(argparse.ArgumentParser(prog="tsp-run", description=description))
+    add = parser.add_argument
+    add("file", type=Path, help="an .mlir module of any level, or a .tspx program")
+    add("--inputs", type=Path, metavar="X.npz", help="the inputs by name")
+    add("--output", type=Path, metavar="Y.npz", help="where to put the outputs by name")
+    add("--engine", choices=("reference", "jit"), default="jit", help="what executes the chips' instructions")
+    add("--level", choices=LEVELS, default="isa", help="the level to run: above isa values only, without time")
+    add("--target", type=Path, metavar="SPEC.toml", help="the machine, in place of the one that the module names")
+    add("--weights", type=Path, help="weights file, in place of the one that the module names")
+    add("--allow-outside-weights", action="store_true", help="let the module name weights outside its folder")
+    add("-o", dest="program", type=Path, metavar="PROG.tspx", help="where to put the compiled program")
+    return parser
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    sys.exit(report_errors(lambda: run(make_parser().parse_args(args))))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Does what the command line says. Raises TspError, ParseError, VerifyException or UsageError."""
+    from ..runtime.interface import load_inputs
+
+    inputs = load_inputs(args.inputs) if args.inputs else {}
+    if args.level != "isa":
+        if args.program or args.file.suffix == ".tspx":
+            raise UsageError(f"--level {args.level} runs values without a program; leave it out for .tspx and -o")
+        save_outputs(run_values(args, inputs), args.output)
+        return
+    started = time.perf_counter()
+    executable = load(args)
+    compiled = time.perf_counter() - started
+    if args.program:
+        from ..runtime.container import save_executable
+
+        save_executable(executable, args.program)
+        if not args.inputs and executable.interface.inputs:
+            print(
+                f"{args.program}: {executable.program.cycles} cycles, compiled in {compiled:.3f} s; "
+                "not run, for want of --inputs"
+            )
+            return
+    run_program(executable, inputs, args, compiled)
+
+
+def read_module(args: argparse.Namespace) -> ModuleOp:
+    """The module of an .mlir file, on the machine that is asked for."""
+    from ..dialects.target import load_file
+    from ..dialects.tsp_isa import TARGET, TargetAttr
+    from ..dialects.verify import verify_module
+    from ..passes.pipelines import parse
+
+    try:
+        text = args.file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as e:
+        raise UsageError(f"{args.file} is no text: {e}; programs end in .tspx") from None
+    module = parse(text, str(args.file))
+    if args.target:
+        module.attributes[TARGET] = TargetAttr(load_file(args.target))
+        verify_module(module)
+    return module
+
+
+def read_weights(module: ModuleOp, args: argparse.Namespace) -> dict[str, Array]:
+    from ..runtime.interface import interface_of, load_weights, weights_path
+
+    path = args.weights or weights_path(module, args.file.parent, args.allow_outside_weights)
+    return load_weights(path, interface_of(module).parameters)
+
+
+def load(args: argparse.Namespace) -> Executable:
+    """The executable of an .mlir module of any level, or of a .tspx file."""
+    if args.file.suffix == ".tspx":
+        from ..runtime.container import load_executable
+
+        if args.target or args.weights:
+            raise UsageError("a .tspx program has its machine and weights inside; compile the .mlir file for others")
+        return load_executable(args.file)
+    from ..passes.pipelines import compile
+    from ..runtime.executable import executable_from_module
+
+    module = read_module(args)
+    weights = read_weights(module, args)
+    return executable_from_module(compile(module), weights)
+
+
+def run_values(args: argparse.Namespace, inputs: dict[str, Array]) -> dict[str, Array]:
+    """The outputs of the tensor or stream level."""
+    from ..passes.pipelines import compile
+    from ..runtime.interface import level_of
+    from ..runtime.levels import run_module
+
+    module = read_module(args)
+    weights = read_weights(module, args)
+    have = level_of(module)
+    if LEVELS.index(have) > LEVELS.index(args.level):
+        raise UsageError(f"{args.file} is at the {have} level already; it cannot be run at the {args.level} level")
+    if args.level == "stream" and have == "tensor":
+        compile(module, until="stream-schedule")
+    result = run_module(module, inputs, weights)
+    for name, value in result.outputs.items():
+        print(f"{name}: {value.dtype}{list(value.shape)}")
+    return result.outputs
+
+
+def run_program(executable: Executable, inputs: dict[str, Array], args: argparse.Namespace, compiled: float) -> None:
+    from ..runtime.executable import Loaded
+    from .report import print_report
+
+    loaded = Loaded(executable, make_engine(args.engine))
+    started = time.perf_counter()
+    outputs, stats = loaded.run(inputs)
+    simulated = time.perf_counter() - started
+    print_report(executable.program, stats, args.engine, compiled, simulated)
+    save_outputs(outputs, args.output)
+
+
+def make_engine(name: str) -> Engine:
+    """The engine of a name, `reference` or `jit`."""
+    if name == "jit":
+        from ..runtime.jit import JitEngine
+
+        return JitEngine()
+    from ..runtime.reference import ReferenceEngine
+
+    return ReferenceEngine()
+
+
+def save_outputs(outputs: dict[str, Array], path: Path | None) -> None:
+    if path:
+        import numpy as np
+
+        with path.open("wb") as file:
+            np.savez(file, allow_pickle=False, **outputs)
