@@ -95,6 +95,7 @@ def check_program(program: Program) -> Program:
     """
     system = program.system
     queues = system.chip.queues
+    numbers = {c.chip for c in program.chips}
     for chip in program.chips:
         last = -1
         for record in chip.records:
@@ -103,8 +104,12 @@ def check_program(program: Program) -> Program:
             queue = queues[record.queue]
             if queue.kind not in record.instruction.kinds:
                 raise MalformedProgram(_where(chip, record, system) + f"a {queue.kind} queue does not execute it")
-            if queue.kind == "C2C" and Port(chip.chip, queue.unit) not in program.peers:
-                raise LinkError(_where(chip, record, system) + "no cable is in this link")
+            if queue.kind == "C2C":
+                peer = program.peers.get(Port(chip.chip, queue.unit))
+                if peer is None:
+                    raise LinkError(_where(chip, record, system) + "no cable is in this link")
+                if peer.chip not in numbers:
+                    raise LinkError(_where(chip, record, system) + f"chip {peer.chip} at its other end has no program")
             last = max(last, record.last)
         _check_queues(chip, system)
         if chip.cycles != (length := program_length(last, system)):

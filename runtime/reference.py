@@ -299,7 +299,8 @@ class ReferenceSession:
         system = self.program.system
         chips = [_Chip(p, system, sram) for p, sram in zip(self.program.chips, self._sram, strict=True)]
         by_number = {c.program.chip: c for c in chips}
-        drain = max(system.chip.latency_array, system.chip.latency_send + system.link_latency)
+        longest = max((r.instruction.d_func(system.chip) for c in self.program.chips for r in c.records), default=0)
+        drain = max(longest, system.chip.latency_send + system.link_latency)
         end = max((max(c.agenda, default=0) for c in chips), default=0) + drain
         for t in range(end + 1):
             for chip in chips:

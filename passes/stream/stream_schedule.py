@@ -9,7 +9,7 @@ written before they are read, weights installed before and until they are used, 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -70,6 +70,7 @@ class Scheduler:
         """Schedules one cluster: sets `at` of its ops and `on` of its streams."""
         offsets = relative_starts(cluster, self.system)
         bodies = [Body(op, offsets[op], self.system) for op in cluster]
+        check_apart(bodies)
         footprint = Footprint(
             tuple(i for body in bodies for i in body.intervals()),
             tuple(need for body in bodies if (need := body.stream_need(offsets)) is not None),
@@ -262,6 +263,23 @@ def _vectors(op: ts.TimedOp) -> int:
     """The steps of an op: vectors that follow each other."""
     value: SSAValue = op.results[0] if isinstance(op, ts.ReadOp | ts.ReceiveOp | ts.VxmOp) else op.operands[0]
     return cast(ts.StreamType, value.type).vectors
+
+
+def check_apart(bodies: Sequence[Body]) -> None:
+    """Raises ScheduleError where two ops of one cluster need a queue or a link at once: no start would help."""
+    held = sorted(
+        ((i.start, i.end, body.op, i.resource) for body in bodies for i in body.intervals()), key=lambda h: h[0]
+    )
+    last: dict[Hashable, tuple[int, ts.TimedOp]] = {}
+    for start, end, op, resource in held:
+        until, before = last.get(resource, (start, op))
+        if start < until:
+            name = " ".join(str(part) for part in cast("tuple[object, ...]", resource)[1:])
+            raise ScheduleError(
+                f"{describe(op)}: needs {name} for {until - start} cycles in which {describe(before)}, joined to it by "
+                "streams, still does; give one of them another buffer, or let a value rest in SRAM in between"
+            )
+        last[resource] = (end, op)
 
 
 # -- dependences ---------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from ...dialects.errors import UnsupportedModel
 from ...dialects.layout import AccessPattern, Layout, rows_and_columns, tiles, weight_groups
 from ...dialects.locations import describe, located
 from ...dialects.target import ChipSpec
-from ...dialects.tsp_isa import target_of
+from ...dialects.tsp_isa import ProgramOp, target_of
 from .alu_regions import UnsupportedRegion, alu_region
 
 
@@ -46,14 +46,24 @@ class ConvertTensorToStreamPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         functions = [f for f in op.ops if isinstance(f, func.FuncOp)]
         problems: list[str] = []
+        if not functions and not any(isinstance(p, ProgramOp) for p in op.ops):
+            problems.append("the module has no function to compile; write one as func.func @main")
         if len(functions) > 1:
             problems += [
                 f"{describe(f)}: a program is one function; inline or remove the others" for f in functions[1:]
             ]
         for function in functions[:1]:
-            problems += Converter(function).run()
+            if not is_lowered(function):
+                problems += Converter(function).run()
         if problems:
             raise UnsupportedModel("\n".join(problems))
+
+
+def is_lowered(function: func.FuncOp) -> bool:
+    """Whether a function is at the stream level already, all of it."""
+    ops = list(function.walk())
+    tensor_ops = any(op.dialect_name() == tsp_tensor.TSP_TENSOR.name for op in ops)
+    return not tensor_ops and any(isinstance(op, ts.StreamOp) for op in ops)
 
 
 class Unsupported(Exception):
@@ -127,6 +137,10 @@ class Converter:
 
     def run(self) -> list[str]:
         """Replaces the function's body. Returns the problems, in which case the function is left as it was."""
+        if len(self.function.body.blocks) != 1:
+            return [
+                f"{describe(self.function)}: has {len(self.function.body.blocks)} blocks; write straight code in one"
+            ]
         body = self.function.body.block
         self._bind_arguments(body)
         outputs = self._outputs(body)
@@ -143,8 +157,16 @@ class Converter:
             except UnsupportedRegion as e:
                 self.problems.append(f"{describe(e.op)}: {e.reason}")
         if not self.problems:
+            self._keep_unused_inputs()
             self._replace_body()
         return self.problems
+
+    def _keep_unused_inputs(self) -> None:
+        """Inputs that nothing uses keep a place too: a program takes the same inputs at every level."""
+        used = {key[0] for key in self.buffers}
+        for tensor in [self.values[argument] for argument in self.function.body.block.args]:
+            if tensor.source not in used:
+                self._buffer(tensor, Layout.ROWS, 0)
 
     def _replace_body(self) -> None:
         self.add(func.ReturnOp())
@@ -169,11 +191,11 @@ class Converter:
             type_ = cast("TensorType[Attribute]", argument.type)
             try:
                 if not isinstance(argument.type, TensorType):
-                    raise Unsupported(f"argument `{name}` is {argument.type}, not a tensor")
+                    raise Unsupported(f"is {argument.type}, not a tensor")
                 _check_element(type_)
+                self.values[argument] = Tensor(type_, Named("input", name, type_))
             except Unsupported as e:
-                self.problems.append(f"{describe(self.function)}: {e}")
-            self.values[argument] = Tensor(type_, Named("input", name, type_))
+                self.problems.append(f"{describe(self.function)}: argument `{name}`: {e}")
         self._check_names(names, "input")
 
     def _outputs(self, body: Block) -> list[tuple[SSAValue, Output]]:
@@ -262,13 +284,13 @@ class Converter:
         output = self._store(op.result, _chip(op))
         inputs, arguments = self._distinct([self.values[v] for v in op.inputs], output)
         region = alu_region(op, arguments)
-        buffers = self._separate_buffers(inputs, _chip(op))
+        copies = self._copies(inputs, _chip(op))
         product = next((t.source.op for t in inputs if isinstance(t.source, Pending)), None)
         runs = self._products(product) if product else iter([Run(0, self._depth(output), 0, _chip(op))])
         for run in runs:
             streams = [
-                run.stream if buffer is None else self._read_operand(tensor, buffer, output, run)
-                for tensor, buffer in zip(inputs, buffers, strict=True)
+                run.stream if isinstance(t.source, Pending) else self._read_operand(t, copy, output, run)
+                for t, copy in zip(inputs, copies, strict=True)
             ]
             vxm = ts.VxmOp.build(
                 operands=[[s for s in streams if s is not None]],
@@ -289,25 +311,24 @@ class Converter:
         places = list(distinct)
         return list(distinct.values()), [places.index(key) for key in keys]
 
-    def _separate_buffers(self, inputs: Sequence[Tensor], chip: int) -> list[SSAValue | None]:
-        """A buffer for each operand of a map, None for sums that come straight from the array.
+    def _copies(self, inputs: Sequence[Tensor], chip: int) -> list[int]:
+        """Which copy of its tensor each operand of a map reads, 0 being the tensor itself.
 
-        No two are the same, nor one that of the sums' activations: a slice has one queue, which can follow one of them.
+        Operands that meet, and the activations of the sums among them, lie apart: a slice has one queue, which can
+        follow one of them.
         """
-        taken: set[SSAValue] = set()
+
+        def where(tensor: Tensor) -> tuple[Named | Stored | Pending, tuple[int, ...]]:
+            return tensor.source, () if isinstance(tensor.source, Stored) else tensor.type.get_shape()
+
+        taken = [where(self.values[t.source.op.lhs]) for t in inputs if isinstance(t.source, Pending)]
+        copies: list[int] = []
         for tensor in inputs:
-            if isinstance(tensor.source, Pending):
-                taken.add(self._buffer(self.values[tensor.source.op.lhs], Layout.ROWS, chip))
-        buffers: list[SSAValue | None] = []
-        for tensor in inputs:
-            buffer = None if isinstance(tensor.source, Pending) else self._buffer(tensor, Layout.ROWS, chip)
-            copy = 0
-            while buffer in taken:
-                copy += 1
-                buffer = self._copy(tensor, copy, chip)
-            buffers.append(buffer)
-            taken |= {buffer} if buffer is not None else set()
-        return buffers
+            copies.append(taken.count(where(tensor)))
+            taken.append(where(tensor))
+            if copies[-1] and isinstance(tensor.source, Stored):
+                self._copy(tensor, copies[-1], chip)  # before all that reads it
+        return copies
 
     def _transfer(self, op: c2c.TransferOp) -> None:
         if op.input not in self.values:
@@ -356,10 +377,9 @@ class Converter:
         return self._add_buffer("output", output.name, type_, Layout.ROWS, chip, host=output.type)
 
     def _buffer(self, tensor: Tensor, layout: Layout, chip: int, copy: int = 0) -> SSAValue:
-        """The buffer of a tensor in a layout on a chip; a named one is made on its first use, as often as it is asked for
-        with another number `copy`."""
+        """The buffer of a tensor in a layout on a chip; a named one is made on its first use, once for each `copy`."""
         if isinstance(tensor.source, Stored):
-            return tensor.source.buffer
+            return self._copy(tensor, copy, chip) if copy else tensor.source.buffer
         assert isinstance(tensor.source, Named)
         named = tensor.source
         key = (named, tensor.type.get_shape(), layout, chip, copy)
@@ -370,17 +390,16 @@ class Converter:
         return self.buffers[key]
 
     def _copy(self, tensor: Tensor, copy: int, chip: int) -> SSAValue:
-        """Copy number `copy` of a tensor in rows: the host fills another buffer, and a computed one is copied."""
-        if not isinstance(tensor.source, Stored):
-            return self._buffer(tensor, Layout.ROWS, chip, copy)
-        key = (tensor.source.buffer, copy)
-        if key not in self.copies:
-            stored = cast(ts.BufferOp, tensor.source.buffer.owner).type.tensor
-            words = AccessPattern.run(0, Layout.ROWS.depth(stored.get_shape(), self.chip))
-            stream = self._read(tensor.source.buffer, words, chip)
-            self.copies[key] = self._add_buffer("scratch", "", stored, Layout.ROWS, chip)
-            self._write(stream, self.copies[key], words, chip)
-        return self.copies[key]
+        """The buffer of copy number `copy` of a computed tensor; it is made when it is first asked for."""
+        original = cast(Stored, tensor.source).buffer
+        if (original, copy) not in self.copies:
+            stored = cast(ts.BufferType, original.type)
+            words = AccessPattern.run(0, stored.layout.depth(stored.shape, self.chip))
+            stream = self._read(original, words, chip)
+            made = self._add_buffer("scratch", "", stored.tensor, stored.layout, chip)
+            self._write(stream, made, words, chip)
+            self.copies[original, copy] = made
+        return self.copies[original, copy]
 
     def _add_buffer(
         self,
@@ -439,7 +458,7 @@ class Converter:
             )
         return words
 
-    def _read_operand(self, tensor: Tensor, buffer: SSAValue, result: Tensor, run: Run) -> SSAValue:
+    def _read_operand(self, tensor: Tensor, copy: int, result: Tensor, run: Run) -> SSAValue:
         """The words of a map's operand that meet `run` of the result."""
         words = self._words(tensor, result)
         assert words is not None
@@ -449,7 +468,7 @@ class Converter:
             words = AccessPattern.run(first, run.rows, step)
         if len(words.levels) > self.chip.loop_levels:
             raise Unsupported(f"operand {tensor.type} broadcasts over too many dimensions; reshape to fewer")
-        return self._read(buffer, words, run.chip)
+        return self._read(self._buffer(tensor, Layout.ROWS, run.chip, copy), words, run.chip)
 
     def _products(self, op: tsp_tensor.MatmulOp) -> Iterator[Run]:
         """Emits a matmul, tile by tile, and gives the runs of sums as they leave the array."""

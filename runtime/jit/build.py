@@ -93,13 +93,22 @@ class Function:
     """One function under construction. `b` is llvmlite's builder, for plain arithmetic."""
 
     def __init__(
-        self, module: Module, name: str, arguments: Sequence[Type], result: Type = VOID, *, exported: bool = False
+        self,
+        module: Module,
+        name: str,
+        arguments: Sequence[Type],
+        result: Type = VOID,
+        *,
+        exported: bool = False,
+        inline: bool = False,
     ):
         self.module = module
         self.ir = ir.Function(module.ir, ir.FunctionType(result, arguments), name)
         self.ir.attributes.add("nounwind")
         if not exported:
             self.ir.linkage = "internal"
+        if inline:
+            self.ir.attributes.add("alwaysinline")
         self.b = ir.IRBuilder(self.ir.append_basic_block())
         self.arguments: tuple[Value, ...] = tuple(self.ir.args)
 

@@ -13,7 +13,6 @@ import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib import resources
@@ -30,10 +29,23 @@ ENTRY = "tspc_run"
 PATHS = ("vnni", "plain")
 """The ways to multiply, best first."""
 
-Run = Callable[[int, int, int, int, int], int]
-"""The kernel: addresses of chips' words, their number, start, end, window -> the cycle to go on from."""
-
 _DIGEST = 32
+
+
+class Compiled:
+    """The kernel in memory, ready to call; the code lives as long as this object."""
+
+    def __init__(self, code: bytes):
+        """Links object code."""
+        machine = _target_machine(binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
+        library = binding.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(ENTRY)
+        self._library = library.link(binding.create_lljit_compiler(machine), "tspc")
+        self._run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, *[ctypes.c_int64] * 4)(self._library[ENTRY])
+
+    def __call__(self, chips: int, count: int, start: int, end: int, window: int) -> int:
+        """Advances `count` chips, whose words are at the addresses in the table at address `chips`, from cycle `start`
+        to at least `end`, none more than `window` cycles ahead of another. Gives the cycle to go on from."""
+        return self._run(chips, count, start, end, window)
 
 
 def choose_path(path: str) -> str:
@@ -76,23 +88,23 @@ def cache_directory() -> Path | None:
 
 
 @cache
-def kernel(path: str, cached: bool) -> Run:
+def kernel(path: str, cached: bool) -> Compiled:
     """The kernel for a path, loaded once per process."""
     return load_kernel(path, cache_directory() if cached else None)
 
 
-def load_kernel(path: str, directory: Path | None) -> Run:
+def load_kernel(path: str, directory: Path | None) -> Compiled:
     """The kernel for a path, from an object file in `directory` if there is one, and kept there if not."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     if directory is None:
-        return link(compile_kernel(path))
+        return Compiled(compile_kernel(path))
     file = directory / f"kernel-{_key(path)}.o"
     code = _read(file)
     if code is None:
         code = compile_kernel(path)
         _write(file, code)
-    return link(code)
+    return Compiled(code)
 
 
 def _key(path: str) -> str:
@@ -145,24 +157,22 @@ def compile_kernel(path: str, cpu: str | None = None, features: str | None = Non
     module = binding.parse_assembly(str(Kernel(DOTS[path]()).module))
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     module.verify()
-    # What is worth unrolling is built unrolled, and everything is vectors already.
-    options = binding.create_pipeline_tuning_options(speed_level=2)
-    options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = False
-    builder = binding.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
+    _optimise(module, machine)
     return machine.emit_object(module)
 
 
-def link(code: bytes) -> Run:
-    """The kernel in memory, ready to call."""
-    machine = _target_machine(binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
-    jit = binding.create_lljit_compiler(machine)
-    library = binding.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(ENTRY)
-    linked = library.link(jit, "tspc")
-    function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, *[ctypes.c_int64] * 4)(linked[ENTRY])
-
-    def run(chips: int, count: int, start: int, end: int, window: int) -> int:
-        return function(chips, count, start, end, window)
-
-    run.__dict__["linked"] = linked  # the code lives as long as the function
-    return run
+def _optimise(module: Any, machine: Any) -> None:
+    """The passes that the code needs: it is vectorised, unrolled and in good order as it is built, and a general
+    pipeline would reassociate the sums of products that the plain path counts on."""
+    passes = binding.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.add_sroa_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_loop_rotate_pass()
+    passes.add_new_gvn_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_dead_code_elimination_pass()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(module, binding.create_pass_builder(machine, binding.create_pipeline_tuning_options()))

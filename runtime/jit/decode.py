@@ -6,10 +6,8 @@ everything an issue does happens in its own cycle or later.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +18,6 @@ from ...dialects.instruction import (
     ElementType,
     FieldKind,
     Instruction,
-    Loop,
     Record,
     SourceKind,
     source_kind,
@@ -53,12 +50,14 @@ def ring_size(entries: int) -> int:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a chip does. Rows of `records` beyond `sources` are the machine's own activities."""
+    """What a chip does."""
 
-    records: Words
-    """[records, ROW_WORDS]"""
-    sources: Sequence[Record]
-    """The record behind each row."""
+    rows: Words
+    """[rows, ROW_WORDS]: dispatch records, then the machine's own activities."""
+    records: Sequence[Record]
+    """The record behind each row, so far as there is one."""
+    skews: Words
+    """By record, how far its row is moved."""
     activities: Words
     """[activities, ACTIVITY_WORDS] as they start: installs by plane, cursors, sums by plane, arrivals by link."""
     times: Words
@@ -69,90 +68,85 @@ class Decoded:
     """Slots of a stream's ring of diagonals."""
     last: int
     """The last cycle in which an issue acts, or -1."""
-    delay: int
-    """The greatest number of cycles from an issue to its drive."""
     width: int
     """Most drives of a cycle."""
     flights: int
     """Most vectors between issue and drive."""
-    installs: Sequence[int]
-    """By plane, how many installs are dispatched."""
-    sends: int
-    """How many sends are dispatched."""
+
+    @property
+    def delay(self) -> int:
+        """The greatest number of cycles from an issue to its drive."""
+        return int(self.rows[:, Row.DELAY].max())
+
+    def issues(self, op: Op, unit: int) -> int:
+        """How often a unit does an operation."""
+        rows = self.rows[(self.rows[:, Row.OP] == op) & (self.rows[:, Row.UNIT] == unit)]
+        return int(_issues(rows).sum())
+
+    def stream(self, slot: int, chip: ChipSpec) -> int:
+        """The code of the stream to which a slot belongs."""
+        west, number = divmod(slot // self.ring, chip.streams)
+        return west << 7 | number
 
 
 class Decoder:
-    """Decodes the records of one chip."""
+    """Decodes the records of chips."""
 
     def __init__(self, chip: ChipSpec):
         self.chip = chip
+        self.queues = chip.queues
         self.ring = ring_size(2 * chip.mxm_distance + 1)
+        self.timing: dict[str, tuple[int, int]] = {}
+        """By mnemonic: skew, and cycles from what happens then to the drive."""
 
     def decode(self, records: Sequence[Record]) -> Decoded:
-        """Everything about the records. Raises MalformedProgram for an instruction without a handler."""
+        """Everything about the records of one chip. Raises MalformedProgram for an instruction without a handler."""
         chip = self.chip
-        skews = {r.instruction.name: r.instruction.d_skew(chip) for r in records}
-        sources = sorted(records, key=lambda r: (skews[r.instruction.name], r.queue, r.at))
-        rows = [self._row(r, skews[r.instruction.name]) for r in sources]
-        cursors: list[tuple[int, int]] = []
-        width = flights = first = 0
-        for _, group in groupby(sources, key=lambda r: (skews[r.instruction.name], r.queue)):
-            end = first + len(list(group))
-            for delay, streams, issues in _drives(rows[first:end]):
-                width, flights = width + streams, flights + streams * min(delay, issues)
-            cursors.append((first, end))
-            first = end
-        planes, links = chip.planes, chip.links
-        own = [(Op.INSTALL, planes), (Op.LOSE_SUMS, planes), (Op.LOSE_VECTOR, links)]
-        rows += [_own_row(op, unit) for op, count in own for unit in range(count)]
-        installs, losses = range(first, first + planes), range(first + planes, len(rows))
-        spans = [*((i, i + 1) for i in installs), *cursors, *((i, i + 1) for i in losses)]
-        words = np.array(rows, np.int64)
-        activities = np.zeros((len(spans), ACTIVITY_WORDS), np.int64)
-        activities[:, [Activity.RECORD, Activity.END]] = spans
-        activities[:, Activity.VALUE] = words[activities[:, Activity.RECORD], Row.VALUE]
-        activities[:, Activity.LAST] = -1
-        ops, units = words[:, Row.OP], words[:, Row.UNIT]
-        times = np.full(-(-len(spans) // 8) * 8, NEVER)
-        steps = range(planes, planes + len(cursors))
-        times[steps.start : steps.stop] = [rows[first][Row.AT] for first, _ in cursors]
-        return Decoded(
-            words,
-            sources,
-            activities,
-            times,
-            steps,
-            self.ring,
-            last=max((r.last + skews[r.instruction.name] for r in sources), default=-1),
-            delay=max((row[Row.DELAY] for row in rows), default=0),
-            width=width,
-            flights=flights,
-            installs=[sum(map(_issues, words[(ops == Op.INSTALL_WEIGHTS) & (units == p)])) for p in range(planes)],
-            sends=sum(map(_issues, words[ops == Op.SEND])),
-        )
+        for name, instruction in {r.instruction.name: r.instruction for r in records}.items():
+            skew = instruction.d_skew(chip)
+            self.timing[name] = skew, instruction.d_func(chip) - skew
+        ordered = sorted(records, key=lambda r: (self.timing[r.instruction.name][0], r.queue, r.at))
+        skews = np.array([self.timing[r.instruction.name][0] for r in ordered], np.int64)
+        own = [(Op.INSTALL, chip.planes), (Op.LOSE_SUMS, chip.planes), (Op.LOSE_VECTOR, chip.links)]
+        rows = np.zeros((len(ordered) + sum(count for _, count in own), ROW_WORDS), np.int64)
+        if ordered:
+            rows[: len(ordered)] = [self._row(r) for r in ordered]
+            _put_loops(rows, ordered)
+        rows[len(ordered) :, [Row.OP, Row.UNIT]] = [(op, unit) for op, count in own for unit in range(count)]
+        queues = np.array([r.queue for r in ordered], np.int64)
+        fresh = np.ones(len(ordered), bool)
+        fresh[1:] = (queues[1:] != queues[:-1]) | (skews[1:] != skews[:-1])
+        activities, times, cursors = _activities(rows, np.flatnonzero(fresh), len(ordered), chip.planes)
+        last = max((r.last + self.timing[r.instruction.name][0] for r in ordered), default=-1)
+        width, flights = _drives(rows[: len(ordered)], np.cumsum(fresh))
+        return Decoded(rows, ordered, skews, activities, times, cursors, self.ring, last, width, flights)
 
-    def _row(self, record: Record, skew: int) -> list[int]:
-        instruction, values, chip = record.instruction, record.values, self.chip
-        queue = chip.queues[record.queue]
+    def _row(self, record: Record) -> list[int]:
+        """The words of a record, without its loops."""
+        instruction, values = record.instruction, record.values
+        queue = self.queues[record.queue]
+        skew, delay = self.timing[instruction.name]
         row = [0] * ROW_WORDS
         row[Row.AT] = record.at + skew
-        row[Row.OP] = _operation(instruction)
         row[Row.UNIT] = queue.unit
-        _put_loops(row, record)
-        if instruction.stepping is not None:
-            row[Row.VALUE] = values[instruction.stepping]
         row[Row.KIND : Row.KIND + SOURCES] = [Source.NONE] * SOURCES
         operand = 0
         for field, value in zip(instruction.fields, values, strict=True):
-            if field.role == "read":
+            if field.steps:
+                row[Row.VALUE] = value
+            elif field.role == "read":
                 self._put_source(row, operand, field.kind, value, queue.position)
-                row[Row.WIDTH] = instruction.group_width(field, values, chip)
+                row[Row.WIDTH] = instruction.group_width(field, values, self.chip)
                 operand += 1
             elif field.role == "drive" and value != CHAIN:
                 row[Row.TARGET], row[Row.TARGET_SHIFT] = self._stream(value, queue.position)
-                row[Row.TARGET_WIDTH] = instruction.group_width(field, values, chip)
-                row[Row.DELAY] = instruction.d_func(chip) - skew
-        row[Row.MODE] = _mode(instruction, values)
+                row[Row.TARGET_WIDTH] = instruction.group_width(field, values, self.chip)
+                row[Row.DELAY] = delay
+            elif field.name == "mode":
+                row[Row.MODE] = value
+        row[Row.OP] = _operation(instruction)
+        if row[Row.OP] == Op.ALU:
+            row[Row.MODE] = _alu_mode(instruction, values)
         return row
 
     def _put_source(self, row: list[int], operand: int, kind: FieldKind, value: int, position: int) -> None:
@@ -170,12 +164,6 @@ class Decoder:
         return ((code & 0x7F) + west * self.chip.streams) * self.ring, position if west else -position
 
 
-def stream_of(slot: int, decoded: Decoded, chip: ChipSpec) -> int:
-    """The code of the stream to which a slot belongs."""
-    west, number = divmod(slot // decoded.ring, chip.streams)
-    return west << 7 | number
-
-
 def _operation(instruction: Instruction) -> Op:
     if instruction.kinds == ("VXM",):
         return Op.ALU
@@ -184,64 +172,76 @@ def _operation(instruction: Instruction) -> Op:
     return _OPS[instruction.name]
 
 
-def _mode(instruction: Instruction, values: Sequence[int]) -> int:
-    """The ALU operation, or the mode of an accumulator."""
+def _alu_mode(instruction: Instruction, values: Sequence[int]) -> Alu:
+    """The operation of an ALU instruction."""
     fields = {f.name: v for f, v in zip(instruction.fields, values, strict=True)}
-    if instruction.kinds != ("VXM",):
-        return fields.get("mode", 0)
-    return alu_operation(instruction.name, ElementType(fields["type"]), fields.get("result_type"))
+    element = ElementType(fields["type"])
+    return alu_operation(instruction.name, element, ElementType(fields.get("result_type", element)))
 
 
-def alu_operation(name: str, element: ElementType, result: int | None) -> Alu:
-    """The operation on 32-bit lanes for an ALU instruction."""
-    bits = 8 * element.bytes
+def alu_operation(name: str, element: ElementType, result: ElementType) -> Alu:
+    """The operation on 32-bit lanes that an ALU instruction on these types comes down to."""
+    bits, result_bits = 8 * element.bytes, 8 * result.bytes
     match name:
         case "wrap":
-            return _SIGN[min(element.bytes, ElementType(result or 0).bytes)]
+            return _SIGN[min(element.bytes, result.bytes)]
+        case "convert" if element == result == ElementType.F32:
+            return Alu.CANONICAL
+        case "convert" if element == ElementType.F32:
+            return Alu[f"FIX_{result_bits}"]
+        case "convert" if result == ElementType.F32:
+            return Alu[f"FLOAT_{bits}"]
         case "convert":
-            to = ElementType(result or 0)
-            floats = element == ElementType.F32, to == ElementType.F32
-            if all(floats):
-                return Alu.CANONICAL
-            if any(floats):
-                return Alu[f"FIX_{8 * to.bytes}" if floats[0] else f"FLOAT_{bits}"]
-            return _SIGN[element.bytes] if to.bytes >= element.bytes else Alu[f"CLAMP_{bits}_{8 * to.bytes}"]
+            return Alu[f"CLAMP_{bits}_{result_bits}"] if result_bits < bits else _SIGN[element.bytes]
         case "copy" | "round" | "trunc":
             return Alu[name.upper()]
         case _:
             return Alu[f"{name.upper()}_{'F' if element == ElementType.F32 else 'I'}"]
 
 
-def _put_loops(row: list[int], record: Record) -> None:
+def _put_loops(rows: Words, records: Sequence[Record]) -> None:
     """The loop levels; the vectors of one dispatch are the innermost."""
-    vectors = record.instruction.occupancy(record.values)
-    levels = [*([Loop(vectors)] if vectors > 1 else []), *record.loops]
-    time = step = 0
-    for i in range(LEVELS):
-        loop = levels[i] if i < len(levels) else Loop(1)
-        row[Row.COUNT + i] = loop.count
-        row[Row.TIME + i] = loop.every - time
-        row[Row.STEP + i] = loop.step - step
-        time, step = time + (loop.count - 1) * loop.every, step + (loop.count - 1) * loop.step
+    once = (1, 1, 0)
+    levels = [
+        [(r.instruction.occupancy(r.values), 1, 0), *r.loops, *[once] * (LEVELS - 1 - len(r.loops))] for r in records
+    ]
+    count, every, step = np.moveaxis(np.array(levels, np.int64), 2, 0)
+    for word, per_round in ((Row.TIME, every), (Row.STEP, step)):
+        inner = np.cumsum((count - 1) * per_round, axis=1) - (count - 1) * per_round
+        rows[: len(records), word : word + LEVELS] = per_round - inner
+    rows[: len(records), Row.COUNT : Row.COUNT + LEVELS] = count
 
 
-def _issues(row: Sequence[int] | Words) -> int:
-    """Cycles in which a record acts."""
-    return math.prod(int(n) for n in row[Row.COUNT : Row.COUNT + LEVELS])
+def _issues(rows: Words) -> Words:
+    """By row, the cycles in which it acts."""
+    return rows[:, Row.COUNT : Row.COUNT + LEVELS].prod(axis=1)
 
 
-def _drives(rows: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
-    """For each delay among a cursor's records: the delay, the greatest number of streams, and the issues."""
-    found: dict[int, tuple[int, int]] = {}
-    for row in rows:
-        if (streams := row[Row.TARGET_WIDTH]) > 0:
-            most, issues = found.get(row[Row.DELAY], (0, 0))
-            found[row[Row.DELAY]] = max(most, streams), issues + _issues(row)
-    return [(delay, *drives) for delay, drives in found.items()]
+def _activities(rows: Words, firsts: Words, records: int, planes: int) -> tuple[Words, Words, range]:
+    """The table of activities, their times, and which are cursors; `firsts` are the first rows of the cursors."""
+    before = np.arange(records, records + planes)
+    after = np.arange(records + planes, len(rows))
+    cursors = range(planes, planes + len(firsts))
+    activities = np.zeros((len(before) + len(firsts) + len(after), ACTIVITY_WORDS), np.int64)
+    starts = np.concatenate([before, firsts, after])
+    activities[:, Activity.RECORD] = starts
+    activities[:, Activity.END] = np.concatenate([before + 1, firsts[1:], [records] * min(1, len(firsts)), after + 1])
+    activities[:, Activity.VALUE] = rows[starts, Row.VALUE]
+    activities[:, Activity.LAST] = -1
+    times = np.full(-(-len(activities) // 8) * 8, NEVER)
+    times[planes : planes + len(firsts)] = rows[firsts, Row.AT]
+    return activities, times, cursors
 
 
-def _own_row(op: Op, unit: int) -> list[int]:
-    """The row of an activity of the machine itself."""
-    row = [0] * ROW_WORDS
-    row[Row.OP], row[Row.UNIT] = op, unit
-    return row
+def _drives(rows: Words, cursors: Words) -> tuple[int, int]:
+    """The most drives of a cycle, and the most vectors between issue and drive; `cursors` is the cursor of each row.
+
+    A cursor issues once a cycle, so its drives after one delay fall due in different cycles.
+    """
+    driving = rows[:, Row.TARGET_WIDTH] > 0
+    rows, cursors = rows[driving], cursors[driving]
+    kinds, kind = np.unique(np.stack([cursors, rows[:, Row.DELAY]]), axis=1, return_inverse=True)
+    width, issues = np.zeros((2, kinds.shape[1]), np.int64)
+    np.maximum.at(width, kind.ravel(), rows[:, Row.TARGET_WIDTH])
+    np.add.at(issues, kind.ravel(), _issues(rows))
+    return int(width.sum()), int((width * np.minimum(kinds[1], issues)).sum())

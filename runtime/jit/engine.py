@@ -11,13 +11,13 @@ from ...dialects.errors import earliest
 from ...dialects.program import Program, program_length
 from ...dialects.topology import Port
 from ..engine import RunStats
-from .cache import Run, choose_path, kernel
+from .cache import Compiled, choose_path, kernel
 from .decode import Decoder
 from .hazards import Report, Site
 from .layout import Activity, Chip, Link, Op, Row
 from .memory import ChipMemory, Inboxes, address, stride_of, zeros
 
-_CALL = 1 << 20
+_CALL = 1 << 18
 """Cycles of one call to the kernel, between which Python can see an interrupt."""
 
 
@@ -38,8 +38,8 @@ class JitEngine:
 class JitSession:
     """A program loaded into the JIT engine."""
 
-    def __init__(self, program: Program, run: Run):
-        self.program, self._run = program, run
+    def __init__(self, program: Program, compiled: Compiled):
+        self.program, self._compiled = program, compiled
         chip = program.system.chip
         decoder = Decoder(chip)
         self._decoded = {c.chip: decoder.decode(c.records) for c in program.chips}
@@ -49,7 +49,8 @@ class JitSession:
         for port in cables.values():
             # A chip without a program loses what arrives.
             self._decoded.setdefault(port.chip, decoder.decode(()))
-        self._inboxes = Inboxes(len(cables), self._most_sends(), program.system)
+        sends = [self._decoded[port.chip].issues(Op.SEND, port.link) for port in cables]
+        self._inboxes = Inboxes(len(cables), max(sends, default=0), program.system)
         self._memory = {
             number: ChipMemory(decoded, program.system, self._sram.get(number), self._inboxes)
             for number, decoded in self._decoded.items()
@@ -66,14 +67,9 @@ class JitSession:
     def _cables(self) -> Iterator[tuple[Port, Port]]:
         """The ports over which vectors are sent, each with the other end of its cable."""
         for number, decoded in self._decoded.items():
-            sends = decoded.records[: len(decoded.sources)]
-            for link in np.unique(sends[sends[:, Row.OP] == Op.SEND, Row.UNIT]).tolist():
+            for link in np.unique(decoded.rows[decoded.rows[:, Row.OP] == Op.SEND, Row.UNIT]).tolist():
                 port = Port(number, link)
                 yield port, self.program.peers[port]
-
-    def _most_sends(self) -> int:
-        """At least the greatest number of sends over one link."""
-        return max(decoded.sends for decoded in self._decoded.values())
 
     def sram(self, index: int) -> npt.NDArray[np.uint8]:
         """The SRAM of chip program `index` as [2 * slices, words, lanes], the east's slices first."""
@@ -86,7 +82,7 @@ class JitSession:
             memory.reset()
         t = 0
         while t < self._end and not any(len(m.hazards) for m in self._memory.values()):
-            t = self._run(address(self._tables), len(self._tables), t, min(t + _CALL, self._end), self._window)
+            t = self._compiled(address(self._tables), len(self._tables), t, min(t + _CALL, self._end), self._window)
         self._check()
         return self._stats()
 
@@ -108,10 +104,8 @@ class JitSession:
             last = -1
             for cursor in memory.decoded.cursors:
                 activity = memory.activities[cursor]
-                record = int(memory.decoded.activities[cursor, Activity.RECORD])
-                source = memory.decoded.sources[record]
-                skew = int(memory.decoded.records[record, Row.AT]) - source.at
-                issues[i, source.queue] += activity[Activity.ISSUES]
-                last = max(last, int(activity[Activity.LAST]) - skew)
+                record = int(activity[Activity.RECORD])
+                issues[i, memory.decoded.records[record].queue] += activity[Activity.ISSUES]
+                last = max(last, int(activity[Activity.LAST] - memory.decoded.skews[record]))
             cycles.append(program_length(last, system))
         return RunStats(tuple(cycles), issues)

@@ -13,7 +13,7 @@ from ...dialects.instruction import Record, stream_text
 from ...dialects.program import actor
 from ...dialects.target import ChipSpec
 from ...dialects.topology import Port
-from .decode import Decoded, stream_of
+from .decode import Decoded
 from .layout import Fault, Row
 from .layout import Hazard as Kind
 
@@ -66,9 +66,9 @@ class Report:
             collisions: dict[tuple[int, int], list[Issue]] = {}
             for fault in site.faults.tolist():
                 if fault[Fault.KIND] == Kind.STREAM_COLLISION:
-                    code = stream_of(fault[Fault.RESOURCE], site.decoded, self.chip)
+                    code = site.decoded.stream(fault[Fault.RESOURCE], self.chip)
                     for record in (fault[Fault.FIRST], fault[Fault.SECOND]):
-                        delay = int(site.decoded.records[record, Row.DELAY])
+                        delay = int(site.decoded.rows[record, Row.DELAY])
                         issue = self._issue(site, record, site.cycle - delay)
                         collisions.setdefault((code, self._position(issue)), []).append(issue)
                 else:
@@ -78,9 +78,7 @@ class Report:
 
     def _issue(self, site: Site, record: int, cycle: int) -> Issue:
         """The issue of a record, by the kernel's number, that acts in `cycle`."""
-        source = site.decoded.sources[record]
-        skew = int(site.decoded.records[record, Row.AT]) - source.at
-        return dispatch(source, cycle - skew)
+        return dispatch(site.decoded.records[record], cycle - int(site.decoded.skews[record]))
 
     def _position(self, issue: Issue) -> int:
         return self.chip.queues[issue.record.queue].position
@@ -105,7 +103,7 @@ class Report:
         order: tuple[int, ...] = (number,)
         match kind:
             case Kind.STREAM_EMPTY:
-                code, position = stream_of(number, site.decoded, self.chip), self._position(first)
+                code, position = site.decoded.stream(number, self.chip), self._position(first)
                 resource = f"stream {stream_text(code)} at position {position:+d}"
                 order = (code, position, queue)
             case Kind.CHAIN_EMPTY:

@@ -11,6 +11,12 @@ from enum import IntEnum
 BLOCK = 64
 """Lanes that a handler treats at once. Vectors are padded to a multiple, and every buffer is aligned to it."""
 
+GROUP = 4
+"""Weight rows that a dot product sums."""
+
+LIST = 64
+"""Offset, in an installed array, of the list of its groups, after their count; 32 bits each."""
+
 NEVER = (1 << 63) - 1
 """The time of an event that does not come."""
 

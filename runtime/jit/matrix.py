@@ -10,13 +10,8 @@ from __future__ import annotations
 from .build import I8, I32, I64, PTR, V16I32, V64I8, Function, Module, Value, number, splat
 from .dots import Dot
 from .lanes import QUARTER, WIDE, Lanes, interleave
-from .layout import BLOCK, NEVER, PLANE_WORDS, Chip, Hazard, Plane, Row
+from .layout import BLOCK, GROUP, LIST, NEVER, PLANE_WORDS, Chip, Hazard, Plane, Row
 from .streams import Handler, Streams, vector_at
-
-GROUP = 4
-"""Weight rows that a dot product sums."""
-LIST = 64
-"""Offset, in an installed array, of the list of its groups, after their count; an i32 each."""
 
 
 class Matrix:
@@ -24,6 +19,8 @@ class Matrix:
 
     def __init__(self, module: Module, dot: Dot, lanes: Lanes, streams: Streams):
         self.module, self.dot, self.lanes, self.streams = module, dot, lanes, streams
+        self.quarter = QUARTER * dot.parts
+        """Bytes of the weights of 16 columns and a group of rows."""
         self.batch = self._multiply(dot.vectors, 1)
         self.single = self._multiply(1, dot.unroll)
         self.compute = self._compute()
@@ -109,14 +106,14 @@ class Matrix:
             append(number(0))
         padded = count.get()
         f.put(array, 0, padded)
-        strip = f.b.mul(padded, number(WIDE))
+        group_bytes = number(4 * self.quarter)
         with f.loop(f.word(chip, Chip.BLOCKS)) as block:
-            target = f.at(f.at(array, f.word(chip, Chip.WEIGHTS)), f.b.mul(block, strip))
+            target = f.at(f.at(array, f.word(chip, Chip.WEIGHTS)), f.b.mul(f.b.mul(block, padded), group_bytes))
             bias = f.at(f.at(array, f.word(chip, Chip.BIAS)), f.b.mul(block, number(WIDE)))
             self._pack_block(f, chip, plane, groups, used, target, bias, f.b.mul(block, number(BLOCK)))
             with f.loop(padding) as i:
-                empty = f.at(target, f.b.mul(f.b.add(used, i), number(WIDE)))
-                for j in range(4):
+                empty = f.at(target, f.b.mul(f.b.add(used, i), group_bytes))
+                for j in range(4 * self.dot.parts):
                     f.store(splat(0, V16I32), f.at(empty, j * QUARTER), QUARTER)
         with f.loop(f.word(chip, Chip.BLOCKS)) as i:
             f.store(splat(0, V64I8), f.at(loaded, f.b.mul(i, number(BLOCK))), BLOCK)
@@ -145,9 +142,9 @@ class Matrix:
                 weights = f.load(f.at(vector_at(f, chip, buffer, index), column), V64I8, BLOCK)
                 flag = f.broadcast(f.load(f.at(loaded, index), I8, 1), BLOCK)
                 planes.append(f.b.and_(weights, flag))
-            packed = f.at(target, f.b.mul(i, number(WIDE)))
+            packed = f.at(target, f.b.mul(i, number(4 * self.quarter)))
             for j, quarter in enumerate(interleave(f, planes)):
-                f.store(quarter, f.at(packed, j * QUARTER), QUARTER)
+                f.store(self.dot.pack(f, quarter), f.at(packed, j * self.quarter), QUARTER)
                 sums[j].set(self.dot.offset(f, sums[j].get(), quarter))
         for j, total in enumerate(sums):
             f.store(total.get(), f.at(bias, j * QUARTER), QUARTER)
@@ -208,34 +205,35 @@ class Matrix:
             index = f.b.and_(f.b.add(first, number(v)), f.word(chip, Chip.SUM_MASK))
             inputs.append(f.at(f.pointer(plane, Plane.INPUTS), f.b.mul(index, f.word(chip, Chip.INPUT_BYTES))))
             sums.append(vector_at(f, chip, f.pointer(plane, Plane.SUMS), f.b.mul(index, number(4))))
-        quarters = self.dot.quarters
-        strips = 4 // quarters
-        with f.loop(f.word(chip, Chip.BLOCKS)) as block, f.loop(strips) as strip:
-            inside = f.b.mul(strip, number(quarters * QUARTER))
-            offset = f.b.add(f.b.mul(block, number(WIDE)), inside)
-            weights = f.at(f.at(array, f.word(chip, Chip.WEIGHTS)), f.b.mul(f.b.mul(block, count), number(WIDE)))
-            weights = f.at(weights, inside)
-            zero = splat(0, self.dot.accumulator)
-            totals = [[[f.variable(zero) for _ in range(quarters)] for _ in range(unroll)] for _ in range(vectors)]
+        quarters, parts = self.dot.quarters, self.dot.parts
+        with f.loop(f.word(chip, Chip.BLOCKS)) as block, f.loop(4 // quarters) as strip:
+            weights = f.at(f.at(array, f.word(chip, Chip.WEIGHTS)), f.b.mul(strip, number(quarters * self.quarter)))
+            weights = f.at(weights, f.b.mul(f.b.mul(block, count), number(4 * self.quarter)))
+            totals = [
+                [[f.variable(splat(0, V16I32)) for _ in range(quarters * parts)] for _ in range(unroll)]
+                for _ in range(vectors)
+            ]
             with f.loop(f.b.sdiv(count, number(unroll))) as step:
                 for u in range(unroll):
                     i = f.b.add(f.b.mul(step, number(unroll)), number(u))
                     group = f.b.sext(f.load(f.at(f.at(array, LIST), f.b.mul(i, number(4))), I32, 4), I64)
                     at = f.b.mul(group, number(GROUP * self.dot.input_bytes))
                     x = [self.dot.load(f, f.at(source, at)) for source in inputs]
-                    row_group = f.at(weights, f.b.mul(i, number(WIDE)))
-                    for j in range(quarters):
-                        w = f.load(f.at(row_group, j * QUARTER), V64I8, QUARTER)
+                    here = f.at(weights, f.b.mul(i, number(4 * self.quarter)))
+                    for j in range(quarters * parts):
+                        w = f.load(f.at(here, j * QUARTER), self.dot.weights, QUARTER)
                         for v in range(vectors):
                             total = totals[v][u][j]
                             total.set(self.dot.add(f, total.get(), x[v], w))
+            offset = f.b.add(f.b.mul(block, number(WIDE)), f.b.mul(strip, number(quarters * QUARTER)))
             bias = f.at(f.at(array, f.word(chip, Chip.BIAS)), offset)
             for j in range(quarters):
                 start = f.load(f.at(bias, j * QUARTER), V16I32, QUARTER)
                 for v in range(vectors):
                     total = start
                     for u in range(unroll):
-                        total = f.b.add(total, self.dot.finish(f, totals[v][u][j].get()))
+                        mine = [t.get() for t in totals[v][u][j * parts : (j + 1) * parts]]
+                        total = f.b.add(total, self.dot.finish(f, mine))
                     f.store(total, f.at(f.at(sums[v], offset), j * QUARTER), QUARTER)
         f.give()
         return f

@@ -20,25 +20,23 @@ from .layout import (
     CHIP_WORDS,
     DUE_WORDS,
     FAULT_WORDS,
+    GROUP,
     INBOX_WORDS,
     LINK_WORDS,
+    LIST,
     LONG_AGO,
     NO_DIAGONAL,
     PLANE_WORDS,
     SLOT_WORDS,
     Chip,
     Link,
+    Op,
     Plane,
     Slot,
 )
 
 Bytes = npt.NDArray[np.uint8]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
-
-_GROUP = 4
-"""Weight rows of a dot product."""
-_LIST = 64
-"""Bytes before the list of groups in an installed array."""
 
 
 def zeros(shape: Sequence[int], dtype: type[_Scalar]) -> npt.NDArray[_Scalar]:
@@ -66,7 +64,8 @@ class Inboxes:
         serves all other ports."""
         self.flight = system.chip.latency_send + system.link_latency
         # A port is at most one window behind or ahead of its peer, and a window is at most one flight.
-        self.ring = ring_size(min(2 * self.flight // system.link_slot + 3, sends + 1))
+        # Four arrivals fill a block, so that the vectors behind them are aligned.
+        self.ring = ring_size(max(4, min(2 * self.flight // system.link_slot + 3, sends + 1)))
         size = INBOX_WORDS * 8 + self.ring * (ARRIVAL_WORDS * 8 + stride_of(system.chip))
         self._boxes = zeros((count + 1, -(-size // BLOCK) * BLOCK), np.uint8)
 
@@ -138,9 +137,7 @@ class ChipMemory:
         self._set(Chip.SUM_TIMES, self._times[decoded.cursors.stop :])
         self._set(Chip.LINK_TIMES, self._times[decoded.cursors.stop + chip.planes :])
         self._set(Chip.ACTIVITIES, self.activities)
-        records = self._new(decoded.records.shape, np.int64)
-        records[:] = decoded.records
-        self._set(Chip.RECORDS, records)
+        self._set(Chip.RECORDS, decoded.rows)
         ring = ring_size(chip.latency_alu + 1)
         self._tags = zeros((chip.alus, ring), np.int64)
         self._set(Chip.CHAINS, self._new((chip.alus, ring, self.stride), np.int32))
@@ -150,17 +147,17 @@ class ChipMemory:
 
     def _put_planes(self) -> None:
         chip, stride = self.chip_spec, self.stride
-        groups = -(-chip.lanes // _GROUP)
-        bias = -(-(_LIST + 4 * (groups + _GROUP)) // BLOCK) * BLOCK
+        groups = -(-chip.lanes // GROUP)
+        bias = -(-(LIST + 4 * (groups + GROUP)) // BLOCK) * BLOCK
         weights = bias + 4 * stride
-        size = weights + stride * _GROUP * (groups + _GROUP)
+        size = weights + 2 * stride * GROUP * (groups + GROUP)  # up to 16 bits a weight
         ring = ring_size(chip.latency_array + 2)
         self._planes = zeros((chip.planes, PLANE_WORDS), np.int64)
         self._loaded = zeros((chip.planes, stride), np.uint8)
         self._is_set = zeros((chip.planes, chip.accumulators), np.uint8)
         self._nothing = self._new((size,), np.uint8)
         tables: dict[Plane, tuple[tuple[int, ...], type[np.generic]]] = {
-            Plane.BUFFER: ((groups * _GROUP, stride), np.int8),
+            Plane.BUFFER: ((groups * GROUP, stride), np.int8),
             Plane.INPUTS: ((ring, stride), np.int16),
             Plane.SUMS: ((ring, stride), np.int32),
             Plane.ENTERED: ((ring,), np.int64),
@@ -170,7 +167,7 @@ class ChipMemory:
         for n, plane in enumerate(self._planes):
             for word, (shape, dtype) in tables.items():
                 plane[word] = address(self._new(shape, dtype))
-            arrays = ring_size(min(chip.latency_install, self.decoded.installs[n]) + 1)
+            arrays = ring_size(min(chip.latency_install, self.decoded.issues(Op.INSTALL_WEIGHTS, n)) + 1)
             plane[Plane.ARRAYS] = address(self._new((arrays, -(-size // BLOCK) * BLOCK), np.uint8))
             plane[Plane.EFFECTIVE] = address(self._new((arrays,), np.int64))
             plane[Plane.ARRAY_MASK] = arrays - 1

@@ -108,7 +108,7 @@ class Streams:
         return f
 
     def _sample(self) -> Function:
-        f = Function(self.module, "sample", [PTR, I64, I64, I64, I64], PTR)
+        f = Function(self.module, "sample", [PTR, I64, I64, I64, I64], PTR, inline=True)
         chip, first, shift, t, record = f.arguments
         diagonal = f.b.add(t, shift)
         slot = _slot(f, chip, first, diagonal)
@@ -122,7 +122,7 @@ class Streams:
         return f
 
     def _take(self) -> Function:
-        f = Function(self.module, "take", [PTR], I64)
+        f = Function(self.module, "take", [PTR], I64, inline=True)
         (chip,) = f.arguments
         free = f.word(chip, Chip.FREE_COUNT)
         vector = f.variable(0)
@@ -139,7 +139,7 @@ class Streams:
         return f
 
     def _post(self) -> Function:
-        f = Function(self.module, "post", [PTR, PTR, I64, I64, I64, I64])
+        f = Function(self.module, "post", [PTR, PTR, I64, I64, I64, I64], inline=True)
         chip, record, record_number, t, stream, vector = f.arguments
         day = f.b.and_(f.b.add(t, f.word(record, Row.DELAY)), f.word(chip, Chip.CALENDAR_MASK))
         counts = f.pointer(chip, Chip.CALENDAR_COUNT)

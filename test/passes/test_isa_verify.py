@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from tspc.dialects.c2c import C2C
-from tspc.dialects.errors import HAZARDS, HazardError, TspError
+from tspc.dialects.errors import HAZARDS, HazardError, LinkError, TspError
 from tspc.dialects.instruction import (
     CHAIN,
     ElementType,
@@ -145,6 +145,7 @@ def small_system(slices_per_hop: int = 2, latency: int = 1, tiles: int = 2, **ch
 
 SMALL = small_system()
 SYSTEMS = {
+    "slow ALUs": small_system(latency_alu=50),
     "small": SMALL,
     "one slice per hop": small_system(slices_per_hop=1),
     "ten tiles": small_system(tiles=10),
@@ -263,14 +264,11 @@ def test_hazards_after_the_last_dispatch_are_found() -> None:
     )
 
 
-def test_a_vector_to_a_chip_without_a_program_is_lost() -> None:
+def test_a_vector_to_a_chip_without_a_program_is_refused() -> None:
     writer = Writer(SMALL)
-    writer.add("MEM.E0", 10, "read", 0, E4)
-    at = 10 + SMALL.chip.latency_read + SMALL.chip.sxm_distance - 1
-    writer.add("C2C.0", at, "send", E4)
-    arrival = at + SMALL.chip.latency_send + SMALL.link_latency
-    text = str(hazard_of(program(SMALL, writer.records)))
-    assert text.startswith(f"hazard [link-lost] chip 1, cycle {arrival}, link 0: ")
+    writer.add("C2C.0", 10, "send", E4)
+    with pytest.raises(LinkError, match="chip 1 at its other end has no program"):
+        check_program(program(SMALL, writer.records))
 
 
 def test_every_issue_of_a_record_is_expanded_once() -> None:
