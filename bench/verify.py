@@ -15,10 +15,10 @@ import time
 from collections.abc import Iterator
 
 from tspc.dialects.instruction import CHAIN, ElementType, Loop, Record, source_alu, source_immediate, stream_code
+from tspc.dialects.instructions import TABLE
 from tspc.dialects.program import ChipProgram, Program, check_program, program_length
 from tspc.dialects.target import DEFAULT_SYSTEM
 from tspc.dialects.topology import Topology
-from tspc.dialects.tsp_isa import TABLE
 from tspc.passes.isa.proof import first_hazard
 
 CHIP = DEFAULT_SYSTEM.chip

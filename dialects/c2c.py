@@ -20,8 +20,8 @@ from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from .target_attr import target_of
 from .topology import Port, Topology
-from .tsp_isa import target_of
 from .tsp_stream import StreamType
 
 CHIP = "c2c.chip"

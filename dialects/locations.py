@@ -5,11 +5,23 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
-from xdsl.dialects.builtin import FileLineColLoc, IntAttr, StringAttr, UnknownLoc
+from xdsl.dialects.builtin import (
+    AnyFloat,
+    ComplexType,
+    FileLineColLoc,
+    IndexType,
+    IntAttr,
+    IntegerType,
+    ModuleOp,
+    StringAttr,
+    UnknownLoc,
+)
 from xdsl.ir import Operation
-from xdsl.parser import Parser
+from xdsl.parser import AttrParser, Parser
+from xdsl.utils.exceptions import ParseError, VerifyException
+from xdsl.utils.mlir_lexer import MLIRTokenKind
 
 _OpT = TypeVar("_OpT", bound=Operation)
 
@@ -37,8 +49,35 @@ def located(op: _OpT, source: Operation) -> _OpT:
     return op
 
 
+class _LiteralElement(Parser._TensorLiteralElement):  # pyright: ignore[reportPrivateUsage]
+    """An element of a dense literal. A hexadecimal number in place of a float is its bits, as MLIR has it and as
+    infinities and NaNs are printed; xDSL 0.74 takes it for an integer."""
+
+    def to_type(self, parser: AttrParser, type: AnyFloat | IntegerType | IndexType | ComplexType) -> Any:
+        if isinstance(type, AnyFloat) and self.span.text[:2].lower() == "0x":
+            return type.unpack(cast(int, self.value).to_bytes(type.compile_time_size, "little"), 1)[0]
+        return super().to_type(parser, type)
+
+
 class LocatedParser(Parser):
     """An MLIR parser that gives every op the place where it was written, unless the text itself says a location."""
+
+    _TensorLiteralElement = _LiteralElement
+
+    def parse_module(self, allow_implicit_module: bool = True) -> ModuleOp:
+        """The module of the text. Raises ParseError, whatever the parsers of ops and attributes trip over."""
+        if self._current_token.kind is MLIRTokenKind.EOF:
+            self.raise_error("there is no module in the text")
+        try:
+            return super().parse_module(allow_implicit_module)
+        except ParseError:
+            raise
+        except RecursionError:
+            self.raise_error("nested too deeply")
+        except VerifyException as e:
+            self.raise_error(str(e))
+        except Exception as e:
+            self.raise_error(f"cannot be read ({type(e).__name__}: {e})")
 
     def parse_operation(self) -> Operation:
         start = self.pos

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 
-from xdsl.dialects.builtin import IntegerType, TensorType
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, IntegerType, TensorType
 from xdsl.ir import Attribute, Data
 from xdsl.irdl import irdl_attr_definition
 from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
+from xdsl.utils.hints import isa
 
-from .elements import element_bytes
+from .elements import element_bytes, element_of
 from .layout import Layout
 from .target import ChipSpec
+
+_MOST_SLICES = 1 << 16
+"""More than any hemisphere has; keeps a mistyped run from filling the host's memory."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,10 @@ class Place:
 
     def check(self, tensor: TensorType[Attribute], chip: ChipSpec) -> None:
         """Raises VerifyException when a tensor of this type cannot lie here."""
+        if any(d < 1 for d in tensor.get_shape()) or element_of(tensor.element_type) is None:
+            raise VerifyException(
+                f"{tensor} cannot lie in SRAM: dimensions are static and at least 1, elements i8, i16, i32, f16 or f32"
+            )
         if self.layout is Layout.WEIGHTS and (len(tensor.get_shape()) != 2 or tensor.element_type != IntegerType(8)):
             raise VerifyException(f"the weights layout holds an int8 matrix, not {tensor}")
         wanted = self.layout.slices(element_bytes(tensor.element_type), chip)
@@ -85,6 +94,18 @@ class PlaceAttr(Data[Place]):
         )
 
 
+def check_host_tensor(
+    kind: str, tensor: TensorType[Attribute], host: TensorType[Attribute], value: Attribute | None
+) -> None:
+    """Raises VerifyException unless the host's tensor has the elements of the one in SRAM, and a constant its value."""
+    if (kind == "constant") != (value is not None):
+        raise VerifyException("a constant, and nothing else, has a value")
+    if prod(host.get_shape()) != prod(tensor.get_shape()) or host.element_type != tensor.element_type:
+        raise VerifyException(f"{host} has not the elements of {tensor}")
+    if value is not None and not (isa(value, DenseIntOrFPElementsAttr) and value.type == host):
+        raise VerifyException(f"the value of a constant is dense<...> : {host}, not {value}")
+
+
 def parse_layout(parser: AttrParser) -> Layout:
     position = parser.pos
     word = parser.parse_identifier()
@@ -94,8 +115,11 @@ def parse_layout(parser: AttrParser) -> Layout:
 
 
 def _parse_run(parser: AttrParser) -> range:
+    position = parser.pos
     first = parser.parse_integer(allow_negative=False)
     last = parser.parse_integer(allow_negative=False) if parser.parse_optional_keyword("to") else first
+    if not first <= last < _MOST_SLICES:
+        parser.raise_error(f"slices {first} to {last} are no run below {_MOST_SLICES}", position)
     return range(first, last + 1)
 
 

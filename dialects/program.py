@@ -19,10 +19,12 @@ from .c2c import topology_of
 from .elements import builtin_of, element_of, numpy_of
 from .errors import Actor, HazardError, LinkError, MalformedProgram
 from .instruction import INSTRUCTION_BYTES, ElementType, Loop, Record
+from .instructions import TABLE, check_record
 from .placement import Place
 from .target import SystemSpec
+from .target_attr import target_of
 from .topology import Port, Topology
-from .tsp_isa import TABLE, BindOp, ProgramOp, check_record, target_of
+from .tsp_isa import BindOp, ProgramOp
 
 Array = npt.NDArray[np.generic]
 

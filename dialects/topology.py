@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -54,12 +55,11 @@ class Topology:
 
     def check(self, system: SystemSpec) -> str | None:
         """Why this is no wiring of the system, or None."""
-        ports = [p for cable in self.cables for p in cable]
-        for p in ports:
+        for p, cables in Counter(p for cable in self.cables for p in cable).items():
             if p.chip >= system.chips:
                 return f"port {p}: the system has {system.chips} chips"
             if p.link >= system.chip.links:
                 return f"port {p}: a chip has links 0..{system.chip.links - 1}"
-            if ports.count(p) > 1:
+            if cables > 1:
                 return f"port {p} has two cables"
         return None

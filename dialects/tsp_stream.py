@@ -7,6 +7,7 @@ ALUs, direction, stream, cycle) is absent before that pass and required after it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Self, cast
 
 from xdsl.dialects import arith, math
@@ -41,8 +42,9 @@ from xdsl.utils.exceptions import VerifyException
 
 from .elements import element_bytes, element_of
 from .layout import AccessPattern, Layout
-from .placement import PlaceAttr, parse_layout
-from .tsp_isa import BIND_KINDS, target_of
+from .placement import PlaceAttr, check_host_tensor, parse_layout
+from .target_attr import target_of
+from .tsp_isa import BIND_KINDS
 
 # -- types and attributes ------------------------------------------------------------------------------------------
 
@@ -86,6 +88,7 @@ class BufferType(ParametrizedAttribute, TypeAttribute):
             raise VerifyException("a buffer has static dimensions of at least 1")
 
 
+@dataclass(frozen=True, init=False)  # without it subclasses would compare equal whatever their tensors
 class _VectorsType(ParametrizedAttribute, TypeAttribute):
     """A shape and an element type in angle brackets."""
 
@@ -285,8 +288,7 @@ class BufferOp(StreamOp):
         super().verify_()
         if self.kind.data not in self.KINDS:
             raise VerifyException(f"kind `{self.kind.data}` is none of {', '.join(self.KINDS)}")
-        if (self.kind.data == "constant") != (self.value is not None):
-            raise VerifyException("a constant, and nothing else, has a value")
+        check_host_tensor(self.kind.data, self.type.tensor, self.host_type, self.value)
         if self.place is not None:
             if self.place.data.layout is not self.type.layout:
                 raise VerifyException(
@@ -330,6 +332,8 @@ class ReadOp(DrivingOp):
 
     def verify_(self) -> None:
         super().verify_()
+        if self.every.value.data < 1:
+            raise VerifyException(f"a vector every {self.every.value.data} cycles; give at least 1")
         byte = None if self.byte is None else self.byte.value.data
         _check_access(self, self.words.data, cast(BufferType, self.buffer.type), self.stream.type, byte)
 

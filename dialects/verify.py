@@ -5,8 +5,10 @@ Also checks what xDSL's verifier does not: that a value is defined before it is 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Block, Operation, SSAValue
+from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.traits import IsolatedFromAbove
 from xdsl.utils.exceptions import VerifyException
 
@@ -17,22 +19,34 @@ def verify_module(module: ModuleOp) -> None:
     """Raises VerifyException for the first op that does not verify or uses a value that is not yet defined."""
     _verify_op(module)
     for region in module.regions:
-        for block in region.blocks:
-            _verify_block(block, set())
+        _verify_region(region, set())
 
 
-def _verify_block(block: Block, outer: set[SSAValue]) -> None:
-    defined = outer | set(block.args)
+def _verify_region(region: Region, defined: set[SSAValue]) -> None:
+    for block in region.blocks:
+        # The order of blocks is not that of execution, so what the others define counts as defined.
+        elsewhere = {v for other in region.blocks if other is not block for v in _values(other)}
+        _verify_block(block, defined | elsewhere if elsewhere else defined)
+
+
+def _values(block: Block) -> Iterator[SSAValue]:
+    yield from block.args
+    for op in block.ops:
+        yield from op.results
+
+
+def _verify_block(block: Block, defined: set[SSAValue]) -> None:
+    """`defined` grows with what the block defines, and is what it was at the end."""
+    defined.update(block.args)
     for op in block.ops:
         for value in op.operands:
             if value not in defined:
                 raise VerifyException(f"{describe(op)}: uses a value before it is defined, or one of another region")
         _verify_op(op)
-        inner: set[SSAValue] = set() if op.has_trait(IsolatedFromAbove) else defined
         for region in op.regions:
-            for nested in region.blocks:
-                _verify_block(nested, inner)
+            _verify_region(region, set() if op.has_trait(IsolatedFromAbove) else defined)
         defined.update(op.results)
+    defined.difference_update(_values(block))
 
 
 def _verify_op(op: Operation) -> None:

@@ -9,7 +9,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from ..dialects.target import load_file
-from ..dialects.tsp_isa import TARGET, TargetAttr
+from ..dialects.target_attr import TARGET, TargetAttr
 
 
 @dataclass(frozen=True)

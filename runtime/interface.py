@@ -16,8 +16,9 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 
 from ..dialects import tsp_isa, tsp_stream, tsp_tensor
-from ..dialects.elements import numpy_of
-from ..dialects.errors import InputError, MalformedProgram
+from ..dialects.elements import element_of, numpy_of
+from ..dialects.errors import InputError, MalformedProgram, UnsupportedModel
+from ..dialects.locations import describe
 from ..dialects.target import nearest
 
 Array = npt.NDArray[Any]
@@ -52,9 +53,18 @@ class Interface:
         table = {"input": self.inputs, "output": self.outputs, "parameter": self.parameters}.get(kind)
         if table is None:
             return
-        signature = Signature.of(type_)
+        signature = _signature(kind, name, type_)
         if table.setdefault(name, signature) != signature:
             raise InputError(f"{kind} `{name}` is used as {table[name]} and as {signature}; give both one type")
+
+
+def _signature(kind: str, name: str, type_: Attribute) -> Signature:
+    if not isinstance(type_, TensorType):
+        raise UnsupportedModel(f"{kind} `{name}` is {type_}; the host gives and takes tensors of static shape")
+    tensor = cast("TensorType[Attribute]", type_)
+    if element_of(tensor.element_type) is None or any(d < 1 for d in tensor.get_shape()):
+        raise UnsupportedModel(f"{kind} `{name}` is {type_}; give it a static shape of i8, i16, i32, f16 or f32")
+    return Signature.of(tensor)
 
 
 def level_of(module: ModuleOp) -> str:
@@ -69,11 +79,16 @@ def level_of(module: ModuleOp) -> str:
 
 
 def function_of(module: ModuleOp) -> FuncOp:
-    """The one function of a module of the upper levels. Raises MalformedProgram when there is none."""
-    function = next((f for f in module.ops if isinstance(f, FuncOp)), None)
-    if function is None or not function.body.blocks:
+    """The one function of a module of the upper levels. Raises MalformedProgram when there is none, or not one."""
+    functions = [f for f in module.ops if isinstance(f, FuncOp)]
+    if not functions:
         raise MalformedProgram("the module has no function to run; write one as func.func @main")
-    return function
+    for function in functions[1:]:
+        raise MalformedProgram(f"{describe(function)}: a program is one function; inline or remove the others")
+    if len(functions[0].body.blocks) != 1:
+        blocks = len(functions[0].body.blocks)
+        raise MalformedProgram(f"{describe(functions[0])}: has {blocks} blocks; write straight code in one")
+    return functions[0]
 
 
 def interface_of(module: ModuleOp) -> Interface:
@@ -129,7 +144,10 @@ def weights_path(module: ModuleOp, folder: Path, allow_outside: bool = False) ->
         return None
     if not isinstance(attr, StringAttr):
         raise InputError(f"module attribute `{tsp_tensor.WEIGHTS}` must be a string, not {attr}")
-    path = (folder / attr.data).resolve()
+    try:
+        path = (folder / attr.data).resolve()
+    except (ValueError, RuntimeError, OSError) as e:  # a NUL, a ring of links
+        raise InputError(f"the weights file {attr.data!r} has no path: {e}") from e
     if not allow_outside and not path.is_relative_to(folder.resolve()):
         raise InputError(
             f"the weights file `{attr.data}` lies outside the module's folder; move it there, "

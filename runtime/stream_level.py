@@ -16,7 +16,7 @@ from ..dialects.errors import UnsupportedModel
 from ..dialects.layout import Bytes
 from ..dialects.locations import describe
 from ..dialects.target import ChipSpec
-from ..dialects.tsp_isa import target_of
+from ..dialects.target_attr import target_of
 from .interface import Array, Tensors, function_of
 from .regions import evaluate
 from .tensor_level import dense_value, multiply

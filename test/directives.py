@@ -1,5 +1,5 @@
-"""What a FileCheck file must have, which `filecheck` itself does not ask: it ignores every directive that it does not know,
-so that a misspelt CHECK line checks nothing."""
+"""What an `.mlir` test must have. `filecheck` does not ask: it ignores every directive that it does not know, so that a
+misspelt CHECK line checks nothing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _prefixes(runs: list[str]) -> list[str]:
 
 
 def _looks_like_directive(comment: re.Match[str], prefixes: list[str]) -> bool:
-    """Whether a comment begins as a directive would: with a word in capitals and a colon, or with nearly one of ours."""
+    """Whether a comment begins as a directive does: with a word in capitals and a colon, or with nearly one of ours."""
     word, colon = comment[1], bool(comment[3])
     if word == "RUN":
         return not colon

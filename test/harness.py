@@ -81,7 +81,7 @@ def succeeds(tool: Callable[[list[str]], None], *args: str | Path) -> str:
 
 
 def refusal(tool: Callable[[list[str]], None], *args: str | Path) -> str:
-    """The one paragraph on stderr, without `error: `, with which a tool refuses what it is given; it must exit with 1."""
+    """The one paragraph on stderr, without `error: `, with which a tool refuses; it must exit with 1."""
     outcome = call(tool, *args)
     assert outcome.code == 1, outcome
     assert outcome.err.startswith("error: "), outcome.err

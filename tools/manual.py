@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..dialects.instruction import Field, FieldKind, Instruction
+from ..dialects.instructions import OP_CLASSES, TABLE
 from ..dialects.target import DEFAULT_SYSTEM, ChipSpec, SystemSpec, spec_fields
-from ..dialects.tsp_isa import OP_CLASSES, TABLE
 
 _MACHINE_INTRODUCTION = """\
 # The machine

@@ -35,7 +35,11 @@ class TspOptMain(xDSLOptMain):
         def parse_mlir(io: IO[bytes]) -> ModuleOp:
             from ..dialects.locations import LocatedParser
 
-            parser = LocatedParser(self.ctx, io.read().decode(), self.get_input_name())
+            try:
+                text = io.read().decode()
+            except UnicodeDecodeError as e:
+                raise UsageError(f"{self.get_input_name()} is no text: {e}") from None
+            parser = LocatedParser(self.ctx, text, self.get_input_name())
             return parser.parse_module(not self.args.no_implicit_module)
 
         self.available_frontends["mlir"] = parse_mlir

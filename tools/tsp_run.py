@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
 def read_module(args: argparse.Namespace) -> ModuleOp:
     """The module of an .mlir file, on the machine that is asked for."""
     from ..dialects.target import load_file
-    from ..dialects.tsp_isa import TARGET, TargetAttr
+    from ..dialects.target_attr import TARGET, TargetAttr
     from ..dialects.verify import verify_module
     from ..passes.pipelines import parse
 
@@ -103,9 +103,8 @@ def load(args: argparse.Namespace) -> Executable:
     from ..passes.pipelines import compile
     from ..runtime.executable import executable_from_module
 
-    module = read_module(args)
-    weights = read_weights(module, args)
-    return executable_from_module(compile(module), weights)
+    module = compile(read_module(args))
+    return executable_from_module(module, read_weights(module, args))
 
 
 def run_values(args: argparse.Namespace, inputs: dict[str, Array]) -> dict[str, Array]:

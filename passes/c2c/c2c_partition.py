@@ -14,9 +14,10 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
+from xdsl.utils.exceptions import VerifyException
 
 from ...dialects import c2c, tsp_tensor
-from ...dialects.locations import located
+from ...dialects.locations import describe, located
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class C2cPartitionPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for function in op.walk():
-            if isinstance(function, FuncOp):
+            if isinstance(function, FuncOp) and len(function.body.blocks) == 1:
                 _Partition().run(function.body.block)
 
 
@@ -49,7 +50,10 @@ class _Partition:
 
     def _assign(self, op: Operation) -> None:
         computed = [self.chips[v] for v in op.operands if v in self.chips]
-        chip = c2c.chip_of(op)
+        try:
+            chip = c2c.chip_of(op)
+        except VerifyException as e:
+            raise VerifyException(f"{describe(op)}: {e}") from e
         if isinstance(op, tsp_tensor.ReshapeOp) and not computed:
             return  # a reshaped input or parameter is as much everywhere as the input itself
         if chip is None:

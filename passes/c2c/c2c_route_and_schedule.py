@@ -18,7 +18,7 @@ from ...dialects import c2c
 from ...dialects import tsp_stream as ts
 from ...dialects.errors import LinkError, UnsupportedModel
 from ...dialects.locations import describe, located
-from ...dialects.tsp_isa import target_of
+from ...dialects.target_attr import target_of
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 
+from ...dialects import instructions as ops
 from ...dialects import tsp_isa as isa
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_of
@@ -31,13 +32,15 @@ from ...dialects.instruction import (
 )
 from ...dialects.layout import AccessPattern
 from ...dialects.locations import describe, located
+from ...dialects.placement import PlaceAttr
 from ...dialects.program import program_length
-from ...dialects.target import ChipSpec
+from ...dialects.target import ChipSpec, SystemSpec
+from ...dialects.target_attr import target_of
 from ..stream.clusters import timed_ops
 from ..stream.stream_schedule import direction_of, slice_shifts
 from ..stream.timing import access_queues, alu_levels, interval, latency, place_of, required
 
-Queues = dict[str, list[isa.InstructionOp]]
+Queues = dict[str, list[ops.InstructionOp]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class ConvertStreamToIsaPass(ModulePass):
     name = "convert-stream-to-isa"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        system = isa.target_of(op)
+        system = target_of(op)
         for function in [f for f in op.ops if isinstance(f, func.FuncOp)]:
             chips: dict[int, Queues] = defaultdict(lambda: defaultdict(list))
             for timed in timed_ops(op):
@@ -57,23 +60,21 @@ class ConvertStreamToIsaPass(ModulePass):
             for chip in sorted({*chips, *(b.chip_number for b in buffers)}):
                 binds = [bind(b) for b in buffers if b.chip_number == chip and b.kind.data != "scratch"]
                 name = function.sym_name.data if system.chips == 1 else f"{function.sym_name.data}_chip{chip}"
-                op.body.block.add_op(chip_program(name, chip, binds, chips[chip], isa.target_of(op)))
+                op.body.block.add_op(chip_program(name, chip, binds, chips[chip], target_of(op)))
             function.detach()
             function.erase()
 
 
-def chip_program(
-    name: str, chip: int, binds: Sequence[Operation], queues: Queues, system: isa.SystemSpec
-) -> isa.ProgramOp:
+def chip_program(name: str, chip: int, binds: Sequence[Operation], queues: Queues, system: SystemSpec) -> isa.ProgramOp:
     """The program of one chip; queues in the chip's order, instructions in the order of their cycles."""
     numbers = system.chip.queue_numbers
-    ops: list[Operation] = list(binds)
+    body: list[Operation] = list(binds)
     last = -1
     for queue in sorted(queues, key=lambda q: numbers[q]):
         in_order = sorted(queues[queue], key=lambda i: i.at.value.data)
-        ops.append(isa.QueueOp(queue, in_order))
+        body.append(isa.QueueOp(queue, in_order))
         last = max(last, *(i.record(0).last for i in in_order))
-    return isa.ProgramOp(name, chip, program_length(last, system), Region([Block(ops)]))
+    return isa.ProgramOp(name, chip, program_length(last, system), Region([Block(body)]))
 
 
 def bind(buffer: ts.BufferOp) -> isa.BindOp:
@@ -86,7 +87,7 @@ def bind(buffer: ts.BufferOp) -> isa.BindOp:
         "tensor_name": name,
         "tensor": buffer.type.tensor,
         "external": buffer.external,
-        "place": isa.PlaceAttr(place_of(buffer.buffer)),
+        "place": PlaceAttr(place_of(buffer.buffer)),
         "value": buffer.value,
     }
     return located(isa.BindOp.build(properties=properties), buffer)
@@ -95,7 +96,7 @@ def bind(buffer: ts.BufferOp) -> isa.BindOp:
 # -- instructions of an op -----------------------------------------------------------------------------------------
 
 
-def instructions(op: ts.TimedOp, chip: ChipSpec) -> Iterator[tuple[str, isa.InstructionOp]]:
+def instructions(op: ts.TimedOp, chip: ChipSpec) -> Iterator[tuple[str, ops.InstructionOp]]:
     """The instructions of a scheduled op, each with its queue."""
     at = required(op, "at", "stream-schedule").value.data
     match op:
@@ -109,10 +110,10 @@ def instructions(op: ts.TimedOp, chip: ChipSpec) -> Iterator[tuple[str, isa.Inst
             yield from _vxm(op, at, chip)
         case ts.SendOp():
             loops = _loops(cast(ts.StreamType, op.stream.type).vectors, interval(op))
-            yield f"C2C.{op.link.value.data}", isa.SendOp.make(at, [stream_of(op.stream)], loops)
+            yield f"C2C.{op.link.value.data}", ops.SendOp.make(at, [stream_of(op.stream)], loops)
         case ts.ReceiveOp():
             loops = _loops(op.stream.type.vectors, interval(op))
-            yield f"C2C.{op.link.value.data}", isa.ReceiveOp.make(at, [stream_of(op.stream)], loops)
+            yield f"C2C.{op.link.value.data}", ops.ReceiveOp.make(at, [stream_of(op.stream)], loops)
         case _:
             raise MalformedProgram(f"{describe(op)}: has no instructions")
 
@@ -129,11 +130,11 @@ def _loops(count: int, every: int, step: int = 0) -> list[Loop]:
     return [Loop(count, every, step)] if count > 1 else []
 
 
-def _access(op: ts.ReadOp | ts.WriteOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, isa.InstructionOp]]:
+def _access(op: ts.ReadOp | ts.WriteOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, ops.InstructionOp]]:
     address = place_of(op.buffer).address
     if address is None:
         raise MalformedProgram(f"{describe(op)}: its buffer has no address; run stream-allocate first")
-    kind = isa.ReadOp if isinstance(op, ts.ReadOp) else isa.WriteOp
+    kind = ops.ReadOp if isinstance(op, ts.ReadOp) else ops.WriteOp
     runs = list(loop_runs(op.words.data, interval(op), chip.loop_levels))
     for i, (queue, shift) in enumerate(zip(access_queues(op), slice_shifts(op), strict=True)):
         for after, word, loops in runs:
@@ -157,61 +158,61 @@ def loop_runs(pattern: AccessPattern, every: int, deepest: int) -> Iterator[tupl
         yield i * round_trip, int(word), loops
 
 
-def _load_weights(op: ts.LoadWeightsOp, at: int) -> Iterator[tuple[str, isa.InstructionOp]]:
+def _load_weights(op: ts.LoadWeightsOp, at: int) -> Iterator[tuple[str, ops.InstructionOp]]:
     queue = f"MXM.{required(op, 'plane', 'stream-place').value.data}.weights"
     groups, every = cast(ts.StreamType, op.stream.type).vectors, interval(op)
-    yield queue, isa.LoadWeightsOp.make(at, [0, stream_of(op.stream)], _loops(groups, every, 1))
-    yield queue, isa.InstallWeightsOp.make(at + (groups - 1) * every + 1, [])
+    yield queue, ops.LoadWeightsOp.make(at, [0, stream_of(op.stream)], _loops(groups, every, 1))
+    yield queue, ops.InstallWeightsOp.make(at + (groups - 1) * every + 1, [])
 
 
-def _multiply(op: ts.MatmulOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, isa.InstructionOp]]:
+def _multiply(op: ts.MatmulOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, ops.InstructionOp]]:
     plane = required(op, "plane", "stream-place").value.data
     vectors, every = cast(ts.StreamType, op.activations.type).vectors, interval(op)
     stream = stream_of(op.activations)
     queue = f"MXM.{plane}.activations"
     if every == 1:
-        yield queue, isa.ActivationsOp.make(at, [vectors, stream])
+        yield queue, ops.ActivationsOp.make(at, [vectors, stream])
     else:
-        yield queue, isa.ActivationsOp.make(at, [1, stream], _loops(vectors, every))
+        yield queue, ops.ActivationsOp.make(at, [1, stream], _loops(vectors, every))
     sums = at + latency("abc", chip)
     mode = int(op.partial is not None)
     resting = op.partial is not None or not op.emits
     loops = _loops(vectors, every, 1 if resting else 0)
     queue = f"MXM.{plane}.accumulators"
     if op.emits:
-        yield queue, isa.AccumulateEmitOp.make(sums, [0, mode, stream_of(op.result)], loops)
+        yield queue, ops.AccumulateEmitOp.make(sums, [0, mode, stream_of(op.result)], loops)
     else:
-        yield queue, isa.AccumulateOp.make(sums, [0, mode], loops)
+        yield queue, ops.AccumulateOp.make(sums, [0, mode], loops)
 
 
 # -- ALU regions ---------------------------------------------------------------------------------------------------
 
-_BINARY: dict[type[Operation], type[isa.InstructionOp]] = {
-    arith.AddiOp: isa.AddOp,
-    arith.AddfOp: isa.AddOp,
-    arith.SubiOp: isa.SubOp,
-    arith.SubfOp: isa.SubOp,
-    arith.MuliOp: isa.MulOp,
-    arith.MulfOp: isa.MulOp,
-    arith.MaxSIOp: isa.MaxOp,
-    arith.MaximumfOp: isa.MaxOp,
-    arith.MinSIOp: isa.MinOp,
-    arith.MinimumfOp: isa.MinOp,
+_BINARY: dict[type[Operation], type[ops.InstructionOp]] = {
+    arith.AddiOp: ops.AddOp,
+    arith.AddfOp: ops.AddOp,
+    arith.SubiOp: ops.SubOp,
+    arith.SubfOp: ops.SubOp,
+    arith.MuliOp: ops.MulOp,
+    arith.MulfOp: ops.MulOp,
+    arith.MaxSIOp: ops.MaxOp,
+    arith.MaximumfOp: ops.MaxOp,
+    arith.MinSIOp: ops.MinOp,
+    arith.MinimumfOp: ops.MinOp,
 }
-_UNARY: dict[type[Operation], type[isa.InstructionOp]] = {
-    ts.DelayOp: isa.CopyOp,
-    math.RoundEvenOp: isa.RoundOp,
-    math.TruncOp: isa.TruncOp,
+_UNARY: dict[type[Operation], type[ops.InstructionOp]] = {
+    ts.DelayOp: ops.CopyOp,
+    math.RoundEvenOp: ops.RoundOp,
+    math.TruncOp: ops.TruncOp,
 }
-_CONVERSIONS: dict[type[Operation], type[isa.InstructionOp]] = {
-    ts.ConvertOp: isa.ConvertOp,
-    arith.ExtSIOp: isa.ConvertOp,
-    arith.SIToFPOp: isa.ConvertOp,
-    arith.TruncIOp: isa.WrapOp,
+_CONVERSIONS: dict[type[Operation], type[ops.InstructionOp]] = {
+    ts.ConvertOp: ops.ConvertOp,
+    arith.ExtSIOp: ops.ConvertOp,
+    arith.SIToFPOp: ops.ConvertOp,
+    arith.TruncIOp: ops.WrapOp,
 }
 
 
-def _vxm(op: ts.VxmOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, isa.InstructionOp]]:
+def _vxm(op: ts.VxmOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, ops.InstructionOp]]:
     if op.alus is None:
         raise MalformedProgram(f"{describe(op)}: has no `alus`; run stream-place first")
     levels = alu_levels(op)

@@ -13,12 +13,14 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
+from ...dialects import instructions as ops
 from ...dialects import tsp_isa as isa
 from ...dialects.errors import MalformedProgram
 from ...dialects.instruction import Record
 from ...dialects.locations import describe
 from ...dialects.program import program_from_module
 from ...dialects.target import SystemSpec
+from ...dialects.target_attr import target_of
 
 STARTER = "C2C.0"
 """The queue that starts a chip's program; `deskew` runs on C2C queues."""
@@ -40,7 +42,7 @@ class IsaAssemblePass(ModulePass):
 
 def assemble(program: isa.ProgramOp) -> None:
     """Packs the queues of one chip; the starter comes first."""
-    system = isa.target_of(program)
+    system = target_of(program)
     timed = {q.queue.data: q for q in program.queues}
     if not timed:
         return
@@ -79,4 +81,4 @@ def pack(records: Sequence[Record], system: SystemSpec, starts: bool) -> bytes:
 
 
 def _encode(name: str, *values: int) -> bytes:
-    return isa.TABLE.by_name[name].encode(values)
+    return ops.TABLE.by_name[name].encode(values)

@@ -9,8 +9,10 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
+from ...dialects import instructions as ops
 from ...dialects import tsp_isa as isa
 from ...dialects.program import decode_queues
+from ...dialects.target_attr import target_of
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,11 @@ class IsaDisassemblePass(ModulePass):
 
 def disassemble(program: isa.ProgramOp) -> None:
     """Unpacks the queues of one chip. Queues that only start the others vanish."""
-    system = isa.target_of(program)
+    system = target_of(program)
     packed = program.packed
-    queues: dict[int, list[isa.InstructionOp]] = defaultdict(list)
+    queues: dict[int, list[ops.InstructionOp]] = defaultdict(list)
     for record in decode_queues({q.queue.data: q.bytes for q in packed}, system):
-        made = isa.OP_CLASSES[record.instruction.name].make(record.at, record.values, record.loops)
+        made = ops.OP_CLASSES[record.instruction.name].make(record.at, record.values, record.loops)
         queues[record.queue].append(made)
     for number in sorted(queues):
         program.body.block.add_op(isa.QueueOp(system.chip.queues[number].name, queues[number]))

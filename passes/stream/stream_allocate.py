@@ -18,7 +18,7 @@ from ...dialects.errors import CapacityError
 from ...dialects.locations import describe
 from ...dialects.placement import Place, PlaceAttr
 from ...dialects.target import ChipSpec
-from ...dialects.tsp_isa import target_of
+from ...dialects.target_attr import target_of
 from .clusters import timed_ops
 from .timing import place_of
 

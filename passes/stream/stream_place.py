@@ -23,7 +23,7 @@ from ...dialects.layout import Layout
 from ...dialects.locations import describe, located
 from ...dialects.placement import Place, PlaceAttr
 from ...dialects.target import ChipSpec
-from ...dialects.tsp_isa import target_of
+from ...dialects.target_attr import target_of
 from .clusters import clusters, timed_ops
 from .timing import alu_levels, drive, samples
 

@@ -24,7 +24,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects.errors import MalformedProgram, ScheduleError
 from ...dialects.locations import describe
 from ...dialects.target import ChipSpec, SystemSpec
-from ...dialects.tsp_isa import target_of
+from ...dialects.target_attr import target_of
 from .clusters import clusters
 from .footprint import Footprint, Interval, Reservations, StreamNeed
 from .timing import (

@@ -16,10 +16,11 @@ from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from ...dialects import tsp_stream as ts
 from ...dialects.errors import MalformedProgram
+from ...dialects.instructions import OP_CLASSES
 from ...dialects.locations import describe
 from ...dialects.placement import Place
 from ...dialects.target import ChipSpec
-from ...dialects.tsp_isa import OP_CLASSES, target_of
+from ...dialects.target_attr import target_of
 
 
 @dataclass(frozen=True)

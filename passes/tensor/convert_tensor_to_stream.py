@@ -33,7 +33,8 @@ from ...dialects.errors import UnsupportedModel
 from ...dialects.layout import AccessPattern, Layout, rows_and_columns, tiles, weight_groups
 from ...dialects.locations import describe, located
 from ...dialects.target import ChipSpec
-from ...dialects.tsp_isa import ProgramOp, target_of
+from ...dialects.target_attr import target_of
+from ...dialects.tsp_isa import ProgramOp
 from .alu_regions import UnsupportedRegion, alu_region
 
 

@@ -88,15 +88,13 @@ def cache_directory() -> Path | None:
 
 
 @cache
-def kernel(path: str, cached: bool) -> Compiled:
+def shared_kernel(path: str, cached: bool) -> Compiled:
     """The kernel for a path, loaded once per process."""
     return load_kernel(path, cache_directory() if cached else None)
 
 
 def load_kernel(path: str, directory: Path | None) -> Compiled:
     """The kernel for a path, from an object file in `directory` if there is one, and kept there if not."""
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
     if directory is None:
         return Compiled(compile_kernel(path))
     file = directory / f"kernel-{_key(path)}.o"
@@ -141,6 +139,8 @@ def _write(file: Path, code: bytes) -> None:
 
 
 def _target_machine(cpu: str, features: str) -> Any:
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
     target = binding.Target.from_default_triple()
     return target.create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic", codemodel="small")
 

@@ -11,7 +11,7 @@ from ...dialects.errors import earliest
 from ...dialects.program import Program, program_length
 from ...dialects.topology import Port
 from ..engine import RunStats
-from .cache import Compiled, choose_path, kernel
+from .cache import Compiled, choose_path, shared_kernel
 from .decode import Decoder
 from .hazards import Report, Site
 from .layout import Activity, Chip, Link, Op, Row
@@ -32,7 +32,7 @@ class JitEngine:
 
     def load(self, program: Program) -> JitSession:
         """A session with all SRAM zero."""
-        return JitSession(program, kernel(self.path, self._cache))
+        return JitSession(program, shared_kernel(self.path, self._cache))
 
 
 class JitSession:
@@ -46,13 +46,10 @@ class JitSession:
         shape = (2 * chip.slices, chip.words, stride_of(chip))
         self._sram = {c.chip: zeros(shape, np.uint8) for c in program.chips}
         cables = dict(self._cables())
-        for port in cables.values():
-            # A chip without a program loses what arrives.
-            self._decoded.setdefault(port.chip, decoder.decode(()))
         sends = [self._decoded[port.chip].issues(Op.SEND, port.link) for port in cables]
         self._inboxes = Inboxes(len(cables), max(sends, default=0), program.system)
         self._memory = {
-            number: ChipMemory(decoded, program.system, self._sram.get(number), self._inboxes)
+            number: ChipMemory(decoded, program.system, self._sram[number], self._inboxes)
             for number, decoded in self._decoded.items()
         }
         for i, (here, there) in enumerate(cables.items()):

@@ -177,16 +177,14 @@ class Matrix:
         """compute(chip, plane, end): the sums of all vectors before number `end`, and of later ones in batches."""
         f = Function(self.module, "compute", [PTR, PTR, I64])
         chip, plane, end = f.arguments
-        for step, multiply, least in (
-            (self.dot.vectors, self.batch, None),
-            (1, self.single, end),
-        ):
+        fed = f.word(plane, Plane.FED)
+        for step, multiply, limit in ((self.dot.vectors, self.batch, fed), (1, self.single, end)):
             with f.forever() as done:
                 summed = f.word(plane, Plane.SUMMED)
-                limit = f.word(plane, Plane.FED) if least is None else least
-                f.stop_if(f.compare(">", f.b.add(summed, number(step)), limit), done)
+                following = f.b.add(summed, number(step))
+                f.stop_if(f.compare(">", following, limit), done)
                 f.call(multiply, chip, plane, summed)
-                f.put(plane, Plane.SUMMED, f.b.add(summed, number(step)))
+                f.put(plane, Plane.SUMMED, following)
         f.give()
         return f
 

@@ -80,20 +80,20 @@ class Inboxes:
 class ChipMemory:
     """The tables of one chip."""
 
-    def __init__(self, decoded: Decoded, system: SystemSpec, sram: Bytes | None, inboxes: Inboxes):
-        """`sram` is [2 * slices, words, stride]; None for a chip without a program."""
+    def __init__(self, decoded: Decoded, system: SystemSpec, sram: Bytes, inboxes: Inboxes):
+        """`sram` is [2 * slices, words, stride]."""
         chip = system.chip
         self.decoded, self.chip_spec = decoded, chip
         self.stride = stride_of(chip)
         self.words = zeros((CHIP_WORDS,), np.int64)
-        self._kept: list[npt.NDArray[Any]] = [] if sram is None else [sram]
+        self._kept: list[npt.NDArray[Any]] = [sram]
         self._put_streams()
         self._put_activities()
         self._put_planes()
         self._put_links(system, inboxes)
         self._set(Chip.STRIDE, self.stride)
         self._set(Chip.BLOCKS, self.stride // BLOCK)
-        self._set(Chip.SRAM, 0 if sram is None else address(sram))
+        self._set(Chip.SRAM, sram)
         self._set(Chip.SLICE_BYTES, chip.words * self.stride)
         self._set(Chip.ZERO, self._new((self.stride,), np.uint8))
         self._set(Chip.SCRATCH, self._new((3, self.stride), np.int32))

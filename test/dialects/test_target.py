@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from tspc.dialects.errors import TargetError
 from tspc.dialects.target import (
@@ -22,16 +22,14 @@ from tspc.dialects.target import (
     system_from_overrides,
     system_overrides,
 )
-from tspc.dialects.tsp_isa import TARGET, TargetAttr
+from tspc.dialects.target_attr import TARGET, TargetAttr
 from tspc.passes.pipelines import parse
 from xdsl.dialects.builtin import ModuleOp
 
 CHIP = ChipSpec()
 
 FIELDS = [(section, f) for section, cls in (("chip", ChipSpec), ("system", SystemSpec)) for f in spec_fields(cls)]
-each_field = pytest.mark.parametrize(
-    ("section", "field"), FIELDS, ids=[f"{section}.{f.name}" for section, f in FIELDS]
-)
+each_field = pytest.mark.parametrize(("section", "field"), FIELDS, ids=[f"{section}.{f.name}" for section, f in FIELDS])
 
 
 # -- fields --------------------------------------------------------------------------------------------------------
@@ -48,7 +46,9 @@ def test_every_number_says_where_it_comes_from(section: str, field: dataclasses.
 def test_a_number_outside_its_range_names_the_field(section: str, field: dataclasses.Field[Any]) -> None:
     low, high = field.metadata["low"], field.metadata["high"]
     for value in (low - 1, high + 1):
-        with pytest.raises(TargetError, match=rf"^target field `{field.name}`: {value} is outside .*{field.metadata['unit']}"):
+        with pytest.raises(
+            TargetError, match=rf"^target field `{field.name}`: {value} is outside .*{field.metadata['unit']}"
+        ):
             system_from_overrides({f"{section}.{field.name}": value})
 
 
@@ -63,10 +63,10 @@ def test_the_ends_of_a_range_belong_to_it(section: str, field: dataclasses.Field
 
 
 @each_field
-@pytest.mark.parametrize("value", ["12", True, None, [1], float("nan")])
-def test_what_is_no_number_is_refused(section: str, field: dataclasses.Field[Any], value: object) -> None:
-    with pytest.raises(TargetError, match=f"`{field.name}`"):
-        system_from_overrides({f"{section}.{field.name}": value})
+def test_what_is_no_number_is_refused(section: str, field: dataclasses.Field[Any]) -> None:
+    for value in ("12", True, None, [1], float("nan")):
+        with pytest.raises(TargetError, match=f"`{field.name}`"):
+            system_from_overrides({f"{section}.{field.name}": value})
 
 
 def test_a_fraction_stands_only_where_fractions_do() -> None:
@@ -125,6 +125,7 @@ def test_overrides_round_trip(system: SystemSpec) -> None:
 
 
 @given(systems())
+@example(SystemSpec(link_latency_sigma=1e-05))
 def test_attribute_round_trip(system: SystemSpec) -> None:
     """The machine survives being printed in a module and parsed again."""
     module = ModuleOp([], attributes={TARGET: TargetAttr(system)})
@@ -162,10 +163,10 @@ def test_a_file_that_is_no_target(text: str, message: str, tmp_path: Path) -> No
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(TargetError, match="missing.toml cannot be read: "):
+    with pytest.raises(TargetError, match=r"missing\.toml cannot be read: "):
         load_file(tmp_path / "missing.toml")
     (path := tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(TargetError, match="binary.toml cannot be read: "):
+    with pytest.raises(TargetError, match=r"binary\.toml cannot be read: "):
         load_file(path)
 
 
@@ -197,7 +198,17 @@ def position(chip: ChipSpec, queue: str) -> int:
 
 def test_the_positions_of_the_units() -> None:
     """West to east: MXM SXM MEM43..MEM0 VXM MEM0..MEM43 SXM MXM, four slices to a stream register."""
-    east = ["VXM.0", "MEM.E0", "MEM.E3", "MEM.E4", "MEM.E43", "SXM.E.permute", "C2C.7", "MXM.0.weights", "MXM.1.activations"]
+    east = [
+        "VXM.0",
+        "MEM.E0",
+        "MEM.E3",
+        "MEM.E4",
+        "MEM.E43",
+        "SXM.E.permute",
+        "C2C.7",
+        "MXM.0.weights",
+        "MXM.1.activations",
+    ]
     assert [position(CHIP, q) for q in east] == [0, 1, 1, 2, 11, 12, 12, 13, 13]
     west = ["VXM.15", "MEM.W0", "MEM.W43", "SXM.W.shift", "C2C.8", "MXM.2.weights", "MXM.3.accumulators"]
     assert [position(CHIP, q) for q in west] == [0, -1, -11, -12, -12, -13, -13]
@@ -222,8 +233,8 @@ def test_a_link_carries_a_vector_every_24_cycles() -> None:
 
 
 def test_the_nearest_memory_of_two_chips_is_650_cycles_apart() -> None:
-    """From the dispatch of a read in the slice next to the link to that of the write on the other chip: the read, a hop to
-    the C2C unit, the send, the link, the receive, a hop to the slice; a write samples what is there in its own cycle."""
+    """From the dispatch of a read in the slice beside the link to that of the write on the other chip: the read, a hop
+    to the C2C unit, send, link and receive, a hop to the slice. A write samples in the cycle of its dispatch."""
     last = f"MEM.E{CHIP.slices - 1}"
     hop = position(CHIP, "C2C.0") - position(CHIP, last)
     link = CHIP.latency_send + DEFAULT_SYSTEM.link_latency + CHIP.latency_receive

@@ -24,10 +24,11 @@ from tspc.dialects.instruction import (
     source_immediate,
     stream_code,
 )
+from tspc.dialects.instructions import TABLE, check_record
 from tspc.dialects.program import ChipProgram, Program, check_program, program_from_module, program_length
 from tspc.dialects.target import ChipSpec, SystemSpec
 from tspc.dialects.topology import Topology
-from tspc.dialects.tsp_isa import TABLE, TSP_ISA, check_record
+from tspc.dialects.tsp_isa import TSP_ISA
 from tspc.dialects.tsp_stream import TSP_STREAM
 from tspc.passes.isa.isa_verify import IsaVerifyPass
 from tspc.passes.isa.issues import ChipIssues

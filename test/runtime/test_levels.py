@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from tspc.dialects.errors import UnsupportedModel
 from tspc.dialects.target import ChipSpec, SystemSpec, load_toml
-from tspc.dialects.tsp_isa import TargetAttr
+from tspc.dialects.target_attr import TargetAttr
 from tspc.dialects.tsp_stream import REGION_OPS
 from tspc.passes.pipelines import STAGES, make_context, parse
 from tspc.runtime.levels import run_module

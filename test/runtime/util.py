@@ -1,14 +1,24 @@
-"""Programs built directly from dispatch records, for the tests of the engines."""
+"""For the tests of the engines: programs built directly from dispatch records, and the JIT engine in every form."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import platform
+from collections.abc import Callable, Sequence
+from functools import cache
 
-from tspc.dialects.instruction import Loop, Record
+import numpy as np
+import numpy.typing as npt
+import pytest
+from tspc.dialects.instruction import ElementType, Loop, Record, stream_code
+from tspc.dialects.instructions import TABLE
 from tspc.dialects.program import ChipProgram, Program, check_program, program_length
-from tspc.dialects.target import SystemSpec
+from tspc.dialects.target import ChipSpec, SystemSpec
 from tspc.dialects.topology import Topology
-from tspc.dialects.tsp_isa import TABLE
+from tspc.runtime.arithmetic import Array, dtype_of
+from tspc.runtime.jit import JitEngine, JitSession
+from tspc.runtime.jit.cache import Compiled, available_paths, compile_kernel
+
+Load = Callable[[Program], JitSession]
 
 
 class Maker:
@@ -38,12 +48,109 @@ class Maker:
         """The position of a queue."""
         return self.chip.queues[self.chip.queue_numbers[queue]].position
 
-    def program(self) -> Program:
-        """The checked program, over the wiring that the system has by default. Raises as check_program does."""
-        topology = Topology.of(self.system) if self.system.chips > 1 else Topology(())
+    def program(self, topology: Topology | None = None) -> Program:
+        """The checked program of all chips, over the default wiring unless given. Raises as check_program does."""
+        topology = topology or (Topology.of(self.system) if self.system.chips > 1 else Topology(()))
         chips: list[ChipProgram] = []
-        for number, records in sorted(self.records.items()):
-            ordered = tuple(sorted(records, key=lambda r: r[:2]))
+        for number in range(self.system.chips):
+            ordered = tuple(sorted(self.records.get(number, []), key=lambda r: r[:2]))
             length = program_length(max((r.last for r in ordered), default=-1), self.system)
             chips.append(ChipProgram(number, length, ordered, (), {}))
         return check_program(Program(self.system, topology, tuple(chips)))
+
+
+# -- the JIT engine in every form ----------------------------------------------------------------------------------
+
+
+@cache
+def _baseline() -> Compiled:
+    """The plain path for the oldest 64-bit x86, which rounds by calling the C library."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("the baseline is that of x86")
+    return Compiled(compile_kernel("plain", "x86-64", ""))
+
+
+LOADERS: dict[str, Load] = {path: JitEngine(path).load for path in available_paths()}
+"""What loads a program, by the path of the JIT engine."""
+LOADERS["baseline"] = lambda program: JitSession(program, _baseline())
+
+every_path = pytest.mark.parametrize("load", list(LOADERS.values()), ids=list(LOADERS))
+"""Runs a test with each of them."""
+
+
+# -- parts of programs ---------------------------------------------------------------------------------------------
+
+
+def east(number: int) -> int:
+    return stream_code("E", number)
+
+
+def west(number: int) -> int:
+    return stream_code("W", number)
+
+
+def put_planes(sram: npt.NDArray[np.uint8], slices: range, words: npt.NDArray[np.uint32]) -> None:
+    """Lays vectors of 32 bits [vectors, lanes] into slices, a byte plane each."""
+    for i, s in enumerate(slices):
+        sram[s, : len(words)] = words >> np.uint32(8 * i) & np.uint32(255)
+
+
+def get_planes(sram: npt.NDArray[np.uint8], slices: range, vectors: int, element: ElementType) -> Array:
+    """Vectors of an element type from slices."""
+    planes = np.stack([sram[s, :vectors] for s in slices[: element.bytes]], axis=-1)
+    return np.ascontiguousarray(planes).view(dtype_of(element))[..., 0]
+
+
+def add_weights(m: Maker, plane: int, at: int, groups: range) -> int:
+    """Loads row groups from slices 0.. of the plane's hemisphere, first at cycle `at`; gives the cycle after `iw`."""
+    side, code = ("E", east) if plane < m.chip.planes // 2 else ("W", west)
+    unit, count = f"MXM.{plane}.weights", len(groups)
+    loops = [(count, 1, 1)] if count > 1 else []
+    for i in range(m.chip.weight_streams if count else 0):
+        start = at - m.chip.latency_read - abs(m.at(unit) - m.at(f"MEM.{side}{i}"))
+        m.add(f"MEM.{side}{i}", start, "read", groups.start, code(i), loops=loops)
+    if count:
+        m.add(unit, at, "lw", groups.start, code(0), loops=loops)
+    m.add(unit, at + count, "iw")
+    return at + count + 1
+
+
+def add_vectors(m: Maker, plane: int, at: int, count: int, slice_: int, address: int = 0, stream: int = 16) -> None:
+    """Feeds words of a slice to a plane, the first in cycle `at`."""
+    side, code = ("E", east) if plane < m.chip.planes // 2 else ("W", west)
+    name = f"MEM.{side}{slice_}"
+    start = at - m.chip.latency_read - abs(m.at(f"MXM.{plane}.weights") - m.at(name))
+    m.add(name, start, "read", address, code(stream), loops=[(count, 1, 1)] if count > 1 else [])
+    m.add(f"MXM.{plane}.activations", at, "abc", count, code(stream))
+
+
+def add_results(m: Maker, plane: int, at: int, count: int, slice_: int, mode: int = 0) -> None:
+    """Emits entries 0.. into words 0.. of four slices, for sums that arrive from cycle `at` on."""
+    side, code = ("E", west) if plane < m.chip.planes // 2 else ("W", east)
+    unit = f"MXM.{plane}.accumulators"
+    m.add(unit, at, "acc_emit", 0, mode, code(4), loops=[(count, 1, 1)] if count > 1 else [])
+    for i in range(4):
+        name = f"MEM.{side}{slice_ + i}"
+        start = at + m.chip.latency_egress + abs(m.at(unit) - m.at(name)) - m.chip.latency_write
+        m.add(name, start, "write", 0, code(4 + i), loops=[(count, 1, 1)] if count > 1 else [])
+
+
+def weights_of(sram: npt.NDArray[np.uint8], chip: ChipSpec, first: int) -> npt.NDArray[np.int64]:
+    """The weights that `add_weights` takes from slices `first`.. as [rows, columns]."""
+    rows = sram[first : first + chip.weight_streams, : chip.load_cycles]
+    return rows.transpose(1, 0, 2).reshape(chip.lanes, chip.lanes).view(np.int8).astype(np.int64)
+
+
+def add_hop(m: Maker, at: int, count: int, topology: Topology, a: int, b: int, source: int, target: int) -> int:
+    """Moves words 0.. of slice `source` on chip a to slice `target` on chip b, both east; gives the cycle after it."""
+    chip, every = m.chip, m.system.link_slot
+    loops, still = [(count, every, 1)], [(count, every, 0)]
+    out, into = topology.direct(a, b)
+    m.add(f"MEM.E{source}", at, "read", 0, east(out.link), loops=loops, chip=a)
+    at += chip.latency_read + m.at("C2C.0") - m.at(f"MEM.E{source}")
+    m.add(f"C2C.{out.link}", at, "send", east(out.link), loops=still, chip=a)
+    at += chip.latency_send + m.system.link_latency
+    m.add(f"C2C.{into.link}", at, "receive", west(into.link), loops=still, chip=b)
+    at += chip.latency_receive + m.at("C2C.0") - m.at(f"MEM.E{target}")
+    m.add(f"MEM.E{target}", at - chip.latency_write, "write", 0, west(into.link), loops=loops, chip=b)
+    return at + count * every

@@ -12,6 +12,9 @@ builtin.module attributes {tsp_isa.target = #tsp_isa.target<system.chips = 2>} {
       tsp_isa.send at 312 stream E4 repeat 2 every 23
     }
   }
-  tsp_isa.program @other chip 1 cycles 20 {
+  tsp_isa.program @other chip 1 cycles 321 {
+    tsp_isa.queue "MEM.E0" {
+      tsp_isa.read at 300 address 0 stream E0
+    }
   }
 }

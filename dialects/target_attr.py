@@ -1,0 +1,61 @@
+"""The machine in the IR: the module attribute `tsp_isa.target`."""
+
+from __future__ import annotations
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Data, Operation
+from xdsl.irdl import irdl_attr_definition
+from xdsl.parser import AttrParser
+from xdsl.printer import Printer
+from xdsl.utils.exceptions import VerifyException
+
+from .errors import TargetError
+from .target import DEFAULT_SYSTEM, SystemSpec, system_from_overrides, system_overrides
+
+TARGET = "tsp_isa.target"
+"""The module attribute that holds the machine; without it the default one is meant."""
+
+
+@irdl_attr_definition
+class TargetAttr(Data[SystemSpec]):
+    """`#tsp_isa.target<chip.streams = 16, system.chips = 2>`: the fields that differ from the default machine."""
+
+    name = "tsp_isa.target"
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> SystemSpec:
+        position = parser.pos
+        entries = parser.parse_comma_separated_list(parser.Delimiter.ANGLE, lambda: _parse_override(parser))
+        try:
+            return system_from_overrides(dict(entries))
+        except TargetError as e:
+            parser.raise_error(str(e), position)
+
+    def print_parameter(self, printer: Printer) -> None:
+        printer.print_string("<")
+        printer.print_string(", ".join(f"{k} = {_number_text(v)}" for k, v in system_overrides(self.data).items()))
+        printer.print_string(">")
+
+
+def _number_text(value: int | float) -> str:
+    """A number as MLIR reads it, which wants a point before an exponent: 1.0e-05."""
+    text = repr(value)
+    return text if "." in text else text.replace("e", ".0e")
+
+
+def _parse_override(parser: AttrParser) -> tuple[str, int | float]:
+    key = parser.parse_identifier(" of a target field, such as `chip.streams`")
+    parser.parse_punctuation("=")
+    return key, parser.parse_number()
+
+
+def target_of(op: Operation) -> SystemSpec:
+    """The machine of the module that holds `op`: its `tsp_isa.target`, or the default."""
+    node: Operation | None = op
+    while node is not None:
+        if isinstance(node, ModuleOp) and (attr := node.attributes.get(TARGET)) is not None:
+            if not isinstance(attr, TargetAttr):
+                raise VerifyException(f"module attribute `{TARGET}` must be a #tsp_isa.target<...>")
+            return attr.data
+        node = node.parent_op()
+    return DEFAULT_SYSTEM

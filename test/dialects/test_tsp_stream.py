@@ -1,0 +1,250 @@
+"""What the stream level refuses to say, each with its reason."""
+
+from __future__ import annotations
+
+import pytest
+from tspc.dialects.tsp_stream import FlightType, PartialType, StreamType, WeightsType
+from tspc.passes.pipelines import parse
+from xdsl.dialects.builtin import i8, i32
+from xdsl.utils.exceptions import ParseError, VerifyException
+
+FUNCTION = """
+func.func @main(
+  %s8: !tsp_stream.stream<4x320xi8>, %s32: !tsp_stream.stream<4x320xi32>, %rows: !tsp_stream.stream<2x16x320xi8>,
+  %short: !tsp_stream.stream<4x64xi8>, %many: !tsp_stream.stream<300x320xi8>,
+  %w: !tsp_stream.weights<32x8xi8>, %p: !tsp_stream.partial<5x320xi32>
+) {{
+  %b8 = tsp_stream.buffer "scratch" : !tsp_stream.buffer<4x64xi8, rows>
+  %b32 = tsp_stream.buffer "scratch" : !tsp_stream.buffer<4x64xi32, rows>
+  {}
+  func.return
+}}
+"""
+
+S8, S32 = "!tsp_stream.stream<4x320xi8>", "!tsp_stream.stream<4x320xi32>"
+B8, B32 = "!tsp_stream.buffer<4x64xi8, rows>", "!tsp_stream.buffer<4x64xi32, rows>"
+MANY = "!tsp_stream.stream<300x320xi8>"
+W = "!tsp_stream.weights<32x8xi8>"
+
+
+def check(op: str, reason: str) -> None:
+    with pytest.raises(VerifyException) as e:
+        parse(FUNCTION.format(op))
+    name = next(word for word in op.split() if word.startswith("tsp_stream."))
+    assert str(e.value).startswith(f"<text>:9:3: `{name}`: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("op", "reason"),
+    [
+        (f'"inputs" "x" : {B8}', "kind `inputs` is none of input, output, parameter, constant, scratch"),
+        (f'"input" "x" value dense<1> : tensor<4x64xi8> : {B8}', "a constant, and nothing else, has a value"),
+        (f'"constant" "c" : {B8}', "a constant, and nothing else, has a value"),
+        (f'"constant" "c" value "seven" : {B8}', "the value of a constant is dense<...> : tensor<4x64xi8>, not"),
+        (
+            f'"constant" "c" value dense<1> : tensor<4xi8> : {B8}',
+            "the value of a constant is dense<...> : tensor<4x64xi8>, not",
+        ),
+        (f'"input" "x" as tensor<4x65xi8> : {B8}', "tensor<4x65xi8> has not the elements of tensor<4x64xi8>"),
+        (f'"input" "x" as tensor<4x64xi16> : {B8}', "tensor<4x64xi16> has not the elements of tensor<4x64xi8>"),
+        (f'"input" "x" chip 1 : {B8}', "chip 1: the system has 1 (target field `system.chips`)"),
+        # Places.
+        (
+            f'"input" "x" place <weights, E, slices = [0 to 15]> : {B8}',
+            "the place has layout weights, the type rows",
+        ),
+        (
+            f'"input" "x" place <rows, E, slices = [0 to 3]> : {B8}',
+            "tensor<4x64xi8> in layout rows needs 1 different slices, got [0, 1, 2, 3]",
+        ),
+        (
+            f'"input" "x" place <rows, E, slices = [0 to 2, 2]> : {B32}',
+            "tensor<4x64xi32> in layout rows needs 4 different slices, got [0, 1, 2, 2]",
+        ),
+        (
+            f'"input" "x" place <rows, E, slices = [41 to 44]> : {B32}',
+            "slice 44 is outside the hemisphere's 0..43",
+        ),
+        (
+            f'"input" "x" place <rows, W, slices = [0], address = 8189> : {B8}',
+            "the place ends at word 8193, but a slice has 8192",
+        ),
+        (
+            '"parameter" "w" place <weights, E, slices = [0 to 15]> : !tsp_stream.buffer<4x64xi32, weights>',
+            "the weights layout holds an int8 matrix, not tensor<4x64xi32>",
+        ),
+    ],
+)
+def test_a_buffer_that_makes_no_sense(op: str, reason: str) -> None:
+    check(f"%0 = tsp_stream.buffer {op}", reason)
+
+
+@pytest.mark.parametrize(
+    ("op", "reason"),
+    [
+        # The words of a buffer, and as many vectors.
+        (f"%b8 words <1, 4 step 1> : {B8} -> {S8}", "words 1..4 are outside the buffer's 0..3"),
+        (f"%b8 words <2, 4 step -1> : {B8} -> {S8}", "words -1..2 are outside the buffer's 0..3"),
+        (f"%b8 words <0, 3 step 1> : {B8} -> {S8}", "the pattern visits 3 words, the stream has 4 vectors"),
+        # A slice for each byte of the element, or one of them.
+        (f"%b32 words <0, 4 step 1> : {B32} -> {S8}", f"{S8} has 1 streams side by side, but 4 slices take part"),
+        (
+            f"%b32 words <0, 4 step 1> byte 0 : {B32} -> {S32}",
+            f"{S32} has 4 streams side by side, but 1 slices take part",
+        ),
+        (f"%b32 words <0, 4 step 1> byte 4 : {B32} -> {S8}", "byte 4 is outside the element's 0..3"),
+        (
+            f"%b8 words <0, 4 step 1> : {B8} -> !tsp_stream.stream<4x64xi8>",
+            "!tsp_stream.stream<4x64xi8> has vectors of 64 lanes, the chip has 320",
+        ),
+        # Streams come in groups.
+        (
+            f"%b32 words <0, 4 step 1> on 2 : {B32} -> {S32}",
+            "stream 2: a group of 4 starts at a multiple of it in 0..28",
+        ),
+        (
+            f"%b32 words <0, 4 step 1> on 32 : {B32} -> {S32}",
+            "stream 32: a group of 4 starts at a multiple of it in 0..28",
+        ),
+        (f'%b8 words <0, 4 step 1> toward "N" : {B8} -> {S8}', 'direction "N" is neither E nor W'),
+        (f"%b8 words <0, 4 step 1> every 0 : {B8} -> {S8}", "a vector every 0 cycles"),
+    ],
+)
+def test_a_read_that_makes_no_sense(op: str, reason: str) -> None:
+    check(f"%0 = tsp_stream.read {op}", reason)
+
+
+@pytest.mark.parametrize(
+    ("op", "reason"),
+    [
+        (f"tsp_stream.write %s8 to %b8 words <4, 4 step 0> : {S8}, {B8}", "words 4..4 are outside the buffer's 0..3"),
+        (
+            f"tsp_stream.write %s8 to %b32 words <0, 4 step 1> : {S8}, {B32}",
+            f"{S8} has 1 streams side by side, but 4 slices take part",
+        ),
+        # Weights.
+        (
+            "%0 = tsp_stream.load_weights %rows : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.weights<33x8xi8>",
+            "33 rows of weights are 3 steps of 16 vectors side by side, not !tsp_stream.stream<2x16x320xi8>",
+        ),
+        (
+            "%0 = tsp_stream.load_weights %rows : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.weights<32x321xi8>",
+            "a plane holds 320 x 320 weights, not 32 x 321",
+        ),
+        (
+            f"%0 = tsp_stream.load_weights %rows plane 4 : !tsp_stream.stream<2x16x320xi8> -> {W}",
+            "plane 4: the chip has 0..3",
+        ),
+        # Products.
+        (f"%0 = tsp_stream.matmul %s32, %w : {S32}, {W} -> {S32}", f"activations are one stream of i8, not {S32}"),
+        (
+            f"%0 = tsp_stream.matmul %s8, %w : {S8}, {W} -> !tsp_stream.stream<5x320xi32>",
+            "4 activation vectors give as many of i32, not !tsp_stream.stream<5x320xi32>",
+        ),
+        (f"%0 = tsp_stream.matmul %s8, %w plane 9 : {S8}, {W} -> {S32}", "plane 9: the chip has 0..3"),
+        (
+            f"%0 = tsp_stream.matmul %s8, %w : {S8}, {W} -> !tsp_stream.partial<4x320xi32>",
+            "partial sums are used exactly once",
+        ),
+        (
+            f"%0 = tsp_stream.matmul %s8, %w add %p : !tsp_stream.partial<5x320xi32> : {S8}, {W} -> {S32}",
+            f"the partial sums are !tsp_stream.partial<5x320xi32>, the result {S32}",
+        ),
+        (
+            f"%0 = tsp_stream.matmul %many, %w : {MANY}, {W} -> !tsp_stream.partial<300x320xi32>",
+            "300 partial sums do not fit into 256 accumulators",
+        ),
+        # Links.
+        (
+            f"%0 = tsp_stream.send %s32 link 0 : {S32} -> !tsp_stream.flight<4x320xi32>",
+            f"a link carries one vector at a time, {S32} has 4 side by side",
+        ),
+        (f"%0 = tsp_stream.send %s8 link 16 : {S8} -> !tsp_stream.flight<4x320xi8>", "link 16: a chip has 0..15"),
+    ],
+)
+def test_an_op_that_makes_no_sense(op: str, reason: str) -> None:
+    check(op, reason)
+
+
+@pytest.mark.parametrize(
+    ("head", "region", "reason"),
+    [
+        (
+            f"%s8 : ({S8}) -> {S32}",
+            "^bb0(%a: i32): tsp_stream.yield %a : i32",
+            f"input {S8} does not fit result {S32} and argument i32",
+        ),
+        (
+            f"%s32 : ({S32}) -> {S32}",
+            "^bb0(%a: i32, %b: i32): tsp_stream.yield %a : i32",
+            "1 inputs but 2 region arguments",
+        ),
+        (
+            f"%s32 : ({S32}) -> {S8}",
+            "^bb0(%a: i32): tsp_stream.yield %a : i32",
+            f"the region yields i32, the stream is {S8}",
+        ),
+        (
+            "%short : (!tsp_stream.stream<4x64xi8>) -> !tsp_stream.stream<4x64xi8>",
+            "^bb0(%a: i8): tsp_stream.yield %a : i8",
+            "!tsp_stream.stream<4x64xi8> has vectors of 64 lanes, the chip has 320",
+        ),
+        (
+            f"%s32 alus [0, 0] : ({S32}) -> {S32}",
+            "^bb0(%a: i32): %b = arith.addi %a, %a : i32 %c = arith.addi %b, %b : i32 tsp_stream.yield %c : i32",
+            "2 ops need as many different ALUs, got [0, 0]",
+        ),
+        (
+            f"%s32 alus [16] : ({S32}) -> {S32}",
+            "^bb0(%a: i32): %b = arith.addi %a, %a : i32 tsp_stream.yield %b : i32",
+            "ALUs [16]: the chip has 0..15",
+        ),
+        (
+            f"%s32 : ({S32}) -> {S32}",
+            "^bb0(%a: i32): %b = arith.divsi %a, %a : i32 tsp_stream.yield %b : i32",
+            "`arith.divsi` is no scalar op of an ALU",
+        ),
+    ],
+)
+def test_a_region_that_makes_no_sense(head: str, region: str, reason: str) -> None:
+    check(f"%0 = tsp_stream.vxm {head} {{ {region} }}", reason)
+
+
+@pytest.mark.parametrize("cls", [StreamType, WeightsType, PartialType, FlightType])
+def test_types_are_equal_when_their_tensors_are(cls: type[StreamType]) -> None:
+    assert cls.of((4, 320), i8) == cls.of((4, 320), i8)
+    assert cls.of((4, 320), i8) != cls.of((5, 320), i8)
+    assert cls.of((4, 320), i8) != cls.of((4, 320), i32)
+    assert len({cls.of((n, 320), i8) for n in (1, 2, 2)}) == 2
+
+
+@pytest.mark.parametrize(
+    ("type_", "reason"),
+    [
+        ("!tsp_stream.stream<4x320xi64>", "element type i64 is none of i8, i16, i32, f16, f32"),
+        ("!tsp_stream.stream<0x320xi8>", "dimensions are static and at least 1"),
+        ("!tsp_stream.stream<320xi8>", "a stream is vectors x lanes, or vectors x side by side x lanes"),
+        ("!tsp_stream.buffer<4x?xi8, rows>", "a buffer has static dimensions of at least 1"),
+        ("!tsp_stream.buffer<4x4xi1, rows>", "element type i1 is none of i8, i16, i32, f16, f32"),
+    ],
+)
+def test_a_type_that_makes_no_sense(type_: str, reason: str) -> None:
+    with pytest.raises(ParseError, match=reason):
+        parse(f"func.func @main(%a: {type_}) {{ func.return }}")
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("<columns, E, slices = [0]>", "expected a layout: rows, weights"),
+        ("<rows, N, slices = [0]>", "expected hemisphere E or W"),
+        ("<rows, E, slices = [-1]>", "Expected integer literal"),
+        ("<rows, E, slices = []>", "needs 1 different slices, got []"),
+        ("<rows, E, slices = [3 to 1]>", "slices 3 to 1 are no run below 65536"),
+        ("<rows, E, slices = [0 to 99999999999]>", "slices 0 to 99999999999 are no run below 65536"),
+    ],
+)
+def test_a_place_that_makes_no_sense(place: str, reason: str) -> None:
+    with pytest.raises((ParseError, VerifyException)) as e:
+        parse(FUNCTION.format(f'%0 = tsp_stream.buffer "input" "x" place {place} : {B8}'))
+    assert reason in str(e.value)

@@ -1,0 +1,111 @@
+"""The JIT engine's kernel on disk, and the choice of its path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tspc.dialects.errors import TargetError
+from tspc.runtime.jit import JitEngine, JitSession, cache
+from tspc.runtime.jit.cache import Compiled
+from util import Maker, east
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths for which a kernel was compiled during the test."""
+    done: list[str] = []
+    code = cache.compile_kernel("plain")
+
+    def compile_kernel(path: str) -> bytes:
+        done.append(path)
+        return code
+
+    monkeypatch.setattr(cache, "compile_kernel", compile_kernel)
+    return done
+
+
+def works(kernel: Compiled) -> bool:
+    """Whether a kernel runs a program."""
+    m = Maker()
+    m.add("MEM.E0", 0, "read", 0, east(0))
+    m.add("MEM.E4", 2, "write", 0, east(0))
+    session = JitSession(m.program(), kernel)
+    session.sram(0)[0, 0] = 1
+    session.run()
+    return bool(session.sram(0)[4, 0].all())
+
+
+def test_second_start_compiles_nothing(compiled: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    assert works(cache.load_kernel("plain", folder))
+    assert works(cache.load_kernel("plain", folder))
+    assert compiled == ["plain"]
+    assert len(list(folder.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda d: d[:-1], lambda d: d[:40] + b"x" + d[41:], lambda d: b"", lambda d: d[:32]]
+)
+def test_damaged_file_is_replaced(compiled: list[str], tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    cache.load_kernel("plain", tmp_path)
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    assert works(cache.load_kernel("plain", tmp_path))
+    assert compiled == ["plain", "plain"]
+    assert file.read_bytes() == whole
+
+
+def test_directory_that_cannot_be_written(compiled: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert works(cache.load_kernel("plain", tmp_path / "file" / "folder"))
+    assert works(cache.load_kernel("plain", None))
+    assert compiled == ["plain", "plain"]
+
+
+def test_file_that_cannot_be_replaced(compiled: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left behind."""
+
+    def replace_(source: str, target: Path) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("os.replace", replace_)
+    assert works(cache.load_kernel("plain", tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_cache_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("TSPC_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert cache.cache_directory() == tmp_path
+    monkeypatch.delenv("TSPC_CACHE_DIR")
+    assert cache.cache_directory() == Path("/xdg/tspc")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache.cache_directory() == Path("/home/me/.cache/tspc")
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert cache.cache_directory() == Path("/home/me/Library/Caches/tspc")
+
+
+def test_path_that_the_host_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache.binding, "get_host_cpu_features", lambda: {"avx512f": True, "avx512bw": True})
+    assert JitEngine().path == "plain"
+    with pytest.raises(TargetError, match=r"`vnni` .* needs the CPU features avx512vnni"):
+        JitEngine("vnni")
+    with pytest.raises(TargetError, match="`fast` of the JIT engine is unknown"):
+        JitEngine("fast")
+
+
+def test_engine_without_disk(compiled: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines of a process share a kernel."""
+    monkeypatch.setattr(cache, "cache_directory", lambda: pytest.fail("looked for the cache"))
+    cache.shared_kernel.cache_clear()
+    try:
+        for _ in range(2):
+            assert works(cache.shared_kernel("plain", False))
+    finally:
+        cache.shared_kernel.cache_clear()
+    assert compiled == ["plain"]
