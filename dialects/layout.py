@@ -39,7 +39,7 @@ class Layout(Enum):
             rows, columns = rows_and_columns(shape)
             return rows * tiles(columns, chip)
         k, n = shape
-        return tiles(n, chip) * sum(weight_groups(k, t, chip) for t in range(tiles(k, chip)))
+        return tiles(n, chip) * -(-k // chip.weight_streams)
 
     def weight_offset(self, shape: Sequence[int], k_tile: int, n_tile: int, chip: ChipSpec) -> int:
         """The first word of a weight tile."""

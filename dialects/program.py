@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from heapq import heappop, heappush
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from xdsl.utils.hints import isa
 from .c2c import topology_of
 from .elements import builtin_of, element_of, numpy_of
 from .errors import Actor, HazardError, LinkError, MalformedProgram
-from .instruction import INSTRUCTION_BYTES, ElementType, Loop, Record
+from .instruction import INSTRUCTION_BYTES, ElementType, Instruction, Loop, Record
 from .instructions import TABLE, check_record
 from .placement import Place
 from .target import SystemSpec
@@ -192,14 +193,6 @@ def _binding(op: BindOp) -> Binding:
 # -- packed queues -------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Clock:
-    """The state of a queue that is being walked."""
-
-    time: int = 0
-    syncs: int = 0
-
-
 def decode_queues(packed: Mapping[str, bytes], system: SystemSpec) -> list[Record]:
     """The timed records of packed queues, by queue and then by cycle.
 
@@ -209,73 +202,103 @@ def decode_queues(packed: Mapping[str, bytes], system: SystemSpec) -> list[Recor
     for name in packed:
         if name not in numbers:
             raise MalformedProgram(f'the chip has no queue "{name}"')
-    notifies = _notify_times(packed, system)
-    records: list[Record] = []
-    for name, data in sorted(packed.items(), key=lambda item: numbers[item[0]]):
-        records += _walk(name, data, system, notifies)[0]
-    return records
+    walks = [_Walk(name, packed[name], system) for name in sorted(packed, key=numbers.__getitem__)]
+    _walk_together(walks)
+    return [record for walk in walks for record in walk.records]
 
 
-def _notify_times(packed: Mapping[str, bytes], system: SystemSpec) -> list[int]:
-    """The cycles of all notifies. A queue's notifies may follow its syncs, so walks repeat until nothing is new."""
-    times: list[int] = []
-    while True:
+def _walk_together(walks: Sequence[_Walk]) -> None:
+    """Walks all queues to their ends.
+
+    A notify that is still to come is later than the earliest known one, since its queue is parked until that at least:
+    so the earliest known one is the next.
+    """
+    notifies: list[int] = []
+    known: list[int] = []
+    parked = list(walks)
+    while parked:
+        for walk in parked:
+            for time in walk.go_on(notifies):
+                heappush(known, time)
+        parked = [walk for walk in parked if walk.parked]
+        if parked and not known:
+            raise MalformedProgram(f"{parked[0].place}: no notify releases this sync")
+        if known:
+            notifies.append(heappop(known))
+
+
+class _Walk:
+    """One packed queue, and how far it has been walked."""
+
+    def __init__(self, name: str, data: bytes, system: SystemSpec):
+        if len(data) % INSTRUCTION_BYTES:
+            raise MalformedProgram(f"queue {name}: {len(data)} bytes are no multiple of {INSTRUCTION_BYTES}")
+        self.name, self.data, self.system = name, data, system
+        self.queue = system.chip.queue_numbers[name]
+        self.records: list[Record] = []
+        self.parked = False
+        """Whether it stands at a sync whose notify is not known."""
+        self._at = self._time = self._syncs = 0
+        self._repeatable = False
+
+    @property
+    def place(self) -> str:
+        """The instruction at which it stands, for messages."""
+        return f"queue {self.name}, byte {self._at}"
+
+    def go_on(self, notifies: Sequence[int]) -> list[int]:
+        """Walks to the end, or to a sync beyond the known notifies; gives the cycles of notifies on the way."""
         found: list[int] = []
-        for name, data in packed.items():
-            found += _walk(name, data, system, times, stop=True)[1]
-        if len(found) <= len(times):
-            return sorted(found)
-        times = sorted(found)
+        self.parked = False
+        while self._at < len(self.data) and not self.parked:
+            instruction, values = self._decode()
+            match instruction.name:
+                case "nop":
+                    self._time += values[0]
+                case "repeat":
+                    self._repeat(values)
+                case "sync":
+                    self._sync(notifies)
+                case "notify":
+                    found.append(self._time)
+                    self._time += 1
+                case "deskew":
+                    self._time = (self._time // self.system.hac_period + 1) * self.system.hac_period
+                case _:
+                    self.records.append(Record(self.queue, self._time, instruction, values))
+                    self._time = self.records[-1].last + 1
+            if not self.parked:
+                self._repeatable = instruction.name not in ("nop", "sync", "notify", "deskew")
+                self._at += INSTRUCTION_BYTES
+        return found
 
-
-def _walk(
-    name: str, data: bytes, system: SystemSpec, notifies: Sequence[int], stop: bool = False
-) -> tuple[list[Record], list[int]]:
-    """The records and notify times of one queue, given the known notify times; at an unknown one it stops or raises."""
-    queue = system.chip.queue_numbers[name]
-    records: list[Record] = []
-    notified: list[int] = []
-    clock = _Clock()
-    if len(data) % INSTRUCTION_BYTES:
-        raise MalformedProgram(f"queue {name}: {len(data)} bytes are no multiple of {INSTRUCTION_BYTES}")
-    repeatable = False
-    for at in range(0, len(data), INSTRUCTION_BYTES):
+    def _decode(self) -> tuple[Instruction, tuple[int, ...]]:
         try:
-            instruction, values = TABLE.decode(data[at : at + INSTRUCTION_BYTES])
+            instruction, values = TABLE.decode(self.data[self._at : self._at + INSTRUCTION_BYTES])
         except MalformedProgram as e:
-            raise MalformedProgram(f"queue {name}, byte {at}: {e}") from e
-        if reason := instruction.check(values, system.chip):
-            raise MalformedProgram(f"queue {name}, byte {at}, `{instruction.name}`: {reason}")
-        match instruction.name:
-            case "nop":
-                clock.time += values[0]
-            case "repeat":
-                if not repeatable:
-                    raise MalformedProgram(f"queue {name}, byte {at}: repeat follows no instruction that can repeat")
-                records[-1] = _repeated(records[-1], values)
-                clock.time = records[-1].last + 1
-                continue
-            case "sync":
-                if clock.syncs >= len(notifies):
-                    if stop:
-                        break
-                    raise MalformedProgram(f"queue {name}, byte {at}: no notify releases this sync")
-                release = notifies[clock.syncs] + system.chip.barrier
-                if release <= clock.time:
-                    raise MalformedProgram(
-                        f"queue {name}, byte {at}: parks in cycle {clock.time}, after its release in {release}"
-                    )
-                clock.time, clock.syncs = release, clock.syncs + 1
-            case "notify":
-                notified.append(clock.time)
-                clock.time += 1
-            case "deskew":
-                clock.time = (clock.time // system.hac_period + 1) * system.hac_period
-            case _:
-                records.append(Record(queue, clock.time, instruction, values))
-                clock.time = records[-1].last + 1
-        repeatable = instruction.name not in ("nop", "sync", "notify", "deskew")
-    return records, notified
+            raise MalformedProgram(f"{self.place}: {e}") from e
+        if reason := instruction.check(values, self.system.chip):
+            raise MalformedProgram(f"{self.place}, `{instruction.name}`: {reason}")
+        return instruction, values
+
+    def _repeat(self, values: Sequence[int]) -> None:
+        if not self._repeatable:
+            raise MalformedProgram(f"{self.place}: repeat follows no instruction that can repeat")
+        if len(self.records[-1].loops) == self.system.chip.loop_levels:
+            raise MalformedProgram(
+                f"{self.place}: the chip nests {self.system.chip.loop_levels} levels of repeat, no more"
+            )
+        self.records[-1] = _repeated(self.records[-1], values)
+        self._time = self.records[-1].last + 1
+
+    def _sync(self, notifies: Sequence[int]) -> None:
+        if self._syncs == len(notifies):
+            self.parked = True
+            return
+        release = notifies[self._syncs] + self.system.chip.barrier
+        if release <= self._time:
+            raise MalformedProgram(f"{self.place}: parks in cycle {self._time}, after its release in {release}")
+        self._time, self._syncs = release, self._syncs + 1
 
 
 def _repeated(record: Record, values: Sequence[int]) -> Record:

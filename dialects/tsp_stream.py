@@ -6,25 +6,13 @@ ALUs, direction, stream, cycle) is absent before that pass and required after it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self, cast
+from typing import ClassVar, cast
 
-from xdsl.dialects import arith, math
+from xdsl.dialects import arith
 from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, IntegerType, StringAttr, TensorType, i32, i64
-from xdsl.ir import (
-    Attribute,
-    Data,
-    Dialect,
-    Operation,
-    ParametrizedAttribute,
-    Region,
-    SSAValue,
-    TypeAttribute,
-)
+from xdsl.ir import Attribute, Dialect, Operation, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
-    irdl_attr_definition,
     irdl_op_definition,
     operand_def,
     opt_operand_def,
@@ -35,162 +23,16 @@ from xdsl.irdl import (
     traits_def,
     var_operand_def,
 )
-from xdsl.parser import AttrParser
-from xdsl.printer import Printer
 from xdsl.traits import IsTerminator, Pure
 from xdsl.utils.exceptions import VerifyException
 
-from .elements import element_bytes, element_of
-from .layout import AccessPattern, Layout
-from .placement import PlaceAttr, check_host_tensor, parse_layout
+from .elements import element_bytes
+from .layout import AccessPattern
+from .placement import PlaceAttr, check_host_tensor
+from .regions import check_region
+from .stream_types import BufferType, FlightType, PartialType, PatternAttr, StreamType, WeightsType
 from .target_attr import target_of
 from .tsp_isa import BIND_KINDS
-
-# -- types and attributes ------------------------------------------------------------------------------------------
-
-
-@irdl_attr_definition
-class BufferType(ParametrizedAttribute, TypeAttribute):
-    """A place in SRAM that holds a tensor in a layout: `!tsp_stream.buffer<360x64xi8, rows>`."""
-
-    name = "tsp_stream.buffer"
-    tensor: TensorType[Attribute]
-    layout_name: StringAttr
-
-    @staticmethod
-    def of(tensor: TensorType[Attribute], layout: Layout) -> BufferType:
-        return BufferType(tensor, StringAttr(layout.value))
-
-    @property
-    def layout(self) -> Layout:
-        return Layout(self.layout_name.data)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.tensor.get_shape()
-
-    @classmethod
-    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
-        with parser.in_angle_brackets():
-            shape, element = parser.parse_ranked_shape()
-            parser.parse_punctuation(",")
-            layout = parse_layout(parser)
-        return [TensorType(element, shape), StringAttr(layout.value)]
-
-    def print_parameters(self, printer: Printer) -> None:
-        dims = "".join(f"{d}x" for d in self.shape)
-        printer.print_string(f"<{dims}{self.tensor.element_type}, {self.layout_name.data}>")
-
-    def verify(self) -> None:
-        if element_of(self.tensor.element_type) is None:
-            raise VerifyException(f"element type {self.tensor.element_type} is none of i8, i16, i32, f16, f32")
-        if any(d < 1 for d in self.shape):
-            raise VerifyException("a buffer has static dimensions of at least 1")
-
-
-@dataclass(frozen=True, init=False)  # without it subclasses would compare equal whatever their tensors
-class _VectorsType(ParametrizedAttribute, TypeAttribute):
-    """A shape and an element type in angle brackets."""
-
-    tensor: TensorType[Attribute]
-
-    @classmethod
-    def of(cls, shape: Sequence[int], element: Attribute) -> Self:
-        return cls.new([TensorType(element, shape)])
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.tensor.get_shape()
-
-    @property
-    def element_type(self) -> Attribute:
-        return self.tensor.element_type
-
-    @classmethod
-    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
-        with parser.in_angle_brackets():
-            shape, element = parser.parse_ranked_shape()
-        return [TensorType(element, shape)]
-
-    def print_parameters(self, printer: Printer) -> None:
-        dims = "".join(f"{d}x" for d in self.shape)
-        printer.print_string(f"<{dims}{self.element_type}>")
-
-    def verify(self) -> None:
-        if element_of(self.element_type) is None:
-            raise VerifyException(f"element type {self.element_type} is none of i8, i16, i32, f16, f32")
-        if any(d < 1 for d in self.shape):
-            raise VerifyException("dimensions are static and at least 1")
-
-
-@irdl_attr_definition
-class StreamType(_VectorsType):
-    """A run of vectors on the move: `!tsp_stream.stream<196x320xi8>` is 196 vectors of 320 lanes, one after the other;
-    `<20x16x320xi8>` is 20 times 16 vectors side by side. A vector of a wider element takes one stream per byte."""
-
-    name = "tsp_stream.stream"
-
-    @property
-    def vectors(self) -> int:
-        """Vectors that follow each other."""
-        return self.shape[0]
-
-    @property
-    def width(self) -> int:
-        """Streams side by side: the vectors of one step, times the bytes of the element."""
-        side_by_side = self.shape[1] if len(self.shape) == 3 else 1
-        return side_by_side * element_bytes(self.element_type)
-
-    def verify(self) -> None:
-        super().verify()
-        if len(self.shape) not in (2, 3):
-            raise VerifyException("a stream is vectors x lanes, or vectors x side by side x lanes")
-
-
-@irdl_attr_definition
-class WeightsType(_VectorsType):
-    """Weights installed in a plane: `!tsp_stream.weights<64x128xi8>` is K x N."""
-
-    name = "tsp_stream.weights"
-
-
-@irdl_attr_definition
-class PartialType(_VectorsType):
-    """Sums that rest in a plane's accumulators: `!tsp_stream.partial<256x320xi32>`. Used exactly once."""
-
-    name = "tsp_stream.partial"
-
-
-@irdl_attr_definition
-class FlightType(_VectorsType):
-    """Vectors on a link between two chips: `!tsp_stream.flight<360x320xi8>`."""
-
-    name = "tsp_stream.flight"
-
-
-@irdl_attr_definition
-class PatternAttr(Data[AccessPattern]):
-    """The words of a buffer that a run visits: `<0, 360 step 1, 4 step 0>`, the innermost level first."""
-
-    name = "tsp_stream.pattern"
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> AccessPattern:
-        levels: list[tuple[int, int]] = []
-        with parser.in_angle_brackets():
-            offset = parser.parse_integer(allow_negative=False)
-            while parser.parse_optional_punctuation(","):
-                count = parser.parse_integer(allow_negative=False)
-                parser.parse_keyword("step")
-                levels.append((count, parser.parse_integer(allow_negative=True)))
-        return AccessPattern(offset, tuple(levels))
-
-    def print_parameter(self, printer: Printer) -> None:
-        levels = "".join(f", {count} step {step}" for count, step in self.data.levels)
-        printer.print_string(f"<{self.data.offset}{levels}>")
-
-
-# -- ops -----------------------------------------------------------------------------------------------------------
 
 _CHIP_0 = IntegerAttr(0, i64)
 _EVERY_1 = IntegerAttr(1, i64)
@@ -475,39 +317,6 @@ class ConvertOp(IRDLOperation):
 
     def __init__(self, value: SSAValue, type_: Attribute):
         super().__init__(operands=[value], result_types=[type_])
-
-
-REGION_OPS: tuple[type[Operation], ...] = (
-    arith.ConstantOp,
-    arith.AddiOp,
-    arith.SubiOp,
-    arith.MuliOp,
-    arith.MaxSIOp,
-    arith.MinSIOp,
-    arith.AddfOp,
-    arith.SubfOp,
-    arith.MulfOp,
-    arith.MaximumfOp,
-    arith.MinimumfOp,
-    arith.ExtSIOp,
-    arith.TruncIOp,
-    arith.SIToFPOp,
-    arith.FPToSIOp,
-    math.RoundEvenOp,
-    math.TruncOp,
-)
-"""The scalar ops that a map or ALU region may hold."""
-
-
-def check_region(region: Region, extra: tuple[type[Operation], ...]) -> None:
-    """Raises VerifyException for an op that is not in REGION_OPS or `extra`, or a type that an ALU does not have."""
-    for op in region.block.ops:
-        if not isinstance(op, REGION_OPS + extra):
-            known = ", ".join(o.name for o in REGION_OPS)
-            raise VerifyException(f"`{op.name}` is no scalar op of an ALU; there are {known}")
-        for value in op.results:
-            if element_of(value.type) is None:
-                raise VerifyException(f"`{op.name}` gives {value.type}; ALUs know i8, i16, i32, f16, f32")
 
 
 @irdl_op_definition

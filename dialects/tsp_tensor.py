@@ -26,7 +26,7 @@ from xdsl.traits import IsTerminator, Pure
 from xdsl.utils.exceptions import VerifyException
 
 from .elements import element_of
-from .tsp_stream import check_region
+from .regions import check_region
 
 WEIGHTS = "tsp_tensor.weights"
 """The module attribute that names the safetensors file of the parameters, relative to the module's own file."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -102,30 +103,34 @@ def load_executable(path: Path) -> Executable:
     try:
         return from_bytes(path.read_bytes())
     except OSError as e:
-        raise MalformedProgram(f"{path} cannot be read: {e}") from e
-    except TspError as e:
-        raise type(e)(f"{path}: {e}") if type(e) is MalformedProgram else e from None
+        raise MalformedProgram(f"{path} cannot be read: {e.strerror}") from e
+    except MalformedProgram as e:
+        raise MalformedProgram(f"{path}: {e}") from e
 
 
 def from_bytes(data: bytes) -> Executable:
-    """The executable of a file's bytes. Raises MalformedProgram for damaged or malformed ones."""
+    """The executable of a file's bytes. Raises MalformedProgram for whatever is wrong with them."""
     metadata, tensors = _parse(data)
     header = metadata.get("tspc", "")
     if _digest(header, tensors) != metadata.get("digest"):
         raise MalformedProgram("the file is damaged: its digest does not match; write it again")
     try:
         return _executable(json.loads(header), tensors)
-    except TspError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, VerifyException) as e:
+    except TspError as e:
+        raise MalformedProgram(str(e)) from e
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, VerifyException) as e:
         raise MalformedProgram(f"the file's description is malformed: {type(e).__name__} {e}") from e
+    except RecursionError as e:
+        raise MalformedProgram("the file's description is nested too deeply") from e
 
 
 def _parse(data: bytes) -> tuple[dict[str, str], Tensors]:
     """The metadata and the tensors of a safetensors file."""
     try:
         size = int.from_bytes(data[:8], "little")
-        metadata = cast("dict[str, str]", json.loads(data[8 : 8 + size])["__metadata__"])
+        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+        if not isinstance(metadata, dict):
+            raise MalformedProgram("the file has no description")
         tensors: Tensors = {}
         for name, tensor in _deserialize(data):
             if tensor["dtype"] != "U8":
@@ -135,14 +140,15 @@ def _parse(data: bytes) -> tuple[dict[str, str], Tensors]:
         raise
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as e:
         raise MalformedProgram(f"the file is damaged or no .tspx file: {e}") from e
-    return metadata, tensors
+    return cast("dict[str, str]", metadata), tensors
 
 
 def _executable(header: dict[str, Any], tensors: Tensors) -> Executable:
     if header["version"] != VERSION:
         raise MalformedProgram(f"the file has format version {header['version']}, this is {VERSION}; write it again")
     system = system_from_overrides(header["target"])
-    topology = Topology(tuple((Port(a, x), Port(b, y)) for a, x, b, y in header["cables"]))
+    cables = [tuple(map(_natural, cable)) for cable in header["cables"]]
+    topology = Topology(tuple((Port(a, x), Port(b, y)) for a, x, b, y in cables))
     if reason := topology.check(system):
         raise MalformedProgram(f"the wiring is wrong: {reason}")
     chips: list[ChipProgram] = []
@@ -152,44 +158,73 @@ def _executable(header: dict[str, Any], tensors: Tensors) -> Executable:
         packed = {n.removeprefix(prefix): t.tobytes() for n, t in tensors.items() if n.startswith(prefix)}
         bindings = tuple(_binding_from_json(b, system) for b in entry["bindings"])
         records = tuple(decode_queues(packed, system))
-        chips.append(ChipProgram(int(entry["chip"]), int(entry["cycles"]), records, bindings, packed))
+        chips.append(ChipProgram(_natural(entry["chip"]), _natural(entry["cycles"]), records, bindings, packed))
         for i, place in enumerate(entry["images"]):
             block = tensors[f"chip{c}.image.{i}"]
             images.append(Image(c, _place_from_json(place, block.shape, system), block))
+    _check_chips(chips, system)
+    if unused := len(tensors) - len(images) - sum(len(c.packed) for c in chips):
+        raise MalformedProgram(f"the file holds {unused} tensors that are neither queues nor images of its chips")
+    return Executable(check_program(Program(system, topology, tuple(chips))), tuple(images))
+
+
+def _check_chips(chips: list[ChipProgram], system: SystemSpec) -> None:
+    """What concerns several chips or bindings: numbers of chips, and names that mean one thing to the host."""
     if not chips:
         raise MalformedProgram("the file holds no program")
-    return Executable(check_program(Program(system, topology, tuple(chips))), tuple(images))
+    numbers = [c.chip for c in chips]
+    if len({*numbers}) != len(numbers) or max(numbers) >= system.chips:
+        raise MalformedProgram(f"the programs are for chips {numbers}; the system has {system.chips}")
+    known: dict[tuple[str, str], Binding] = {}
+    for b in (b for c in chips for b in c.bindings):
+        first = known.setdefault((b.kind, b.name), b)
+        if b.kind == "output" and (first is not b or b.place.layout is not Layout.ROWS):
+            raise MalformedProgram(f"the output `{b.name}` is bound twice, or in a layout that is not read back")
+        if (first.host_shape, first.element) != (b.host_shape, b.element):
+            raise MalformedProgram(f"the {b.kind} `{b.name}` is bound with two types")
+
+
+def _natural(value: Any) -> int:
+    """A JSON value that must be an integer of at least 0."""
+    if type(value) is not int or value < 0:
+        raise MalformedProgram(f"the file's description is malformed: {value!r} is no natural number")
+    return value
+
+
+def _text(value: Any) -> str:
+    """A JSON value that must be a string."""
+    if not isinstance(value, str):
+        raise MalformedProgram(f"the file's description is malformed: {value!r} is no string")
+    value.encode()  # raises ValueError for half a surrogate pair, which no terminal and no file could show
+    return value
 
 
 def _place_from_json(entry: dict[str, Any], block: tuple[int, ...], system: SystemSpec) -> Place:
     """A place, checked against the machine and the shape [slices, depth, lanes] of its block."""
     chip = system.chip
-    place = Place(Layout(entry["layout"]), entry["hemisphere"], tuple(map(int, entry["slices"])), int(entry["address"]))
+    layout, hemisphere = Layout(entry["layout"]), _text(entry["hemisphere"])
+    slices, address = tuple(map(_natural, entry["slices"])), _natural(entry["address"])
     fits = (
-        place.hemisphere in ("E", "W")
+        hemisphere in ("E", "W")
         and len(block) == 3
-        and block[0] == len(place.slices) == len(set(place.slices))
+        and block[0] == len(slices) == len(set(slices))
         and block[2] == chip.lanes
-        and all(0 <= s < chip.slices for s in place.slices)
-        and place.address is not None
-        and 0 <= place.address <= chip.words - block[1]
+        and all(s < chip.slices for s in slices)
+        and address <= chip.words - block[1]
     )
     if not fits:
         raise MalformedProgram(f"a block {list(block)} does not fit at {entry}")
-    return place
+    return Place(layout, hemisphere, slices, address)
 
 
 def _binding_from_json(entry: dict[str, Any], system: SystemSpec) -> Binding:
-    element = ElementType[entry["element"].upper()]
-    shape, host_shape = tuple(map(int, entry["shape"])), tuple(map(int, entry["host_shape"]))
+    kind, name = _text(entry["kind"]), _text(entry["name"])
+    element = ElementType[_text(entry["element"]).upper()]
+    shape, host_shape = tuple(map(_natural, entry["shape"])), tuple(map(_natural, entry["host_shape"]))
     layout = Layout(entry["place"]["layout"])
-    if (
-        min((*shape, *host_shape, 1)) < 1
-        or np.prod(shape) != np.prod(host_shape)
-        or entry["kind"] not in ("input", "output")
-    ):
-        raise MalformedProgram(f"the binding {entry['name']} has a wrong kind or shape")
+    if kind not in ("input", "output") or not 0 < math.prod(shape) == math.prod(host_shape):
+        raise MalformedProgram(f"the binding {name} has a wrong kind or shape")
     block = (layout.slices(element.bytes, system.chip), layout.depth(shape, system.chip), system.chip.lanes)
     place = _place_from_json(entry["place"], block, system)
     place.check(TensorType(builtin_of(element), shape), system.chip)
-    return Binding(entry["kind"], str(entry["name"]), place, shape, host_shape, element)
+    return Binding(kind, name, place, shape, host_shape, element)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,7 +169,7 @@ def load_weights(path: Path | None, wanted: Mapping[str, Signature]) -> dict[str
     try:
         with _safe_open(path, framework="numpy") as file:
             known: list[str] = list(file.keys())
-            tensors: dict[str, Array] = {name: file.get_tensor(name) for name in known if name in wanted}
+            tensors = {name: _read_tensor(file, name) for name in known if name in wanted}
             missing = [name for name in wanted if name not in tensors]
             if missing:
                 hints = (f"`{name}`{nearest(name, known)}" for name in missing)
@@ -179,13 +180,25 @@ def load_weights(path: Path | None, wanted: Mapping[str, Signature]) -> dict[str
     return tensors
 
 
+def _read_tensor(file: Any, name: str) -> Array:
+    try:
+        return file.get_tensor(name)
+    except (AttributeError, TypeError) as e:
+        raise InputError(f"parameter `{name}` is {file.get_slice(name).get_dtype()}, which numpy does not have") from e
+
+
 def load_inputs(path: Path) -> dict[str, Array]:
     """The arrays of an .npz file; pickled objects are refused. Raises InputError when it cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} holds one unnamed array; give an .npz file with the inputs by name")
-            return {name: file[name] for name in file.files}
+        with path.open("rb") as opened:
+            if not zipfile.is_zipfile(opened):
+                raise InputError(f"{path} is no .npz file; give one with the inputs by name")
+            with np.load(opened, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray):
+                raise InputError(f"{path}: `{name}` is no array")
+        return arrays
     except InputError:
         raise
     except Exception as e:  # numpy raises errors of many kinds for broken archives

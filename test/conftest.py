@@ -1,4 +1,4 @@
-"""Makes every `.mlir` file under test/filecheck a pytest test.
+"""Makes every `.mlir` file under test/filecheck a pytest test, and sets how hypothesis runs.
 
 A process per file would cost more than the tests themselves, so `lit` runs once a session for all selected files, and
 each file reports its part of the answer.
@@ -17,8 +17,12 @@ from typing import Any
 
 import pytest
 from directives import problems
+from hypothesis import settings
 
 FILECHECK = Path(__file__).parent / "filecheck"
+
+settings.register_profile("tspc", deadline=None)  # the first example of a test may pay for imports
+settings.load_profile("tspc")
 
 Results = dict[Path, tuple[str, str]]
 """By file: lit's code, such as PASS, and its output."""

@@ -42,6 +42,8 @@ def report_errors(main: Callable[[], None]) -> int:
         print(f"error: {e.filename}: {e.strerror}" if e.filename else f"error: {e}", file=sys.stderr)
     except UsageError as e:
         print(f"error: {e}", file=sys.stderr)
+    except RecursionError:
+        print("error: what is given is nested too deeply to be read", file=sys.stderr)
     else:
         return 0
     return 1

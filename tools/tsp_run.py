@@ -150,8 +150,13 @@ def make_engine(name: str) -> Engine:
 
 
 def save_outputs(outputs: dict[str, Array], path: Path | None) -> None:
+    """Writes an .npz file. numpy's own `savez` takes names such as `file` for its arguments."""
     if path:
+        import zipfile
+
         import numpy as np
 
-        with path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **outputs)
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, value in outputs.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, value, allow_pickle=False)

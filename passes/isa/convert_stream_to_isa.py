@@ -40,6 +40,9 @@ from ..stream.clusters import timed_ops
 from ..stream.stream_schedule import direction_of, slice_shifts
 from ..stream.timing import access_queues, alu_levels, interval, latency, place_of, required
 
+MAX_VECTORS = ops.ActivationsOp.INSTRUCTION.fields[0].high
+"""Vectors that one `abc` can take."""
+
 Queues = dict[str, list[ops.InstructionOp]]
 
 
@@ -171,7 +174,8 @@ def _multiply(op: ts.MatmulOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, o
     stream = stream_of(op.activations)
     queue = f"MXM.{plane}.activations"
     if every == 1:
-        yield queue, ops.ActivationsOp.make(at, [vectors, stream])
+        for first in range(0, vectors, MAX_VECTORS):
+            yield queue, ops.ActivationsOp.make(at + first, [min(MAX_VECTORS, vectors - first), stream])
     else:
         yield queue, ops.ActivationsOp.make(at, [1, stream], _loops(vectors, every))
     sums = at + latency("abc", chip)

@@ -12,7 +12,7 @@ from typing import cast
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, ModuleOp, StringAttr, i64
-from xdsl.ir import BlockArgument, Operation, SSAValue
+from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
@@ -128,6 +128,11 @@ def _choose(
             places.append((crowded, Place(layout, hemisphere, tuple(sorted(chosen)))))
     if places:
         return min(places, key=lambda p: p[0])[1]
+    if wanted > chip.slices:
+        raise CapacityError(
+            f"{describe(buffer)}: {_name(buffer)} lies in {wanted} slices side by side, {wanted - chip.slices} more "
+            f"than a hemisphere's {chip.slices} (target field `chip.slices`)"
+        )
     raise CapacityError(
         f"{describe(buffer)}: {_name(buffer)} needs {wanted} slices that the {len(neighbours)} other tensors used "
         f"together with it leave free in one hemisphere of {chip.slices}; split the op that uses them all"
@@ -174,21 +179,22 @@ def balance(op: ts.VxmOp) -> None:
         Rewriter.insert_op(delay, InsertPoint.before(cast(Operation, op.body.block.last_op)))
         cast(Operation, op.body.block.last_op).operands[0] = delay.result
     levels = alu_levels(op)
+    ready = _ready_levels(op, levels)
     handed: dict[SSAValue, list[SSAValue]] = {}
-    for inner, level in list(levels.items()):
+    for inner, level in levels.items():
         for i, value in enumerate(inner.operands):
-            ready = _ready_level(value, levels)
-            if ready is not None and level > ready:
-                inner.operands[i] = _hand_on(op, value, level - ready, handed)
+            if level > ready.get(value, level):
+                inner.operands[i] = _hand_on(op, value, level - ready[value], handed)
 
 
-def _ready_level(value: SSAValue, levels: dict[Operation, int]) -> int | None:
-    """The level at which a value can be used; None for constants, and for arguments that one level alone uses."""
-    if isinstance(value, BlockArgument):
-        used = {levels[use.operation] for use in value.uses if use.operation in levels}
-        return 0 if len(used) > 1 else None
-    owner = value.owner
-    return levels[owner] + 1 if isinstance(owner, Operation) and owner in levels else None
+def _ready_levels(op: ts.VxmOp, levels: dict[Operation, int]) -> dict[SSAValue, int]:
+    """The level at which each value can be used, without those that come just when they are needed: constants, and
+    arguments that one level alone uses."""
+    ready: dict[SSAValue, int] = {inner.results[0]: level + 1 for inner, level in levels.items()}
+    for argument in op.body.block.args:
+        if len({levels[use.operation] for use in argument.uses if use.operation in levels}) > 1:
+            ready[argument] = 0
+    return ready
 
 
 def _hand_on(op: ts.VxmOp, value: SSAValue, times: int, handed: dict[SSAValue, list[SSAValue]]) -> SSAValue:

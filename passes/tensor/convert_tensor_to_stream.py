@@ -467,8 +467,6 @@ class Converter:
             step = words.levels[0][1] if words.levels else 0
             first = run.first_word if step else run.tile * tensor.rows
             words = AccessPattern.run(first, run.rows, step)
-        if len(words.levels) > self.chip.loop_levels:
-            raise Unsupported(f"operand {tensor.type} broadcasts over too many dimensions; reshape to fewer")
         return self._read(self._buffer(tensor, Layout.ROWS, run.chip, copy), words, run.chip)
 
     def _products(self, op: tsp_tensor.MatmulOp) -> Iterator[Run]:

@@ -24,6 +24,7 @@ I16: Type = ir.IntType(16)
 I32: Type = ir.IntType(32)
 I64: Type = ir.IntType(64)
 F32: Type = ir.FloatType()
+F64: Type = ir.DoubleType()
 PTR: Type = ir.PointerType()
 VOID: Type = ir.VoidType()
 

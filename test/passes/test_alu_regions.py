@@ -1,0 +1,224 @@
+"""Regions of scalar ops as work for ALUs: one ALU an op, all operands of an op in the same cycle."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tspc.dialects import tsp_stream as ts
+from tspc.dialects.errors import UnsupportedModel
+from tspc.passes.pipelines import STAGES, compile, make_context, parse
+from tspc.passes.stream.timing import alu_levels
+from tspc.runtime.levels import run_module
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import BlockArgument, Operation
+
+
+def model(region: str, types: str = "i32", result: str = "i32") -> str:
+    """A map of 4 x 5 elements; `types` are those of its arguments %a, %b, ..."""
+    names = "abcdefgh"[: len(types.split())]
+    pairs = list(zip(names, types.split(), strict=True))
+    inputs = ", ".join(f'%t{n}: tensor<4x5x{t}> {{tsp_tensor.name = "{n}"}}' for n, t in pairs)
+    operands = f"{', '.join(f'%t{n}' for n in names)} : ({', '.join(f'tensor<4x5x{t}>' for _, t in pairs)})"
+    arguments = ", ".join(f"%{n}: {t}" for n, t in pairs)
+    return f"""
+        func.func @main({inputs}) -> tensor<4x5x{result}> {{
+          %out = tsp_tensor.map {operands} -> tensor<4x5x{result}> {{
+          ^bb0({arguments}):
+            {region}
+          }}
+          func.return %out : tensor<4x5x{result}>
+        }}"""
+
+
+def vxm(text: str, until: str = "stream-place") -> ts.VxmOp:
+    (op,) = (op for op in compile(parse(text), until=until).walk() if isinstance(op, ts.VxmOp))
+    return op
+
+
+def names(op: ts.VxmOp) -> list[str]:
+    """The ALU operations of a region, in order."""
+    return [inner.name.partition(".")[2] for inner in op.alu_ops]
+
+
+# -- what an ALU executes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("region", "types", "result", "expected"),
+    [
+        # ALUs add and multiply 32 bits: narrow integers are widened first and wrapped after.
+        ("%0 = arith.addi %a, %b : i32  tsp_tensor.yield %0 : i32", "i32 i32", "i32", "addi"),
+        ("%0 = arith.addi %a, %b : i8  tsp_tensor.yield %0 : i8", "i8 i8", "i8", "convert convert addi trunci"),
+        ("%0 = arith.maxsi %a, %b : i16  tsp_tensor.yield %0 : i16", "i16 i16", "i16", "convert convert maxsi trunci"),
+        # An ALU converts to the nearest integer, fptosi toward zero.
+        ("%0 = arith.fptosi %a : f32 to i8  tsp_tensor.yield %0 : i8", "f32", "i8", "trunc convert"),
+        (
+            "%0 = math.trunc %a : f32  %1 = arith.fptosi %0 : f32 to i8  tsp_tensor.yield %1 : i8",
+            "f32", "i8", "trunc convert",
+        ),
+        (
+            "%0 = math.roundeven %a : f32  %1 = arith.fptosi %0 : f32 to i8  tsp_tensor.yield %1 : i8",
+            "f32", "i8", "convert",
+        ),
+        # What nobody uses takes no ALU.
+        ("%0 = arith.muli %a, %a : i32  %1 = arith.addi %a, %a : i32  tsp_tensor.yield %1 : i32", "i32", "i32", "addi"),
+        # A stream cannot simply be renamed: at least one ALU hands it on.
+        ("tsp_tensor.yield %a : i8", "i8", "i8", "delay"),
+        ("%0 = arith.constant 7 : i32  tsp_tensor.yield %0 : i32", "i32", "i32", "delay"),
+    ],
+)  # fmt: skip
+def test_the_work_of_a_region(region: str, types: str, result: str, expected: str) -> None:
+    assert names(vxm(model(region, types, result))) == expected.split()
+
+
+def test_a_rounding_that_is_used_elsewhere_stays() -> None:
+    region = """%0 = math.roundeven %a : f32
+                %1 = arith.fptosi %0 : f32 to i32
+                %2 = arith.sitofp %1 : i32 to f32
+                %3 = arith.subf %2, %0 : f32
+                tsp_tensor.yield %3 : f32"""
+    assert "roundeven" in names(vxm(model(region, "f32", "f32")))
+
+
+@pytest.mark.parametrize(
+    ("region", "types", "result", "reason"),
+    [
+        (
+            "%0 = arith.addf %a, %a : f16  tsp_tensor.yield %0 : f16", "f16", "f16",
+            "`arith.addf`: f16 has no ALU operations yet; convert to f32 on the host",
+        ),
+    ],
+)  # fmt: skip
+def test_what_no_alu_executes(region: str, types: str, result: str, reason: str) -> None:
+    with pytest.raises(UnsupportedModel) as e:
+        vxm(model(region, types, result))
+    assert reason in str(e.value)
+
+
+def test_an_operand_that_stands_twice_is_one_stream() -> None:
+    text = model("%0 = arith.subi %a, %b : i32  tsp_tensor.yield %0 : i32", "i32 i32")
+    op = vxm(text.replace("map %ta, %tb", "map %ta, %ta"))
+    assert len(op.inputs) == len(op.body.block.args) == 1
+
+
+# -- ALUs ----------------------------------------------------------------------------------------------------------
+
+
+def chain(length: int) -> str:
+    """So many additions, one after the other."""
+    lines = [
+        f"%{i} = arith.addi {f'%{i - 1}' if i else '%a'}, {f'%{i - 1}' if i else '%a'} : i32" for i in range(length)
+    ]
+    return "\n".join([*lines, f"tsp_tensor.yield %{length - 1} : i32"])
+
+
+def test_a_region_takes_as_many_alus_as_it_has_ops() -> None:
+    op = vxm(model(chain(16)))
+    assert op.alus is not None and sorted(op.alus.get_values()) == list(range(16))
+
+
+def test_a_region_of_too_many_ops() -> None:
+    with pytest.raises(
+        UnsupportedModel, match=r"its region takes 17 ALUs \(0 of them delays\), the chip has 16; split"
+    ):
+        vxm(model(chain(17)))
+
+
+def test_delays_count_as_well() -> None:
+    """%a is used by the first addition and by the last, 14 ALUs later."""
+    region = chain(14).replace("tsp_tensor.yield %13", "%14 = arith.addi %13, %a : i32\ntsp_tensor.yield %14")
+    with pytest.raises(UnsupportedModel, match=r"its region takes 29 ALUs \(14 of them delays\)"):
+        vxm(model(region))
+
+
+# -- delays --------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def regions(draw: st.DrawFn) -> str:
+    """Up to five additions of arguments and of earlier sums, at any depth."""
+    values, lines = ["%a", "%b", "%c"], list[str]()
+    for i in range(draw(st.integers(1, 5))):
+        left, right = draw(st.sampled_from(values)), draw(st.sampled_from(values))
+        lines.append(f"%{i} = arith.subi {left}, {right} : i32")
+        values.append(f"%{i}")
+    return "\n".join([*lines, f"tsp_tensor.yield {values[-1]} : i32"])
+
+
+DEEP = """\
+%0 = arith.subi %b, %b : i32
+%1 = arith.subi %a, %0 : i32
+%2 = arith.subi %a, %1 : i32
+tsp_tensor.yield %2 : i32"""
+"""Uses %a at two depths, neither of them the first."""
+
+
+def operands(op: ts.VxmOp) -> Iterator[tuple[Operation, Operation | BlockArgument]]:
+    """Every operand of every ALU operation that is no constant: the operation, and where the value comes from."""
+    for inner in op.alu_ops:
+        for value in inner.operands:
+            owner = value if isinstance(value, BlockArgument) else value.owner
+            if isinstance(owner, BlockArgument) or owner in op.alu_ops:
+                assert isinstance(owner, Operation | BlockArgument)
+                yield inner, owner
+
+
+@given(regions())
+@example(DEEP)
+def test_all_operands_meet(region: str) -> None:
+    """A chain's value is there in one cycle only, and a stream's as well: an ALU takes the results of the level just
+    before its own, and an argument is taken at one level only."""
+    op = vxm(model(region, "i32 i32 i32"))
+    levels = alu_levels(op)
+    sampled: dict[BlockArgument, int] = {}
+    for inner, source in operands(op):
+        if isinstance(source, BlockArgument):
+            assert sampled.setdefault(source, levels[inner]) == levels[inner]
+        else:
+            assert levels[inner] == levels[source] + 1
+
+
+@given(regions())
+def test_there_are_no_more_delays_than_needed(region: str) -> None:
+    """Each value is handed on as far as its last use, once for all uses; an argument from the first ALU on."""
+    before, after = (vxm(model(region, "i32 i32 i32"), until=p) for p in ("convert-tensor-to-stream", "stream-place"))
+    levels = alu_levels(before)
+    uses: dict[Operation | BlockArgument, set[int]] = {}
+    for inner, source in operands(before):
+        uses.setdefault(source, set()).add(levels[inner])
+    handed = 0
+    for source, at in uses.items():
+        if isinstance(source, Operation):
+            handed += max(at) - levels[source] - 1
+        elif len(at) > 1:
+            handed += max(at)
+    assert names(after).count("delay") == handed
+
+
+@settings(max_examples=25)
+@given(regions())
+@example(DEEP)
+def test_the_numbers_are_right_at_every_level(region: str) -> None:
+    values = dict(
+        zip(("%a", "%b", "%c"), np.random.default_rng(1).integers(-(2**31), 2**31, (3, 4, 5), np.int32), strict=True)
+    )
+    inputs = {name.removeprefix("%"): value for name, value in values.items()}
+    with np.errstate(over="ignore"):
+        for line in region.splitlines()[:-1]:
+            result, left, right = re.findall(r"%\w+", line)
+            values[result] = values[left] - values[right]
+    for level in levels_of(parse(model(region, "i32 i32 i32"))):
+        assert np.array_equal(run_module(level, inputs, {}).outputs["result0"], values[result])
+
+
+def levels_of(module: ModuleOp) -> Iterator[ModuleOp]:
+    """A module before the first pass and after each."""
+    yield module
+    for stage in STAGES.values():
+        stage()().apply(make_context(), module)
+        yield module

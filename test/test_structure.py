@@ -1,0 +1,109 @@
+"""The shape of the house: which folder may know which; every file says what it is for, and none is too long."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+MAY_IMPORT = {
+    "dialects": {"dialects"},
+    "passes": {"passes", "dialects"},
+    "runtime": {"runtime", "dialects"},
+    "tools": {"tools", "runtime", "passes", "dialects"},
+}
+"""What each folder may import of ours."""
+
+MODULES = sorted(path for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py"))
+FILES = [*MODULES, *sorted(p for f in ("test", "examples", "bench") for p in (ROOT / f).rglob("*.py"))]
+
+MOST_LINES = 600
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """The modules that a file imports, anywhere in it, each with its line; ours as `tspc.<folder>...`."""
+    package = ("tspc", *path.relative_to(ROOT).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else ()
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield node.lineno, module
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_go_one_way(path: Path) -> None:
+    folder = path.relative_to(ROOT).parts[0]
+    for line, module in imported(path):
+        top, _, rest = module.partition(".")
+        if top == "tspc" and rest:
+            assert rest.split(".")[0] in MAY_IMPORT[folder], f"{name_of(path)}:{line}: {folder} imports {module}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_inside_the_package_are_relative(path: Path) -> None:
+    """Editors and type checkers follow these without an install."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            assert (node.module or "").partition(".")[0] != "tspc", f"{name_of(path)}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_file_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{name_of(path)} has no docstring"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_file_is_no_longer_than_a_reader_bears(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= MOST_LINES, f"{name_of(path)} has {lines} lines; it wants to be two files"
+
+
+def test_every_package_is_installed() -> None:
+    """A new folder must be named in pyproject.toml, or it is missing from the wheel."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = {".".join(["tspc", *path.parent.relative_to(ROOT).parts]) for path in MODULES}
+    assert set(project["tool"]["setuptools"]["packages"]) >= folders
+
+
+def test_every_pass_has_a_filecheck_file_of_its_name() -> None:
+    """The tests mirror the passes: passes/<level>/<pass>.py <-> test/filecheck/<level>/<pass>.mlir."""
+    from tspc.passes.pipelines import STAGES
+
+    for name in STAGES:
+        stem = name.replace("-", "_")
+        (source,) = (ROOT / "passes").rglob(f"{stem}.py")
+        mirror = ROOT / "test" / "filecheck" / source.relative_to(ROOT / "passes").with_suffix(".mlir")
+        assert mirror.exists(), f"{name} has no {name_of(mirror)}"
+
+
+def test_every_dialect_has_a_round_trip() -> None:
+    from tspc.tools.universe import TSPC_UNIVERSE
+
+    for name in TSPC_UNIVERSE.all_dialects:
+        text = (ROOT / "test" / "filecheck" / "dialects" / f"{name}.mlir").read_text(encoding="utf-8")
+        assert "// RUN: tsp-opt %s | tsp-opt | filecheck %s\n" in text
+        assert "--print-op-generic" in text
+
+
+def test_every_op_stands_in_the_round_trip_of_its_dialect() -> None:
+    """But the instructions, which are all alike: those are tested from the table."""
+    from tspc.dialects.instructions import InstructionOp
+    from tspc.tools.universe import TSPC_UNIVERSE
+
+    for name, factory in TSPC_UNIVERSE.all_dialects.items():
+        text = (ROOT / "test" / "filecheck" / "dialects" / f"{name}.mlir").read_text(encoding="utf-8")
+        for op in factory().operations:
+            if not issubclass(op, InstructionOp):
+                assert f"{op.name} " in text, f"{op.name} is not in the round trip of {name}"
