@@ -12,7 +12,7 @@ from xdsl.ir import Operation, SSAValue
 from ..dialects import c2c
 from ..dialects import tsp_stream as ts
 from ..dialects.elements import numpy_of
-from ..dialects.errors import UnsupportedModel
+from ..dialects.errors import MalformedProgram, UnsupportedModel
 from ..dialects.layout import Bytes
 from ..dialects.locations import describe
 from ..dialects.target import ChipSpec
@@ -52,6 +52,8 @@ class _Run:
         """The initial words of a buffer; what nothing has written is zero."""
         type_, name = op.type, op.tensor_name.data if op.tensor_name else ""
         dtype = np.dtype(numpy_of(type_.tensor.element_type))
+        if not name and op.kind.data in ("input", "output", "parameter"):
+            raise MalformedProgram(f"{describe(op)}: a buffer of kind {op.kind.data} needs a name")
         match op.kind.data:
             case "input":
                 value = self.inputs[name]

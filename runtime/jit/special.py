@@ -81,10 +81,12 @@ def special_operation(name: str, element: ElementType) -> Callable[[Function, Va
 
 
 def from_single(f: Function, a: Value) -> Value:
+    """f32, exactly."""
     return f.b.fpext(f.as_type(a, V16F32), V16F64)
 
 
 def to_single(f: Function, y: Value) -> Value:
+    """Rounded once, to nearest even."""
     return _or_nan(f, y, f.as_type(f.b.fptrunc(y, V16F32), V16I32), 0x7FC00000)
 
 
@@ -102,7 +104,7 @@ HALF_NORMAL = 2.0 ** (1 - HALF_BIAS)
 
 
 def from_half(f: Function, a: Value) -> Value:
-    """Normal numbers and infinity move up to the f64's fields; subnormals are counts of the least."""
+    """f16, exactly. Normal numbers and infinity move up to the f64's fields; subnormals are counts of the least."""
     b = LlvmBackend(f)
     half = f.b.zext(f.b.and_(a, splat(0xFFFF, V16I32)), V16I64)
     magnitude = f.b.and_(half, splat(0x7FFF, V16I64))
