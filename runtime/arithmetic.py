@@ -6,6 +6,7 @@ host's choice of payload. Conversions to an integer go to the nearest, ties to e
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -25,13 +26,15 @@ def dtype_of(element: ElementType) -> np.dtype[Any]:
 
 
 def _canonical(a: Array) -> Array:
-    return np.where(np.isnan(a), CANONICAL_NAN, a) if a.dtype.kind == "f" else a
+    return np.where(np.isnan(a), CANONICAL_NAN.astype(a.dtype), a) if a.dtype.kind == "f" else a
 
 
-def _arithmetic(function: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
-    def apply(a: Array, b: Array) -> Array:
+def _quietly(function: Callable[..., Array]) -> Callable[..., Array]:
+    """The function with canonical NaNs, and without numpy's warnings of overflow and of signalling NaNs."""
+
+    def apply(*operands: Array) -> Array:
         with np.errstate(all="ignore"):
-            return _canonical(function(a, b))
+            return _canonical(function(*operands))
 
     return apply
 
@@ -40,29 +43,29 @@ def _maximum(a: Array, b: Array) -> Array:
     if a.dtype.kind != "f":
         return np.maximum(a, b)
     greater = np.where((a > b) | ((a == b) & ~np.signbit(a)), a, b)
-    return np.where(np.isnan(a) | np.isnan(b), CANONICAL_NAN, greater)
+    return np.where(np.isnan(a), a, greater)
 
 
 def _minimum(a: Array, b: Array) -> Array:
     if a.dtype.kind != "f":
         return np.minimum(a, b)
     lesser = np.where((a < b) | ((a == b) & np.signbit(a)), a, b)
-    return np.where(np.isnan(a) | np.isnan(b), CANONICAL_NAN, lesser)
+    return np.where(np.isnan(a), a, lesser)
 
 
 BINARY: dict[str, Callable[[Array, Array], Array]] = {
-    "add": _arithmetic(lambda a, b: a + b),
-    "sub": _arithmetic(lambda a, b: a - b),
-    "mul": _arithmetic(lambda a, b: a * b),
-    "max": _maximum,
-    "min": _minimum,
+    "add": _quietly(operator.add),
+    "sub": _quietly(operator.sub),
+    "mul": _quietly(operator.mul),
+    "max": _quietly(_maximum),
+    "min": _quietly(_minimum),
 }
 """Binary ALU operations by mnemonic, on two arrays of one type."""
 
 UNARY: dict[str, Callable[[Array], Array]] = {
     "copy": lambda a: a,
-    "round": lambda a: _canonical(np.rint(a)),
-    "trunc": lambda a: _canonical(np.trunc(a)),
+    "round": _quietly(np.rint),
+    "trunc": _quietly(np.trunc),
 }
 """Unary ALU operations by mnemonic that keep the type."""
 

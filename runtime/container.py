@@ -19,7 +19,6 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import save
 from xdsl.dialects.builtin import TensorType
 from xdsl.utils.exceptions import VerifyException
 
@@ -63,7 +62,19 @@ def to_bytes(executable: Executable) -> bytes:
     cables = [[a.chip, a.link, b.chip, b.link] for a, b in executable.program.topology.cables]
     target = system_overrides(executable.program.system)
     header = json.dumps({"version": VERSION, "target": target, "cables": cables, "chips": chips}, sort_keys=True)
-    return save(tensors, {"tspc": header, "digest": _digest(header, tensors)})
+    return _serialize(tensors, {"tspc": header, "digest": _digest(header, tensors)})
+
+
+def _serialize(tensors: Tensors, metadata: dict[str, str]) -> bytes:
+    """A safetensors file with everything in one order; the library's own writer leaves that to a hash table."""
+    entries: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name in sorted(tensors):
+        begin, end = end, end + tensors[name].size
+        entries[name] = {"dtype": "U8", "shape": tensors[name].shape, "data_offsets": [begin, end]}
+    header = json.dumps(entries, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return b"".join([len(header).to_bytes(8, "little"), header, *(tensors[name].tobytes() for name in sorted(tensors))])
 
 
 def _digest(header: str, tensors: Mapping[str, npt.NDArray[np.uint8]]) -> str:
@@ -71,7 +82,7 @@ def _digest(header: str, tensors: Mapping[str, npt.NDArray[np.uint8]]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name}{tensor.dtype}{tensor.shape}".encode())
-        digest.update(np.ascontiguousarray(tensor).tobytes())
+        digest.update(tensor.tobytes())
     return digest.hexdigest()
 
 

@@ -193,6 +193,7 @@ def load_inputs(path: Path) -> dict[str, Array]:
         with path.open("rb") as opened:
             if not zipfile.is_zipfile(opened):
                 raise InputError(f"{path} is no .npz file; give one with the inputs by name")
+            opened.seek(0)
             with np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         for name, array in arrays.items():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from xdsl.utils.arg_spec import parse_pipeline
-from xdsl.utils.exceptions import DiagnosticException, ParseError
+from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException, ParseError
 
 from ..dialects.target import nearest
 
@@ -33,7 +33,8 @@ def report_errors(main: Callable[[], None]) -> int:
         main()
     except ParseError as e:
         place = str(e).splitlines()[0]
-        print(f"error: {place}: {e.msg}", file=sys.stderr)
+        what = f"unexpected text{e.msg}" if e.msg.startswith(" ") else e.msg  # " in block definition"
+        print(f"error: {place}: {what}", file=sys.stderr)
     except DiagnosticException as e:
         print(f"error: {e}", file=sys.stderr)
     except BrokenPipeError:
@@ -42,6 +43,8 @@ def report_errors(main: Callable[[], None]) -> int:
         print(f"error: {e.filename}: {e.strerror}" if e.filename else f"error: {e}", file=sys.stderr)
     except UsageError as e:
         print(f"error: {e}", file=sys.stderr)
+    except ArgSpecParseError as e:
+        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
     except RecursionError:
         print("error: what is given is nested too deeply to be read", file=sys.stderr)
     else:
@@ -54,14 +57,9 @@ class UsageError(Exception):
 
 
 def check_pipeline(spec: str, available: dict[str, Callable[[], type]]) -> None:
-    """Raises UsageError for an unknown pass or pass option, naming the nearest, and for a malformed pipeline."""
-    try:
-        entries = list(parse_pipeline(spec))
-    except BaseException as e:  # xDSL's ArgSpecParseError is no Exception
-        if isinstance(e, KeyboardInterrupt | SystemExit):
-            raise
-        raise UsageError(" ".join(str(e).split())) from None
-    for entry in entries:
+    """Raises UsageError for an unknown pass or pass option, naming the nearest. A malformed pipeline is an
+    ArgSpecParseError."""
+    for entry in parse_pipeline(spec):
         if entry.name not in available:
             raise UsageError(f"unknown pass `{entry.name}`{nearest(entry.name, list(available))}")
         options = [name for name in getattr(available[entry.name](), "__dataclass_fields__", {}) if name != "name"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import IO
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass, PassPipeline
+from xdsl.utils.exceptions import DiagnosticException
 from xdsl.xdsl_opt_main import xDSLOptMain
 
 from .diagnostics import UsageError, check_pipeline, report_errors, say_nearest
@@ -32,11 +34,11 @@ class TspOptMain(xDSLOptMain):
     def register_all_frontends(self) -> None:
         super().register_all_frontends()
 
-        def parse_mlir(io: IO[bytes]) -> ModuleOp:
+        def parse_mlir(file: IO[bytes]) -> ModuleOp:
             from ..dialects.locations import LocatedParser
 
             try:
-                text = io.read().decode()
+                text = file.read().decode()
             except UnicodeDecodeError as e:
                 raise UsageError(f"{self.get_input_name()} is no text: {e}") from None
             parser = LocatedParser(self.ctx, text, self.get_input_name())
@@ -49,6 +51,27 @@ class TspOptMain(xDSLOptMain):
         self.started = time.perf_counter()
         self.pipeline = PassPipeline.parse_spec(self.available_passes, self.args.passes, self._between)
 
+    def prepare_input(self) -> tuple[list[tuple[IO[bytes], int]], str]:
+        """Reads all of the input and closes it."""
+        chunks, extension = super().prepare_input()
+        read: list[tuple[IO[bytes], int]] = []
+        for chunk, offset in chunks:
+            with chunk:
+                read.append((io.BytesIO(chunk.read()), offset))
+        return read, extension
+
+    def prepare_output(self) -> IO[str]:
+        return _LateFile(self.args.output_file) if self.args.output_file else sys.stdout
+
+    def output_resulting_program(self, prog: ModuleOp) -> str:
+        try:
+            return super().output_resulting_program(prog)
+        except DiagnosticException:
+            raise
+        except Exception as e:  # the other targets are not ours
+            reason = str(e).partition("\n")[0]
+            raise UsageError(f"target `{self.args.target}` cannot print this module: {reason}") from e
+
     def _between(self, previous: ModulePass | None, module: ModuleOp, following: ModulePass | None) -> None:
         """What happens before the first pass and after each."""
         from ..dialects.verify import verify_module
@@ -60,7 +83,7 @@ class TspOptMain(xDSLOptMain):
         if self.args.check_by_running:
             self._check(previous, module)
         if previous and following and self.args.print_between_passes:
-            print(f"IR after {previous.name}:\n{module}\n")
+            print(f"IR after {previous.name}:\n{module!s}\n")
         self.started = time.perf_counter()
 
     def _check(self, previous: ModulePass | None, module: ModuleOp) -> None:
@@ -73,6 +96,19 @@ class TspOptMain(xDSLOptMain):
             )
         else:
             self.check.after(previous.name, module)
+
+
+class _LateFile(io.StringIO):
+    """A file that is written when all is done: it may be the input, and a run that fails leaves it as it was."""
+
+    def __init__(self, path: str):
+        super().__init__()
+        self.path = path
+
+    def close(self) -> None:
+        if text := self.getvalue():
+            Path(self.path).write_text(text, encoding="utf-8")
+        super().close()
 
 
 def main(args: Sequence[str] | None = None) -> None:

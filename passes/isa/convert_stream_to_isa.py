@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 
+from ...dialects import c2c, tsp_tensor
 from ...dialects import instructions as ops
 from ...dialects import tsp_isa as isa
 from ...dialects import tsp_stream as ts
@@ -55,6 +56,7 @@ class ConvertStreamToIsaPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         system = target_of(op)
         for function in [f for f in op.ops if isinstance(f, func.FuncOp)]:
+            check_lowered(function)
             chips: dict[int, Queues] = defaultdict(lambda: defaultdict(list))
             for timed in timed_ops(op):
                 for queue, instruction in instructions(timed, system.chip):
@@ -66,6 +68,15 @@ class ConvertStreamToIsaPass(ModulePass):
                 op.body.block.add_op(chip_program(name, chip, binds, chips[chip], target_of(op)))
             function.detach()
             function.erase()
+
+
+def check_lowered(function: func.FuncOp) -> None:
+    """Raises MalformedProgram for an op that would be lost, since it is of an earlier level."""
+    for op in function.walk():
+        if op.dialect_name() == tsp_tensor.TSP_TENSOR.name:
+            raise MalformedProgram(f"{describe(op)}: is of the tensor level; run convert-tensor-to-stream first")
+        if isinstance(op, c2c.TransferOp):
+            raise MalformedProgram(f"{describe(op)}: has no link; run c2c-route-and-schedule first")
 
 
 def chip_program(name: str, chip: int, binds: Sequence[Operation], queues: Queues, system: SystemSpec) -> isa.ProgramOp:

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from tspc.dialects.errors import UnsupportedModel
+from tspc.dialects.regions import REGION_OPS
 from tspc.dialects.target import ChipSpec, SystemSpec, load_toml
 from tspc.dialects.target_attr import TargetAttr
-from tspc.dialects.regions import REGION_OPS
 from tspc.passes.pipelines import STAGES, make_context, parse
 from tspc.runtime.levels import run_module
 from xdsl.dialects.builtin import ModuleOp
