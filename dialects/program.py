@@ -6,7 +6,7 @@ cycles, so that every engine and the verifier work on the same records.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -112,6 +112,8 @@ def check_program(program: Program) -> Program:
                     raise LinkError(_where(chip, record, system) + "no cable is in this link")
                 if peer.chip not in numbers:
                     raise LinkError(_where(chip, record, system) + f"chip {peer.chip} at its other end has no program")
+            if record.instruction.name == "abc_f16" and system.chip.paired_plane(queue.unit) is None:
+                raise MalformedProgram(_where(chip, record, system) + f"plane {queue.unit} is not the first of a pair")
             last = max(last, record.last)
         _check_queues(chip, system)
         if chip.cycles != (length := program_length(last, system)):
@@ -174,7 +176,20 @@ def _chip_program(op: ProgramOp, system: SystemSpec) -> ChipProgram:
     packed = {q.queue.data: q.bytes for q in op.packed}
     records = decode_queues(packed, system) if packed else sorted((r for r, _ in op.records()), key=lambda r: r[:2])
     bindings = tuple(_binding(b) for b in op.bindings)
-    return ChipProgram(op.chip.value.data, op.cycles.value.data, tuple(records), bindings, packed)
+    return ChipProgram(op.chip.value.data, op.cycles.value.data, configured(records), bindings, packed)
+
+
+def configured(records: Iterable[Record]) -> tuple[Record, ...]:
+    """Records, by queue and then by cycle, each with the superlanes that the `config` before it leaves on."""
+    result: list[Record] = []
+    queue, tiles = -1, 0
+    for record in records:
+        if record.queue != queue:
+            queue, tiles = record.queue, 0
+        result.append(record._replace(tiles=tiles))
+        if record.instruction.name == "config":
+            tiles = record.values[0]
+    return tuple(result)
 
 
 def _binding(op: BindOp) -> Binding:
@@ -190,6 +205,10 @@ def _binding(op: BindOp) -> Binding:
 
 
 # -- packed queues -------------------------------------------------------------------------------------------------
+
+
+UNTIMED = ("nop", "sync", "notify", "deskew", "runtime_deskew", "transmit")
+"""Instructions that only move a queue's clock: they leave no record, and cannot be repeated."""
 
 
 @dataclass
@@ -271,10 +290,14 @@ def _walk(
                 clock.time += 1
             case "deskew":
                 clock.time = (clock.time // system.hac_period + 1) * system.hac_period
+            case "runtime_deskew":
+                clock.time += values[0]
+            case "transmit":
+                clock.time += 1
             case _:
                 records.append(Record(queue, clock.time, instruction, values))
                 clock.time = records[-1].last + 1
-        repeatable = instruction.name not in ("nop", "sync", "notify", "deskew")
+        repeatable = instruction.name not in UNTIMED
     return records, notified
 
 
