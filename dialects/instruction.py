@@ -202,7 +202,9 @@ class Instruction:
     func: tuple[str, ...] = ()
     """Chip fields that sum to `d_func`: cycles from dispatch to the result at the unit's stream register."""
     duration: str = ""
-    """The field that counts the cycles for which one dispatch occupies its queue; empty for one cycle."""
+    """The field that counts the vectors of one dispatch; empty for one vector."""
+    pace: int = 1
+    """Cycles from one vector of a dispatch to the next."""
 
     def d_skew(self, chip: ChipSpec) -> int:
         """Cycles from dispatch to the sampling of stream operands."""
@@ -227,6 +229,10 @@ class Instruction:
 
     def occupancy(self, values: Sequence[int]) -> int:
         """Cycles for which one dispatch occupies the queue."""
+        return self.vectors(values) * self.pace
+
+    def vectors(self, values: Sequence[int]) -> int:
+        """Vectors that one dispatch takes, `pace` cycles apart."""
         return values[self.index(self.duration)] if self.duration else 1
 
     def stream_uses(self, role: str, values: Sequence[int], chip: ChipSpec) -> Iterator[StreamUse]:
@@ -305,6 +311,8 @@ class Record(NamedTuple):
     values: tuple[int, ...]
     loops: tuple[Loop, ...] = ()
     """Levels of `repeat`, innermost first; the product of the counts is the number of dispatches."""
+    tiles: int = 0
+    """The superlanes to which a `config` before it has left the queue; 0 for all."""
 
     def issues(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Every dispatch: its cycle and its values, in order."""

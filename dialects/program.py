@@ -6,7 +6,7 @@ cycles, so that every engine and the verifier work on the same records.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import heappop, heappush
@@ -105,7 +105,7 @@ def check_program(program: Program) -> Program:
             if reason := check_record(record, system):
                 raise MalformedProgram(_where(chip, record, system) + reason)
             queue = queues[record.queue]
-            if queue.kind not in record.instruction.kinds:
+            if record.instruction.kinds and queue.kind not in record.instruction.kinds:
                 raise MalformedProgram(_where(chip, record, system) + f"a {queue.kind} queue does not execute it")
             if queue.kind == "C2C":
                 peer = program.peers.get(Port(chip.chip, queue.unit))
@@ -113,6 +113,8 @@ def check_program(program: Program) -> Program:
                     raise LinkError(_where(chip, record, system) + "no cable is in this link")
                 if peer.chip not in numbers:
                     raise LinkError(_where(chip, record, system) + f"chip {peer.chip} at its other end has no program")
+            if record.instruction.name == "abc_f16" and system.chip.paired_plane(queue.unit) is None:
+                raise MalformedProgram(_where(chip, record, system) + f"plane {queue.unit} is not the first of a pair")
             last = max(last, record.last)
         _check_queues(chip, system)
         if chip.cycles != (length := program_length(last, system)):
@@ -175,7 +177,20 @@ def _chip_program(op: ProgramOp, system: SystemSpec) -> ChipProgram:
     packed = {q.queue.data: q.bytes for q in op.packed}
     records = decode_queues(packed, system) if packed else sorted((r for r, _ in op.records()), key=lambda r: r[:2])
     bindings = tuple(_binding(b) for b in op.bindings)
-    return ChipProgram(op.chip.value.data, op.cycles.value.data, tuple(records), bindings, packed)
+    return ChipProgram(op.chip.value.data, op.cycles.value.data, configured(records), bindings, packed)
+
+
+def configured(records: Iterable[Record]) -> tuple[Record, ...]:
+    """Records, by queue and then by cycle, each with the superlanes that the `config` before it leaves on."""
+    result: list[Record] = []
+    queue, tiles = -1, 0
+    for record in records:
+        if record.queue != queue:
+            queue, tiles = record.queue, 0
+        result.append(record._replace(tiles=tiles))
+        if record.instruction.name == "config":
+            tiles = record.values[0]
+    return tuple(result)
 
 
 def _binding(op: BindOp) -> Binding:
@@ -191,6 +206,10 @@ def _binding(op: BindOp) -> Binding:
 
 
 # -- packed queues -------------------------------------------------------------------------------------------------
+
+
+UNTIMED = ("nop", "repeat", "sync", "notify", "deskew", "runtime_deskew", "transmit")
+"""Instructions that only move a queue's clock: they leave no record."""
 
 
 def decode_queues(packed: Mapping[str, bytes], system: SystemSpec) -> list[Record]:
@@ -264,11 +283,15 @@ class _Walk:
                     self._time += 1
                 case "deskew":
                     self._time = (self._time // self.system.hac_period + 1) * self.system.hac_period
+                case "runtime_deskew":
+                    self._time += values[0]
+                case "transmit":
+                    self._time += 1
                 case _:
                     self.records.append(Record(self.queue, self._time, instruction, values))
                     self._time = self.records[-1].last + 1
             if not self.parked:
-                self._repeatable = instruction.name not in ("nop", "sync", "notify", "deskew")
+                self._repeatable = instruction.name == "repeat" or instruction.name not in UNTIMED
                 self._at += INSTRUCTION_BYTES
         return found
 

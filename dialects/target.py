@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from string import digits
 from typing import Any, TypeVar, cast
 
 from .errors import TargetError
@@ -163,6 +164,12 @@ class ChipSpec(_Spec):
         """Hops from the VXM to an MXM: the last stream register of the chip."""
         return self.sxm_distance + 1
 
+    def paired_plane(self, plane: int) -> int | None:
+        """The plane that holds the high bytes of fp16 weights whose low bytes are in `plane`; None if it is not the
+        first of a pair of its hemisphere."""
+        in_hemisphere = plane % (self.planes // 2)
+        return plane + 1 if in_hemisphere % 2 == 0 and in_hemisphere + 1 < self.planes // 2 else None
+
     def bank(self, address: int) -> int:
         """The bank of a word address: its high bits."""
         return address // (self.words // self.banks)
@@ -185,7 +192,7 @@ class Queue:
     name: str
     """As written in assembly, such as `MEM.E12`, `VXM.3`, `MXM.0.weights`, `C2C.7`."""
     kind: str
-    """The kind of unit: `MEM`, `VXM`, `SXM`, `C2C`, `MXM.weights`, `MXM.activations` or `MXM.accumulators`."""
+    """The kind of unit: `MEM`, `VXM`, `SXM.<kind>`, `C2C`, `MXM.weights`, `MXM.activations` or `MXM.accumulators`."""
     unit: int
     """The number of the unit within its kind: MEM slices count the east first; planes and links likewise."""
     position: int
@@ -201,7 +208,9 @@ def _queues(chip: ChipSpec) -> Iterator[Queue]:
     sxm_units = ("distribute", *(f"transpose{i}" for i in range(chip.transposers)), "permute", "shift", "rotate")
     for h, (side, sign) in enumerate((("E", 1), ("W", -1))):
         for i, unit in enumerate(sxm_units):
-            yield Queue(f"SXM.{side}.{unit}", "SXM", h * len(sxm_units) + i, sign * chip.sxm_distance)
+            yield Queue(
+                f"SXM.{side}.{unit}", f"SXM.{unit.rstrip(digits)}", h * len(sxm_units) + i, sign * chip.sxm_distance
+            )
     for link in range(chip.links):
         yield Queue(f"C2C.{link}", "C2C", link, chip.sxm_distance * (1 if link < chip.links // 2 else -1))
     for plane in range(chip.planes):

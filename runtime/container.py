@@ -27,7 +27,7 @@ from ..dialects.errors import MalformedProgram, TspError
 from ..dialects.instruction import INSTRUCTION_BYTES, ElementType
 from ..dialects.layout import Layout
 from ..dialects.placement import Place
-from ..dialects.program import Binding, ChipProgram, Program, check_program, decode_queues
+from ..dialects.program import Binding, ChipProgram, Program, check_program, configured, decode_queues
 from ..dialects.target import SystemSpec, system_from_overrides, system_overrides
 from ..dialects.topology import Port, Topology
 from .executable import Executable, Image
@@ -168,7 +168,7 @@ def _executable(header: dict[str, Any], tensors: Tensors) -> Executable:
         prefix = f"chip{c}.queue."
         packed = {n.removeprefix(prefix): t.tobytes() for n, t in tensors.items() if n.startswith(prefix)}
         bindings = tuple(_binding_from_json(b, system) for b in entry["bindings"])
-        records = tuple(decode_queues(packed, system))
+        records = configured(decode_queues(packed, system))
         chips.append(ChipProgram(_natural(entry["chip"]), _natural(entry["cycles"]), records, bindings, packed))
         for i, place in enumerate(entry["images"]):
             block = tensors[f"chip{c}.image.{i}"]

@@ -27,7 +27,19 @@ from ..dialects.instruction import (
 from ..dialects.program import ChipProgram, Program, actor, program_length
 from ..dialects.target import Queue, SystemSpec
 from ..dialects.topology import Port
-from .arithmetic import BINARY, UNARY, Array, convert, dtype_of, wrap
+from .arithmetic import (
+    BINARY,
+    UNARY,
+    Array,
+    canonical,
+    convert,
+    from_bytes,
+    from_word,
+    select,
+    to_bytes,
+    to_word,
+    wrap,
+)
 from .engine import RunStats
 
 Vector = npt.NDArray[np.uint8]
@@ -69,8 +81,8 @@ class _Chip:
         for record in program.records:
             skew = record.instruction.d_skew(self.spec)
             for cycle, values in record.issues():
-                for vector in range(record.instruction.occupancy(values)):
-                    self.agenda[cycle + skew + vector].append(Issue(record, cycle, values))
+                for vector in range(record.instruction.vectors(values)):
+                    self.agenda[cycle + skew + vector * record.instruction.pace].append(Issue(record, cycle, values))
         self.drives: dict[int, list[tuple[int, int, Vector, Issue]]] = defaultdict(list)
         """By the cycle in which they fall due: stream code, position, vector, driver."""
         self.streams: dict[tuple[int, int], tuple[int, Vector, Issue]] = {}
@@ -97,7 +109,7 @@ class _Chip:
                 if effect == t:
                     plane.array = weights
         due = self.agenda.pop(t, [])
-        for issue in sorted(due, key=lambda i: i.record.instruction.name == "write"):
+        for issue in sorted(due, key=lambda i: i.record.instruction.name in ("write", "scatter")):
             queue = self.queues[issue.record.queue]
             self.issues[issue.record.queue] += 1
             self.last = max(self.last, t - issue.record.instruction.d_skew(self.spec))
@@ -122,7 +134,13 @@ class _Chip:
         """Drives the byte planes of a result [bytes, lanes] onto a group of streams, when it is due."""
         t = issue.dispatched + issue.record.instruction.d_func(self.spec)
         for i, vector in enumerate(planes):
-            self.drives[t].append((code + i, queue.position, vector, issue))
+            driven = vector.copy()
+            driven[self._on(issue) :] = 0
+            self.drives[t].append((code + i, queue.position, driven, issue))
+
+    def _on(self, issue: Issue) -> int:
+        """The lanes of the superlanes that are on for an issue: the first so many."""
+        return (issue.record.tiles or self.spec.tiles) * self.spec.lanes_per_tile
 
     def _sample(self, t: int, issue: Issue, code: int, queue: Queue, width: int = 1) -> Vector:
         """The vectors [width, lanes] on a group of streams at the unit's position."""
@@ -135,17 +153,42 @@ class _Chip:
                 self._hazard("stream-empty", resource, t, order, issue)
             else:
                 vectors[i] = found[1]
+        vectors[:, self._on(issue) :] = 0
         return vectors
+
+    # -- ICU ---------------------------------------------------------------------------------------------------
+
+    def _do_config(self, t: int, issue: Issue, queue: Queue) -> None:
+        """Has its effect in the records that follow it."""
 
     # -- MEM ---------------------------------------------------------------------------------------------------
 
     def _do_read(self, t: int, issue: Issue, queue: Queue) -> None:
         address, stream = issue.values
-        self._post(issue, stream, queue, self.sram[queue.unit, address][None].copy())
+        self._post(issue, stream, queue, self.sram[queue.unit, address][None])
 
     def _do_write(self, t: int, issue: Issue, queue: Queue) -> None:
         address, stream = issue.values
-        self.sram[queue.unit, address] = self._sample(t, issue, stream, queue)[0]
+        on = self._on(issue)
+        self.sram[queue.unit, address, :on] = self._sample(t, issue, stream, queue)[0, :on]
+
+    def _do_gather(self, t: int, issue: Issue, queue: Queue) -> None:
+        address, numbers, stream = issue.values
+        words = self._tile_words(t, issue, queue, address, numbers)
+        slice_ = self.sram[queue.unit]
+        self._post(issue, stream, queue, slice_[words, np.arange(self.spec.lanes)][None])
+
+    def _do_scatter(self, t: int, issue: Issue, queue: Queue) -> None:
+        address, numbers, stream = issue.values
+        words = self._tile_words(t, issue, queue, address, numbers)
+        on = self._on(issue)
+        self.sram[queue.unit, words[:on], np.arange(on)] = self._sample(t, issue, stream, queue)[0, :on]
+
+    def _tile_words(self, t: int, issue: Issue, queue: Queue, address: int, stream: int) -> Array:
+        """For every lane the word that the map on a stream names for its tile: [lanes]."""
+        numbers = self._sample(t, issue, stream, queue)[0].reshape(self.spec.tiles, -1).astype(np.int64)
+        words = (address + numbers[:, 0] + 256 * numbers[:, 1]) % self.spec.words
+        return np.repeat(words, self.spec.lanes_per_tile)
 
     # -- MXM ---------------------------------------------------------------------------------------------------
 
@@ -168,12 +211,29 @@ class _Chip:
             return
         plane.arrivals[t + self.spec.latency_array] = (x @ plane.array.astype(np.int32), issue)
 
+    def _do_abc_f16(self, t: int, issue: Issue, queue: Queue) -> None:
+        high = self.spec.paired_plane(queue.unit)
+        assert high is not None  # check_program
+        x = from_bytes(self._sample(t, issue, issue.values[1], queue, 2), ElementType.F16)
+        arrays = [self.planes[n].array for n in (queue.unit, high)]
+        if arrays[0] is None or arrays[1] is None:
+            self._hazard("weights-empty", f"plane {queue.unit}", t, (queue.unit,), issue)
+            return
+        planes = np.stack([a.reshape(-1).view(np.uint8) for a in arrays if a is not None])
+        weights = from_bytes(planes, ElementType.F16).astype(np.float64).reshape(self.spec.lanes, -1)
+        sums = np.zeros(self.spec.lanes, np.float64)
+        with np.errstate(all="ignore"):
+            for k, row in zip(x.astype(np.float64), weights, strict=True):
+                sums = sums + k * row
+            rounded = canonical(sums.astype(np.float32))
+        self.planes[queue.unit].arrivals[t + self.spec.latency_array] = (rounded, issue)
+
     def _do_acc(self, t: int, issue: Issue, queue: Queue) -> None:
         self._accumulate(t, issue, queue)
 
     def _do_acc_emit(self, t: int, issue: Issue, queue: Queue) -> None:
         total = self._accumulate(t, issue, queue)
-        self._post(issue, issue.values[2], queue, _to_bytes(total))
+        self._post(issue, issue.values[2], queue, to_bytes(total))
 
     def _accumulate(self, t: int, issue: Issue, queue: Queue) -> Array:
         plane, (entry, adds) = self.planes[queue.unit], issue.values[:2]
@@ -184,8 +244,11 @@ class _Chip:
         if adds and entry not in plane.accumulators:
             resource = f"accumulator {entry} of plane {queue.unit}"
             self._hazard("accumulator-empty", resource, t, (queue.unit, entry), issue)
-        plane.accumulators[entry] = plane.accumulators.get(entry, np.int32(0)) + sums if adds else sums
-        return plane.accumulators[entry]
+        if adds:
+            before = plane.accumulators.get(entry, np.zeros_like(sums)).view(sums.dtype)
+            sums = BINARY["add"](before, sums)
+        plane.accumulators[entry] = sums
+        return sums
 
     # -- VXM ---------------------------------------------------------------------------------------------------
 
@@ -195,6 +258,9 @@ class _Chip:
         element = ElementType(fields["type"])
         operands = [self._operand(t, issue, queue, fields[name], element) for name in ("a", "b") if name in fields]
         match instruction.name:
+            case "select":
+                condition = self._operand(t, issue, queue, fields["condition"], ElementType.I8)
+                value = select(condition, operands[0], operands[1])
             case "convert":
                 value = convert(operands[0], ElementType(fields["result_type"]))
             case "wrap":
@@ -205,25 +271,79 @@ class _Chip:
                 value = UNARY[name](operands[0])
         if fields["to"] == CHAIN:
             ready = t + instruction.d_func(self.spec)
-            self.chains[queue.unit, ready] = _to_word(value)
+            self.chains[queue.unit, ready] = to_word(value)
         else:
-            self._post(issue, fields["to"], queue, _to_bytes(value))
+            self._post(issue, fields["to"], queue, to_bytes(value))
 
     def _operand(self, t: int, issue: Issue, queue: Queue, code: int, element: ElementType) -> Array:
-        dtype, lanes = dtype_of(element), self.spec.lanes
-        payload = source_payload(code)
+        lanes, payload = self.spec.lanes, source_payload(code)
         match source_kind(code):
             case SourceKind.STREAM:
-                planes = self._sample(t, issue, payload, queue, element.bytes)
-                return np.ascontiguousarray(planes.T).view(dtype.newbyteorder("<")).astype(dtype)[:, 0]
+                return from_bytes(self._sample(t, issue, payload, queue, element.bytes), element)
             case SourceKind.IMMEDIATE:
-                return _from_word(np.full(lanes, payload, np.uint32), element)
+                return from_word(np.full(lanes, payload, np.uint32), element)
             case SourceKind.ALU:
                 word = self.chains.get((payload, t + self.spec.latency_vxm_entry))
                 if word is None:
                     self._hazard("chain-empty", f"chain of ALU {payload}", t, (payload, issue.record.queue), issue)
                     word = np.zeros(lanes, np.uint32)
-                return _from_word(word, element)
+                return from_word(word, element)
+
+    # -- SXM ---------------------------------------------------------------------------------------------------
+
+    def _do_shift(self, t: int, issue: Issue, queue: Queue) -> None:
+        count, down, stream, to = issue.values
+        vector = self._sample(t, issue, stream, queue)[0]
+        moved, count = np.zeros_like(vector), min(count, len(vector))
+        if down:
+            moved[: len(vector) - count] = vector[count:]
+        else:
+            moved[count:] = vector[: len(vector) - count]
+        self._post(issue, to, queue, moved[None])
+
+    def _do_lane_select(self, t: int, issue: Issue, queue: Queue) -> None:
+        mask, a, b = (self._sample(t, issue, code, queue) for code in issue.values[:3])
+        self._post(issue, issue.values[3], queue, np.where(mask != 0, a, b))
+
+    def _do_permute(self, t: int, issue: Issue, queue: Queue) -> None:
+        numbers, stream, to = issue.values
+        low, high = self._sample(t, issue, numbers, queue, 2).astype(np.int64)
+        self._post(issue, to, queue, self._take(self._sample(t, issue, stream, queue)[0], low + 256 * high)[None])
+
+    def _do_distribute(self, t: int, issue: Issue, queue: Queue) -> None:
+        numbers, stream, to = issue.values
+        numbers = self._sample(t, issue, numbers, queue)[0].reshape(self.spec.tiles, -1)
+        tiles = self._sample(t, issue, stream, queue)[0].reshape(self.spec.tiles, -1)
+        taken = [self._take(tile, wanted.astype(np.int64)) for tile, wanted in zip(tiles, numbers, strict=True)]
+        self._post(issue, to, queue, np.concatenate(taken)[None])
+
+    @staticmethod
+    def _take(vector: Vector, numbers: Array) -> Vector:
+        """Lane numbers[i] of a vector for every i; zero from the vector's end on."""
+        padded = np.append(vector, np.uint8(0))
+        return padded[np.minimum(numbers, len(vector))]
+
+    def _do_rotate3(self, t: int, issue: Issue, queue: Queue) -> None:
+        self._rotate(t, issue, queue, 3)
+
+    def _do_rotate4(self, t: int, issue: Issue, queue: Queue) -> None:
+        self._rotate(t, issue, queue, 4)
+
+    def _rotate(self, t: int, issue: Issue, queue: Queue, n: int) -> None:
+        stream, to = issue.values
+        tiles = self._sample(t, issue, stream, queue, n).reshape(n, self.spec.tiles, -1)
+        filled = tiles.shape[2] // n * n
+        runs = tiles[:, :, :filled].reshape(n, self.spec.tiles, -1, n)
+        rotated = np.zeros((n, n, *tiles.shape[1:]), np.uint8)
+        for c in range(n):
+            rotated[:, c, :, :filled] = np.roll(runs, -c, axis=3).reshape(n, self.spec.tiles, filled)
+        self._post(issue, to, queue, rotated.reshape(n * n, self.spec.lanes))
+
+    def _do_transpose(self, t: int, issue: Issue, queue: Queue) -> None:
+        stream, to = issue.values
+        side = self.spec.lanes_per_tile
+        vectors = self._sample(t, issue, stream, queue, side).reshape(side, self.spec.tiles, side)
+        self._post(issue, to, queue, vectors.transpose(2, 1, 0).reshape(side, self.spec.lanes))
 
     # -- C2C ---------------------------------------------------------------------------------------------------
 
@@ -265,23 +385,6 @@ class _Chip:
 def _diagonal(code: int, position: int, t: int) -> int:
     """The diagonal of a register in a cycle: constant along the way of a value."""
     return t + position if code & 0x80 else t - position
-
-
-def _to_bytes(value: Array) -> Array:
-    """The byte planes [bytes, lanes] of a vector, lowest byte first."""
-    little = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
-    return little.view(np.uint8).reshape(len(value), value.dtype.itemsize).T
-
-
-def _to_word(value: Array) -> Array:
-    """A vector as 32-bit patterns, integers sign-extended."""
-    return value.view(np.uint32) if value.dtype.kind == "f" else value.astype(np.int32).view(np.uint32)
-
-
-def _from_word(word: Array, element: ElementType) -> Array:
-    """32-bit patterns as a vector of an element type; narrow integers take the low bits."""
-    dtype = dtype_of(element)
-    return word.view(dtype) if dtype.kind == "f" else word.astype(dtype)
 
 
 class ReferenceSession:

@@ -39,7 +39,7 @@ class ChipIssues:
     """The records of one chip as arrays.
 
     `counts`, `every` and `steps` are [records, levels]. Level 0 counts the vectors of one dispatch, which an `abc`
-    takes in consecutive cycles; the others are the record's loops, innermost first, filled up with loops of one round.
+    takes one after the other; the others are the record's loops, innermost first, filled up with loops of one round.
     """
 
     def __init__(self, program: ChipProgram, spec: ChipSpec):
@@ -74,7 +74,7 @@ def _levels(records: Sequence[Record], levels: int) -> tuple[Ints, Ints, Ints]:
     """The counts, spacings and steps of all records: [records, levels] each."""
     flat: list[int] = []
     for record in records:
-        flat += (record.instruction.occupancy(record.values), 1, 0)
+        flat += (record.instruction.vectors(record.values), record.instruction.pace, 0)
         for loop in record.loops:
             flat += loop
         flat += (1, 1, 0) * (levels - 1 - len(record.loops))
@@ -85,7 +85,7 @@ def _levels(records: Sequence[Record], levels: int) -> tuple[Ints, Ints, Ints]:
 def _alike(records: Sequence[Record]) -> list[list[int]]:
     """The indices of the records of each group."""
     members: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    for i, (queue, _, instruction, values, _) in enumerate(records):
+    for i, (queue, _, instruction, values, _, _) in enumerate(records):
         moving = instruction.stepping
         fixed = values if moving is None else (*values[:moving], *values[moving + 1 :])
         members[queue, instruction.opcode, fixed].append(i)
@@ -110,6 +110,10 @@ class Issues:
     def field(self, name: str) -> Ints:
         """The value of a field in each record: [records]."""
         return np.array([r.values[r.instruction.index(name)] for r in self._records], np.int64)
+
+    def is_named(self, name: str) -> npt.NDArray[np.bool_]:
+        """Which records are of the instruction `name`: [records]."""
+        return np.array([r.instruction.name == name for r in self._records], np.bool_)
 
     def moved(self, name: str) -> Ints:
         """The value of the field that `repeat` moves in each issue: [issues]."""
@@ -152,7 +156,7 @@ class Issues:
         """The issue with this index as a party of a hazard: one vector of an `abc` is its whole dispatch."""
         row = self._row(issue)
         record = self._records[row]
-        dispatch = (issue - int(self._ends[row] - self.sizes[row])) // record.instruction.occupancy(record.values)
+        dispatch = (issue - int(self._ends[row] - self.sizes[row])) // record.instruction.vectors(record.values)
         cycle, values = next(islice(record.issues(), dispatch, None))
         return actor(record, cycle, self.chip.spec.queues[record.queue].name, values)
 

@@ -209,12 +209,14 @@ def _planes(chip: ChipIssues) -> Iterator[Hazard]:
     entry without a value."""
     spec = chip.spec
     for plane in range(spec.planes):
-        installs = chip.dispatches("MXM.weights", plane, "iw").cycles() + spec.latency_install
-        vectors = chip.dispatches("MXM.activations", plane, "abc")
+        vectors = chip.dispatches("MXM.activations", plane, "abc", "abc_f16")
         takers = chip.dispatches("MXM.accumulators", plane, "acc", "acc_emit")
         entering, taken = vectors.cycles(), takers.cycles()
         leaving = entering + spec.latency_array
-        weightless = entering < installs[0] if len(installs) else np.ones(len(entering), np.bool_)
+        weightless = entering < _installed(chip, plane)
+        if (high := spec.paired_plane(plane)) is not None:
+            paired = np.repeat(vectors.is_named("abc_f16"), vectors.sizes)
+            weightless |= paired & (entering < _installed(chip, high))
         checks = (
             ("weights-empty", vectors, weightless, entering),
             ("result-missing", takers, ~_is_in(taken, leaving), taken),
@@ -225,6 +227,12 @@ def _planes(chip: ChipIssues) -> Iterator[Hazard]:
                 actor = issues.actor(issue)
                 yield Hazard(kind, chip.number, f"plane {plane}", int(cycles[issue]), (plane,), actor)
         yield from _accumulators(chip, plane, takers, taken)
+
+
+def _installed(chip: ChipIssues, plane: int) -> int:
+    """The first cycle in which a plane has weights."""
+    installs = chip.dispatches("MXM.weights", plane, "iw").cycles()
+    return int(installs[0]) + chip.spec.latency_install if len(installs) else np.iinfo(np.int64).max
 
 
 def _accumulators(chip: ChipIssues, plane: int, takers: Issues, cycles: Ints) -> Iterator[Hazard]:

@@ -17,7 +17,7 @@ from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
-from .instruction import (
+from ..instruction import (
     CHAIN,
     MAX_COUNT,
     MAX_EVERY,
@@ -33,8 +33,8 @@ from .instruction import (
     source_immediate,
     stream_code,
 )
-from .target import SystemSpec
-from .target_attr import target_of
+from ..target import SystemSpec
+from ..target_attr import target_of
 
 TABLE = Table()
 """Every instruction, by opcode and by name."""
@@ -60,12 +60,14 @@ def number(bits: int, doc: str, *, steps: bool = False, low: int = 0) -> Integer
     return _declare(FieldKind.NUMBER, bits, doc, steps=steps, low=low)
 
 
-def stream(role: str, doc: str, group: int | str = 1) -> IntegerAttr[I64]:
-    """A field that names the first of a group of streams that the instruction reads or drives."""
-    return _declare(FieldKind.STREAM, 8, doc, role=role, group=group)
+def reads(doc: str, group: int | str = 1) -> IntegerAttr[I64]:
+    """A field that names the first of a group of streams that the instruction samples."""
+    return _declare(FieldKind.STREAM, 8, doc, role="read", group=group)
 
 
-_I8, _I16, _I32, _F32 = ElementType.I8, ElementType.I16, ElementType.I32, ElementType.F32
+def drives(doc: str, group: int | str = 1) -> IntegerAttr[I64]:
+    """A field that names the first of a group of streams that the instruction drives."""
+    return _declare(FieldKind.STREAM, 8, doc, role="drive", group=group)
 
 
 def element_type(*types: ElementType, doc: str = "element type of the operation") -> IntegerAttr[I64]:
@@ -73,12 +75,12 @@ def element_type(*types: ElementType, doc: str = "element type of the operation"
     return _declare(FieldKind.TYPE, 4, doc, types=types)
 
 
-def source(doc: str, group: str = "type") -> IntegerAttr[I64]:
+def source(doc: str, group: int | str = "type") -> IntegerAttr[I64]:
     """An ALU operand: a stream group of the element type in the field `group`, another ALU's chain, or 32 bits."""
     return _declare(FieldKind.SOURCE, 34, doc, role="read", group=group)
 
 
-def result(doc: str, group: str = "type") -> IntegerAttr[I64]:
+def result(doc: str, group: int | str = "type") -> IntegerAttr[I64]:
     """Where an ALU's result goes: a stream group of the element type in the field `group`, or its chain."""
     return _declare(FieldKind.TARGET, 9, doc, role="drive", group=group)
 
@@ -239,7 +241,12 @@ _OpT = TypeVar("_OpT", bound=InstructionOp)
 
 
 def instruction(
-    opcode: int, *kinds: str, skew: tuple[str, ...] = (), func: tuple[str, ...] = (), duration: str = ""
+    opcode: int,
+    *kinds: str,
+    skew: tuple[str, ...] = (),
+    func: tuple[str, ...] = (),
+    duration: str = "",
+    pace: int = 1,
 ) -> Callable[[type[_OpT]], type[_OpT]]:
     """Makes an op class an instruction: its declared fields become properties of the op and a row of the table."""
 
@@ -252,265 +259,10 @@ def instruction(
         defined = irdl_op_definition(cls)
         doc = " ".join((cls.__doc__ or "").split())
         defined.INSTRUCTION = Instruction(
-            cls.name.removeprefix("tsp_isa."), opcode, kinds, tuple(fields), doc, skew, func, duration
+            cls.name.removeprefix("tsp_isa."), opcode, kinds, tuple(fields), doc, skew, func, duration, pace
         )
         TABLE.add(defined.INSTRUCTION)
         OP_CLASSES[defined.INSTRUCTION.name] = defined
         return defined
 
     return define
-
-
-# Every queue
-
-
-@instruction(0x01)
-class NopOp(InstructionOp):
-    """Waits `count` cycles."""
-
-    name = "tsp_isa.nop"
-    PACKED_ONLY: ClassVar[bool] = True
-    count = number(16, "cycles to wait", low=1)
-
-
-@instruction(0x02)
-class RepeatOp(InstructionOp):
-    """Issues the instruction before it `count` more times, `every` cycles apart, moving its stepping field by `step`
-    each time. After another repeat it repeats the whole group: the levels nest."""
-
-    name = "tsp_isa.repeat"
-    PACKED_ONLY: ClassVar[bool] = True
-    count = number(16, "further rounds", low=1)
-    every = number(16, "cycles from one round to the next", low=1)
-    step = number(16, "movement of the stepping field, two's complement")
-
-
-@instruction(0x03)
-class SyncOp(InstructionOp):
-    """Parks at the head of the queue until a notify releases all queues."""
-
-    name = "tsp_isa.sync"
-    PACKED_ONLY: ClassVar[bool] = True
-
-
-@instruction(0x04)
-class NotifyOp(InstructionOp):
-    """Releases every parked queue, `barrier` cycles after its dispatch."""
-
-    name = "tsp_isa.notify"
-    PACKED_ONLY: ClassVar[bool] = True
-
-
-@instruction(0x05, "C2C")
-class DeskewOp(InstructionOp):
-    """Waits for the next epoch: the next multiple of the aligned counter's period."""
-
-    name = "tsp_isa.deskew"
-    PACKED_ONLY: ClassVar[bool] = True
-
-
-# MEM
-
-
-@instruction(0x10, "MEM", func=("latency_read",))
-class ReadOp(InstructionOp):
-    """Reads the word at `address` onto a stream."""
-
-    name = "tsp_isa.read"
-    address = number(16, "word of the slice", steps=True)
-    stream = stream("drive", "the stream that it drives")
-
-
-@instruction(0x11, "MEM", skew=("latency_write",))
-class WriteOp(InstructionOp):
-    """Writes the vector on a stream to the word at `address`."""
-
-    name = "tsp_isa.write"
-    address = number(16, "word of the slice", steps=True)
-    stream = stream("read", "the stream that it samples")
-
-
-# MXM
-
-
-@instruction(0x20, "MXM.weights")
-class LoadWeightsOp(InstructionOp):
-    """Loads one group of rows into the plane's weight buffer, a row of `lanes` weights from each stream of the group.
-    Rows that are not loaded between two installs are zero."""
-
-    name = "tsp_isa.lw"
-    row = number(8, "group of `weight_streams` rows", steps=True)
-    stream = stream("read", "first of the streams", group="weight_streams")
-
-
-@instruction(0x21, "MXM.weights", func=("latency_install",))
-class InstallWeightsOp(InstructionOp):
-    """Installs the weight buffer in the array, for activations from `latency_install` cycles later on, and empties the
-    buffer."""
-
-    name = "tsp_isa.iw"
-
-
-@instruction(0x22, "MXM.activations", func=("latency_array",), duration="count")
-class ActivationsOp(InstructionOp):
-    """Takes one int8 activation vector a cycle for `count` cycles: lane k meets weight row k. The sums reach the
-    accumulators `latency_array` cycles after each vector."""
-
-    name = "tsp_isa.abc"
-    count = number(16, "vectors, and cycles that it takes", low=1)
-    stream = stream("read", "the stream of the activations")
-
-
-@instruction(0x23, "MXM.accumulators")
-class AccumulateOp(InstructionOp):
-    """Sets an accumulator entry to the vector of sums that leaves the array in this cycle, or adds it."""
-
-    name = "tsp_isa.acc"
-    entry = number(16, "accumulator entry", steps=True)
-    mode = flag(("set", "add"), "whether the sums replace the entry or are added to it")
-
-
-@instruction(0x24, "MXM.accumulators", func=("latency_egress",))
-class AccumulateEmitOp(InstructionOp):
-    """As acc, and drives the entry's new value as int32 onto a group of four streams."""
-
-    name = "tsp_isa.acc_emit"
-    entry = number(16, "accumulator entry", steps=True)
-    mode = flag(("set", "add"), "whether the sums replace the entry or are added to it")
-    stream = stream("drive", "first of the four streams", group=4)
-
-
-# VXM
-
-_ALU = ("latency_vxm_entry", "latency_alu")
-
-
-class BinaryOp(InstructionOp):
-    """An ALU operation of two operands of one element type."""
-
-
-@instruction(0x30, "VXM", func=_ALU)
-class AddOp(BinaryOp):
-    """a + b; integers wrap."""
-
-    name = "tsp_isa.add"
-    type = element_type(_I32, _F32)
-    a = source("left operand")
-    b = source("right operand")
-    to = result("where the result goes")
-
-
-@instruction(0x31, "VXM", func=_ALU)
-class SubOp(BinaryOp):
-    """a - b; integers wrap."""
-
-    name = "tsp_isa.sub"
-    type = element_type(_I32, _F32)
-    a = source("left operand")
-    b = source("right operand")
-    to = result("where the result goes")
-
-
-@instruction(0x32, "VXM", func=_ALU)
-class MulOp(BinaryOp):
-    """a * b; integers wrap."""
-
-    name = "tsp_isa.mul"
-    type = element_type(_I32, _F32)
-    a = source("left operand")
-    b = source("right operand")
-    to = result("where the result goes")
-
-
-@instruction(0x33, "VXM", func=_ALU)
-class MaxOp(BinaryOp):
-    """The greater of a and b, signed. NaN if either is NaN; +0 is greater than -0."""
-
-    name = "tsp_isa.max"
-    type = element_type(_I32, _F32)
-    a = source("left operand")
-    b = source("right operand")
-    to = result("where the result goes")
-
-
-@instruction(0x34, "VXM", func=_ALU)
-class MinOp(BinaryOp):
-    """The lesser of a and b, signed. NaN if either is NaN; -0 is less than +0."""
-
-    name = "tsp_isa.min"
-    type = element_type(_I32, _F32)
-    a = source("left operand")
-    b = source("right operand")
-    to = result("where the result goes")
-
-
-@instruction(0x40, "VXM", func=_ALU)
-class CopyOp(InstructionOp):
-    """a, one ALU later."""
-
-    name = "tsp_isa.copy"
-    type = element_type(_I8, _I16, _I32, _F32)
-    a = source("operand")
-    to = result("where the result goes")
-
-
-@instruction(0x41, "VXM", func=_ALU)
-class RoundOp(InstructionOp):
-    """a rounded to an integral value, ties to even."""
-
-    name = "tsp_isa.round"
-    type = element_type(_F32)
-    a = source("operand")
-    to = result("where the result goes")
-
-
-@instruction(0x42, "VXM", func=_ALU)
-class TruncOp(InstructionOp):
-    """a rounded to an integral value toward zero."""
-
-    name = "tsp_isa.trunc"
-    type = element_type(_F32)
-    a = source("operand")
-    to = result("where the result goes")
-
-
-@instruction(0x43, "VXM", func=_ALU)
-class ConvertOp(InstructionOp):
-    """Converts between i8, i16, i32 and f32: to an integer to the nearest, ties to even, saturating, NaN to 0; to f32
-    to the nearest, ties to even."""
-
-    name = "tsp_isa.convert"
-    type = element_type(_I8, _I16, _I32, _F32, doc="element type of the operand")
-    a = source("operand")
-    result_type = element_type(_I8, _I16, _I32, _F32, doc="element type of the result")
-    to = result("where the result goes", group="result_type")
-
-
-@instruction(0x44, "VXM", func=_ALU)
-class WrapOp(InstructionOp):
-    """Converts between integers by keeping the low bits; a wider result is sign-extended."""
-
-    name = "tsp_isa.wrap"
-    type = element_type(_I8, _I16, _I32, doc="integer type of the operand")
-    a = source("operand")
-    result_type = element_type(_I8, _I16, _I32, doc="integer type of the result")
-    to = result("where the result goes", group="result_type")
-
-
-# C2C
-
-
-@instruction(0x50, "C2C")
-class SendOp(InstructionOp):
-    """Sends the vector on a stream over the queue's link; it arrives `latency_send` and the link's latency later."""
-
-    name = "tsp_isa.send"
-    stream = stream("read", "the stream that it samples")
-
-
-@instruction(0x51, "C2C", func=("latency_receive",))
-class ReceiveOp(InstructionOp):
-    """Takes the vector that arrives on the queue's link in this cycle and drives it onto a stream."""
-
-    name = "tsp_isa.receive"
-    stream = stream("drive", "the stream that it drives")
