@@ -62,7 +62,17 @@ def to_bytes(executable: Executable) -> bytes:
     cables = [[a.chip, a.link, b.chip, b.link] for a, b in executable.program.topology.cables]
     target = system_overrides(executable.program.system)
     header = json.dumps({"version": VERSION, "target": target, "cables": cables, "chips": chips}, sort_keys=True)
-    return save(tensors, {"tspc": header, "digest": _digest(header, tensors)})
+    return _in_order(save(tensors, {"tspc": header, "digest": _digest(header, tensors)}))
+
+
+def _in_order(data: bytes) -> bytes:
+    """The file with its metadata in one order; safetensors writes them in another one every time."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    padded = text.ljust(-(-len(text) // 8) * 8)
+    return len(padded).to_bytes(8, "little") + padded + data[8 + size :]
 
 
 def _digest(header: str, tensors: Mapping[str, npt.NDArray[np.uint8]]) -> str:
@@ -169,6 +179,7 @@ def _place_from_json(entry: dict[str, Any], block: tuple[int, ...], system: Syst
         place.hemisphere in ("E", "W")
         and len(block) == 3
         and block[0] == len(place.slices) == len(set(place.slices))
+        and block[0] in {place.layout.slices(element.bytes, chip) for element in ElementType}
         and block[2] == chip.lanes
         and all(0 <= s < chip.slices for s in place.slices)
         and place.address is not None
