@@ -37,7 +37,8 @@ class TargetError(TspError):
 
 
 class InputError(TspError):
-    """Inputs or weights that do not fit the program: a missing name, another shape, another element type."""
+    """Inputs or weights that do not fit the program: a missing name, another shape, another element type. Also a cycle
+    or place to look at that the program does not have."""
 
 
 class ScheduleError(TspError):

@@ -7,6 +7,7 @@ the manual.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -177,6 +178,13 @@ class Loop(NamedTuple):
     every: int = 1
     step: int = 0
 
+    @property
+    def text(self) -> str:
+        """As written in timed form: `repeat 4 every 24 step 1`."""
+        every = f" every {self.every}" if self.every != 1 else ""
+        step = f" step {self.step}" if self.step else ""
+        return f"repeat {self.count}{every}{step}"
+
 
 class StreamUse(NamedTuple):
     """A group of streams that one issue reads or drives, `offset` cycles after its dispatch."""
@@ -331,6 +339,21 @@ class Record(NamedTuple):
         for i in range(loop.count):
             for cycle, moved in self._offsets(level - 1):
                 yield i * loop.every + cycle, i * loop.step + moved
+
+    @property
+    def text(self) -> str:
+        """The instruction and its repetition: `read address 0 stream E4 repeat 360 step 1`."""
+        return " ".join([self.instruction.text(self.values), *(loop.text for loop in self.loops)])
+
+    @property
+    def dispatches(self) -> int:
+        """The number of its dispatches."""
+        return math.prod(loop.count for loop in self.loops)
+
+    @property
+    def busy(self) -> int:
+        """Cycles for which its dispatches occupy its queue."""
+        return self.instruction.occupancy(self.values) * self.dispatches
 
     @property
     def last(self) -> int:

@@ -19,6 +19,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
+from safetensors.numpy import save
 from xdsl.dialects.builtin import TensorType
 from xdsl.utils.exceptions import VerifyException
 
@@ -62,19 +63,17 @@ def to_bytes(executable: Executable) -> bytes:
     cables = [[a.chip, a.link, b.chip, b.link] for a, b in executable.program.topology.cables]
     target = system_overrides(executable.program.system)
     header = json.dumps({"version": VERSION, "target": target, "cables": cables, "chips": chips}, sort_keys=True)
-    return _serialize(tensors, {"tspc": header, "digest": _digest(header, tensors)})
+    return _in_order(save(tensors, {"tspc": header, "digest": _digest(header, tensors)}))
 
 
-def _serialize(tensors: Tensors, metadata: dict[str, str]) -> bytes:
-    """A safetensors file with everything in one order; the library's own writer leaves that to a hash table."""
-    entries: dict[str, Any] = {"__metadata__": metadata}
-    end = 0
-    for name in sorted(tensors):
-        begin, end = end, end + tensors[name].size
-        entries[name] = {"dtype": "U8", "shape": tensors[name].shape, "data_offsets": [begin, end]}
-    header = json.dumps(entries, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    return b"".join([len(header).to_bytes(8, "little"), header, *(tensors[name].tobytes() for name in sorted(tensors))])
+def _in_order(data: bytes) -> bytes:
+    """The file with its metadata in one order; safetensors writes them in another one every time."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    padded = text.ljust(-(-len(text) // 8) * 8)
+    return len(padded).to_bytes(8, "little") + padded + data[8 + size :]
 
 
 def _digest(header: str, tensors: Mapping[str, npt.NDArray[np.uint8]]) -> str:
@@ -219,6 +218,7 @@ def _place_from_json(entry: dict[str, Any], block: tuple[int, ...], system: Syst
         hemisphere in ("E", "W")
         and len(block) == 3
         and block[0] == len(slices) == len(set(slices))
+        and block[0] in {layout.slices(element.bytes, chip) for element in ElementType}
         and block[2] == chip.lanes
         and all(s < chip.slices for s in slices)
         and address <= chip.words - block[1]

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from xdsl.dialects.builtin import ModuleOp
 
 from ..dialects.errors import CapacityError, MismatchError
-from ..dialects.layout import Bytes
+from ..dialects.instruction import ElementType
+from ..dialects.layout import Bytes, Layout
 from ..dialects.placement import Place
 from ..dialects.program import Binding, Program, program_from_module
 from ..dialects.target import ChipSpec
@@ -28,6 +29,18 @@ class Image:
     place: Place
     block: Bytes
     """[slices, depth, lanes]"""
+
+    def as_tensor(self) -> tuple[Array, ElementType]:
+        """The tensor that fills every byte of the block in the layout of its place: [depth, lanes] in rows, of an
+        integer with a byte for each slice, and [depth * slices, lanes] of int8 as weights. What lay there before it
+        was laid out is not known any more, but this lies there in the same way."""
+        slices, depth, lanes = self.block.shape
+        if self.place.layout is Layout.WEIGHTS:
+            rows = np.ascontiguousarray(self.block.transpose(1, 0, 2)).reshape(depth * slices, lanes)
+            return rows.view(np.int8), ElementType.I8
+        element = {1: ElementType.I8, 2: ElementType.I16, 4: ElementType.I32}[slices]
+        elements = np.ascontiguousarray(self.block.transpose(1, 2, 0)).view(f"<i{slices}")
+        return elements.reshape(depth, lanes), element
 
 
 @dataclass(frozen=True)
@@ -88,10 +101,7 @@ class Loaded:
         Raises InputError for inputs that misfit, HazardError for the earliest hazard, MismatchError when the run took
         other cycles than the schedule says.
         """
-        check_tensors("input", self.interface.inputs, inputs)
-        for chip, b in self._bindings("input"):
-            block = b.place.layout.pack(inputs[b.name].reshape(b.shape), self._chip)
-            write_block(self.session.sram(chip), b.place, block, self._chip)
+        self.fill(inputs)
         stats = self.session.run()
         scheduled = tuple(c.cycles for c in self.executable.program.chips)
         if stats.cycles != scheduled:
@@ -101,6 +111,13 @@ class Loaded:
             block = read_block(self.session.sram(chip), b, self._chip)
             outputs[b.name] = b.place.layout.unpack(block, b.shape, b.dtype, self._chip).reshape(b.host_shape)
         return outputs, stats
+
+    def fill(self, inputs: Tensors) -> None:
+        """Writes the inputs to SRAM. Raises InputError for those that misfit."""
+        check_tensors("input", self.interface.inputs, inputs)
+        for chip, b in self._bindings("input"):
+            block = b.place.layout.pack(inputs[b.name].reshape(b.shape), self._chip)
+            write_block(self.session.sram(chip), b.place, block, self._chip)
 
     def _bindings(self, kind: str) -> Iterator[tuple[int, Binding]]:
         return self.executable.program.bindings(kind)

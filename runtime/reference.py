@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ..dialects.errors import Actor, Hazard, earliest
+from ..dialects.errors import Actor, Hazard, InputError, earliest
 from ..dialects.instruction import (
     CHAIN,
     ElementType,
@@ -41,6 +41,7 @@ from .arithmetic import (
     wrap,
 )
 from .engine import RunStats
+from .snapshot import ChipState, Seen, Snapshot
 
 Vector = npt.NDArray[np.uint8]
 
@@ -68,7 +69,8 @@ class _Plane:
     """Installs that have not yet taken effect: the cycle in which they do, and the weights."""
     arrivals: dict[int, tuple[Array, Issue]] = field(default_factory=dict[int, tuple[Array, Issue]])
     """Sums on their way to the accumulators, by the cycle in which they arrive."""
-    accumulators: dict[int, Array] = field(default_factory=dict[int, Array])
+    accumulators: dict[int, tuple[Array, int, Issue]] = field(default_factory=dict[int, tuple[Array, int, Issue]])
+    """By entry: its value, the cycle in which it took it, and what it took it from."""
 
 
 class _Chip:
@@ -87,8 +89,10 @@ class _Chip:
         """By the cycle in which they fall due: stream code, position, vector, driver."""
         self.streams: dict[tuple[int, int], tuple[int, Vector, Issue]] = {}
         """By stream code and diagonal: the position of the newest drive, its vector, its driver."""
-        self.chains: dict[tuple[int, int], Array] = {}
-        """By ALU and cycle: the result in that cycle, as 32-bit patterns."""
+        self.chains: dict[tuple[int, int], tuple[Array, Issue]] = {}
+        """By ALU and cycle: the result in that cycle, as 32-bit patterns, and what it is the result of."""
+        self.writers: dict[tuple[int, int], tuple[int, Issue]] = {}
+        """By slice and word: the cycle in which it was last written, and by what."""
         lanes = self.spec.lanes
         self.planes = [_Plane(np.zeros((lanes, lanes), np.int8)) for _ in range(self.spec.planes)]
         self.sent: dict[int, Issue] = {}
@@ -171,6 +175,7 @@ class _Chip:
         address, stream = issue.values
         on = self._on(issue)
         self.sram[queue.unit, address, :on] = self._sample(t, issue, stream, queue)[0, :on]
+        self.writers[queue.unit, address] = (t, issue)
 
     def _do_gather(self, t: int, issue: Issue, queue: Queue) -> None:
         address, numbers, stream = issue.values
@@ -183,6 +188,7 @@ class _Chip:
         words = self._tile_words(t, issue, queue, address, numbers)
         on = self._on(issue)
         self.sram[queue.unit, words[:on], np.arange(on)] = self._sample(t, issue, stream, queue)[0, :on]
+        self.writers |= {(queue.unit, word): (t, issue) for word in words[:on].tolist()}
 
     def _tile_words(self, t: int, issue: Issue, queue: Queue, address: int, stream: int) -> Array:
         """For every lane the word that the map on a stream names for its tile: [lanes]."""
@@ -245,9 +251,9 @@ class _Chip:
             resource = f"accumulator {entry} of plane {queue.unit}"
             self._hazard("accumulator-empty", resource, t, (queue.unit, entry), issue)
         if adds:
-            before = plane.accumulators.get(entry, np.zeros_like(sums)).view(sums.dtype)
-            sums = BINARY["add"](before, sums)
-        plane.accumulators[entry] = sums
+            before = plane.accumulators[entry][0] if entry in plane.accumulators else np.zeros_like(sums)
+            sums = BINARY["add"](before.view(sums.dtype), sums)
+        plane.accumulators[entry] = (sums, t, issue)
         return sums
 
     # -- VXM ---------------------------------------------------------------------------------------------------
@@ -271,7 +277,7 @@ class _Chip:
                 value = UNARY[name](operands[0])
         if fields["to"] == CHAIN:
             ready = t + instruction.d_func(self.spec)
-            self.chains[queue.unit, ready] = to_word(value)
+            self.chains[queue.unit, ready] = (to_word(value), issue)
         else:
             self._post(issue, fields["to"], queue, to_bytes(value))
 
@@ -283,11 +289,11 @@ class _Chip:
             case SourceKind.IMMEDIATE:
                 return from_word(np.full(lanes, payload, np.uint32), element)
             case SourceKind.ALU:
-                word = self.chains.get((payload, t + self.spec.latency_vxm_entry))
-                if word is None:
+                result = self.chains.get((payload, t + self.spec.latency_vxm_entry))
+                if result is None:
                     self._hazard("chain-empty", f"chain of ALU {payload}", t, (payload, issue.record.queue), issue)
-                    word = np.zeros(lanes, np.uint32)
-                return from_word(word, element)
+                    return from_word(np.zeros(lanes, np.uint32), element)
+                return from_word(result[0], element)
 
     # -- SXM ---------------------------------------------------------------------------------------------------
 
@@ -363,6 +369,27 @@ class _Chip:
             return
         self._post(issue, issue.values[0], queue, found[0][None])
 
+    # -- what it shows -----------------------------------------------------------------------------------------
+
+    def state(self, t: int) -> ChipState:
+        """The state at the end of cycle t, which was the last step."""
+
+        def seen(data: Array, cycle: int, issue: Issue) -> Seen:
+            return Seen(data, cycle, issue.actor(self.queues), issue.record.instruction, issue.values)
+
+        streams: dict[tuple[int, int], Seen] = {}
+        for (code, diagonal), (driven_at, vector, issue) in self.streams.items():
+            position = diagonal - t if code & 0x80 else t - diagonal
+            if abs(position) <= self.spec.mxm_distance:
+                streams[code, position] = seen(vector, t - abs(position - driven_at), issue)
+        return ChipState(
+            self.sram,
+            {word: seen(self.sram[word], cycle, issue) for word, (cycle, issue) in self.writers.items()},
+            streams,
+            {(n, e): seen(*entry) for n, plane in enumerate(self.planes) for e, entry in plane.accumulators.items()},
+            {alu: seen(word, t, issue) for (alu, cycle), (word, issue) in self.chains.items() if cycle == t},
+        )
+
     # -- hazards -----------------------------------------------------------------------------------------------
 
     def _look_for_losses(self, t: int) -> None:
@@ -399,21 +426,44 @@ class ReferenceSession:
         return self._sram[index]
 
     def run(self) -> RunStats:
-        system = self.program.system
-        chips = [_Chip(p, system, sram) for p, sram in zip(self.program.chips, self._sram, strict=True)]
-        by_number = {c.program.chip: c for c in chips}
-        longest = max((r.instruction.d_func(system.chip) for c in self.program.chips for r in c.records), default=0)
-        drain = max(longest, system.chip.latency_send + system.link_latency)
-        end = max((max(c.agenda, default=0) for c in chips), default=0) + drain
-        for t in range(end + 1):
-            for chip in chips:
-                chip.step(t)
-            if hazards := [h for c in chips for h in c.hazards]:
-                raise earliest(hazards)
-            for chip in chips:
-                self._deliver(chip, by_number)
-        cycles = tuple(program_length(c.last, system) for c in chips)
+        chips = self._begin()
+        for t in range(self._end(chips) + 1):
+            self._step(chips, t)
+        cycles = tuple(program_length(c.last, self.program.system) for c in chips)
         return RunStats(cycles, np.stack([c.issues for c in chips]))
+
+    def run_to(self, cycle: int) -> Snapshot:
+        """Runs from cycle 0 to the end of `cycle`, and shows the state there. SRAM keeps what was written.
+
+        Raises HazardError for the earliest hazard up to there, InputError for a cycle that the program does not have.
+        """
+        if not 0 <= cycle < self.program.cycles:
+            raise InputError(f"cycle {cycle}: the program has the cycles 0..{self.program.cycles - 1}")
+        chips = self._begin()
+        for t in range(cycle + 1):
+            self._step(chips, t)
+        return Snapshot(cycle, self.program.system, {c.program.chip: c.state(cycle) for c in chips})
+
+    def _begin(self) -> list[_Chip]:
+        """The chips before cycle 0."""
+        return [_Chip(p, self.program.system, sram) for p, sram in zip(self.program.chips, self._sram, strict=True)]
+
+    def _end(self, chips: list[_Chip]) -> int:
+        """A cycle after which nothing can happen any more."""
+        spec = self.program.system.chip
+        longest = max((r.instruction.d_func(spec) for c in self.program.chips for r in c.records), default=0)
+        drain = max(longest, spec.latency_send + self.program.system.link_latency)
+        return max((max(c.agenda, default=0) for c in chips), default=0) + drain
+
+    def _step(self, chips: list[_Chip], t: int) -> None:
+        """One cycle of all chips. Raises HazardError."""
+        for chip in chips:
+            chip.step(t)
+        if hazards := [h for c in chips for h in c.hazards]:
+            raise earliest(hazards)
+        by_number = {c.program.chip: c for c in chips}
+        for chip in chips:
+            self._deliver(chip, by_number)
 
     def _deliver(self, chip: _Chip, by_number: dict[int, _Chip]) -> None:
         for link, arrival, vector, issue in chip.outbox:

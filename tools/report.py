@@ -1,14 +1,24 @@
-"""The short table after a run: cycles, time at the chip's clock, how busy each kind of unit was, and what it took."""
+"""What tsp-run prints: the short table after a run, and the tables of `--profile`."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from string import digits
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from ..dialects.program import Program
 from ..runtime.engine import RunStats
+
+if TYPE_CHECKING:
+    from .profile import Profile, UnitUse
+
+_MOST_BOUNDS = 12
+"""Bounds that are printed: those that come nearest to the length."""
 
 
 def utilisation(program: Program, stats: RunStats) -> dict[str, float]:
@@ -36,3 +46,61 @@ def print_report(program: Program, stats: RunStats, engine: str, compiled: float
     table.add_row("busy", shares)
     table.add_row("host time", f"compile {compiled:.3f} s, simulate {simulated:.3f} s ({engine})")
     Console(width=120).print(table)
+
+
+# -- the profile ---------------------------------------------------------------------------------------------------
+
+
+def print_profile(profile: Profile) -> None:
+    """Prints the tables of a profile to stdout. Shares are of the program's length."""
+    console = Console(width=120)
+    cycles = profile.cycles
+    kinds = _table("kinds of unit", "kind", ">units", ">used", ">busy cycles", ">share", "busiest", ">busy", ">share")
+    for k in profile.kinds:
+        shares = f"{k.busy / (k.units * cycles):.1%}", f"{k.busiest.busy / cycles:.1%}"
+        numbers = str(k.units), str(k.used), str(k.busy), shares[0]
+        kinds.add_row(k.kind, *numbers, k.busiest.name, str(k.busiest.busy), shares[1])
+    units = _table("units", ">chip", "units", ">busy cycles each", ">share")
+    for same in _alike(profile.units):
+        name = same[0].name if len(same) == 1 else f"{same[0].name} to {same[-1].name}"
+        units.add_row(str(same[0].chip), name, str(same[0].busy), f"{same[0].busy / cycles:.1%}")
+    bounds = _table(f"bounds of the length of {cycles} cycles", "resource", "work", ">cycles", ">length", ">of it")
+    for b in profile.bounds[:_MOST_BOUNDS]:
+        bounds.add_row(b.resource, b.work, str(b.cycles), str(b.length), f"{b.length / cycles:.1%}")
+    path = _table("critical path", ">cycle", ">earliest", ">waits", "queue", "record", "after")
+    several = len({u.chip for u in profile.units}) > 1
+    for s in profile.path.steps:
+        times = str(s.at), str(s.earliest), str(s.waits)
+        path.add_row(*times, f"{s.chip}: {s.queue}" if several else s.queue, s.text, s.after)
+    for table in (kinds, units, bounds, path, _rest(profile)):
+        console.print(table)
+        console.print()
+
+
+def _table(title: str, *columns: str) -> Table:
+    """A table; columns that begin with `>` are of numbers."""
+    table = Table(title=title, title_justify="left", box=None)
+    for column in columns:
+        table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+    return table
+
+
+def _rest(profile: Profile) -> Table:
+    """What the length is made of: the binding bound, and every part of the difference."""
+    binding = profile.binding
+    table = _table(f"{binding.resource} binds: where the cycles go", "part", ">cycles")
+    table.add_row("start, from the notify to the first dispatch", str(profile.path.start))
+    table.add_row(f"{binding.resource}: {binding.work}", str(binding.cycles))
+    for part, cycles in binding.rest:
+        if cycles:
+            table.add_row(part, str(cycles))
+    table.add_row("the tiles, once", str(binding.length - profile.path.start - binding.cycles))
+    table.add_row("length", str(profile.cycles))
+    return table
+
+
+def _alike(units: Sequence[UnitUse]) -> Iterator[list[UnitUse]]:
+    """Units that stand side by side and are equally busy."""
+    ranked = enumerate(units)
+    for _, same in groupby(ranked, key=lambda u: (u[1].chip, u[1].name.rstrip(digits), u[1].number - u[0], u[1].busy)):
+        yield [unit for _, unit in same]

@@ -14,6 +14,7 @@ from .diagnostics import UsageError, report_errors, say_nearest
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
+    from ..dialects.program import Program
     from ..runtime.engine import Engine
     from ..runtime.executable import Executable
     from ..runtime.interface import Array
@@ -34,6 +35,18 @@ def make_parser() -> argparse.ArgumentParser:
     add("--weights", type=Path, help="weights file, in place of the one that the module names")
     add("--allow-outside-weights", action="store_true", help="let the module name weights outside its folder")
     add("-o", dest="program", type=Path, metavar="PROG.tspx", help="where to put the compiled program")
+    look = parser.add_argument_group("looking into a program").add_argument
+    look("--trace", type=Path, metavar="T.json", help="where to put its timeline, which Perfetto opens")
+    look("--profile", action="store_true", help="print the use of every unit and what bounds the program's length")
+    look("--stop-at", type=int, metavar="CYCLE", help="stop at the end of this cycle; on the reference engine")
+    look(
+        "--watch",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="with --stop-at: what to show, as stream:E4@3, sram:E12:0x10, accumulator:0:5 or alu:3; repeatable",
+    )
+    look("--watch-chip", type=int, metavar="N", help="with --stop-at: the chip to look at; chip 0 without it")
     return parser
 
 
@@ -45,26 +58,73 @@ def run(args: argparse.Namespace) -> None:
     """Does what the command line says. Raises TspError, ParseError, VerifyException or UsageError."""
     from ..runtime.interface import load_inputs
 
+    if args.stop_at is None and (args.watch or args.watch_chip is not None):
+        raise UsageError("--watch and --watch-chip show the state in a cycle: say which, with --stop-at CYCLE")
     inputs = load_inputs(args.inputs) if args.inputs else {}
     if args.level != "isa":
         if args.program or args.file.suffix == ".tspx":
             raise UsageError(f"--level {args.level} runs values without a program; leave it out for .tspx and -o")
+        if args.trace or args.profile or args.stop_at is not None:
+            raise UsageError(f"--level {args.level} has no time; leave it out for --trace, --profile and --stop-at")
         save_outputs(run_values(args, inputs), args.output)
         return
+    if args.stop_at is not None and args.program:
+        raise UsageError("-o writes a whole program, --stop-at runs a part of one; give one of them")
     started = time.perf_counter()
     executable = load(args)
+    look_into(executable.program, args)
+    if args.stop_at is not None:
+        from .watch import stop_at
+
+        for line in stop_at(executable, inputs, args.stop_at, args.watch, args.watch_chip or 0):
+            print(line)
+        return
+    if args.file.suffix != ".tspx":
+        prove(executable.program)
     compiled = time.perf_counter() - started
     if args.program:
         from ..runtime.container import save_executable
 
         save_executable(executable, args.program)
-        if not args.inputs and executable.interface.inputs:
-            print(
-                f"{args.program}: {executable.program.cycles} cycles, compiled in {compiled:.3f} s; "
-                "not run, for want of --inputs"
-            )
-            return
+    if (args.program or args.trace or args.profile) and not args.inputs and executable.interface.inputs:
+        print(
+            f"{args.program or args.file}: {executable.program.cycles} cycles, compiled in {compiled:.3f} s; "
+            "not run, for want of --inputs"
+        )
+        return
     run_program(executable, inputs, args, compiled)
+
+
+def prove(program: Program) -> None:
+    """Raises HazardError for the earliest hazard of a program, as isa-verify does."""
+    from ..passes.isa.proof import first_hazard
+
+    if hazard := first_hazard(program):
+        raise hazard
+
+
+def look_into(program: Program, args: argparse.Namespace) -> None:
+    """What the records of a program say, without running it. Comes before the proof: it is the program with a hazard
+    that one wants to look into."""
+    if args.trace:
+        from .trace import write_trace
+
+        write_trace(program, args.trace)
+    if args.profile:
+        from .profile import profile
+        from .report import print_profile
+
+        print_profile(profile(program))
+
+
+def parse_file(path: Path) -> ModuleOp:
+    """The module of an .mlir file."""
+    from ..passes.pipelines import parse
+
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as e:
+        raise UsageError(f"{path} is no text: {e}; programs end in .tspx") from None
 
 
 def read_module(args: argparse.Namespace) -> ModuleOp:
@@ -72,13 +132,8 @@ def read_module(args: argparse.Namespace) -> ModuleOp:
     from ..dialects.target import load_file
     from ..dialects.target_attr import TARGET, TargetAttr
     from ..dialects.verify import verify_module
-    from ..passes.pipelines import parse
 
-    try:
-        text = args.file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as e:
-        raise UsageError(f"{args.file} is no text: {e}; programs end in .tspx") from None
-    module = parse(text, str(args.file))
+    module = parse_file(args.file)
     if args.target:
         module.attributes[TARGET] = TargetAttr(load_file(args.target))
         verify_module(module)
@@ -93,7 +148,7 @@ def read_weights(module: ModuleOp, args: argparse.Namespace) -> dict[str, Array]
 
 
 def load(args: argparse.Namespace) -> Executable:
-    """The executable of an .mlir module of any level, or of a .tspx file."""
+    """The executable of an .mlir module of any level, which is yet to be proven, or of a .tspx file."""
     if args.file.suffix == ".tspx":
         from ..runtime.container import load_executable
 
@@ -103,7 +158,7 @@ def load(args: argparse.Namespace) -> Executable:
     from ..passes.pipelines import compile
     from ..runtime.executable import executable_from_module
 
-    module = compile(read_module(args))
+    module = compile(read_module(args), until="isa-assemble")
     return executable_from_module(module, read_weights(module, args))
 
 

@@ -153,11 +153,7 @@ class InstructionOp(IRDLOperation):
         for f, value in zip(self.INSTRUCTION.fields, self.values, strict=True):
             printer.print_string(f" {f.name} {f.text(value)}")
         for loop in self.loop_levels:
-            printer.print_string(f" repeat {loop.count}")
-            if loop.every != 1:
-                printer.print_string(f" every {loop.every}")
-            if loop.step:
-                printer.print_string(f" step {loop.step}")
+            printer.print_string(f" {loop.text}")
         printer.print_op_attributes(self.attributes)
 
     def verify_(self) -> None:
