@@ -24,7 +24,7 @@ from tspc.dialects.instruction import (
     source_immediate,
     stream_code,
 )
-from tspc.dialects.instructions import TABLE, check_record
+from tspc.dialects.instructions import OP_CLASSES, TABLE, check_record
 from tspc.dialects.program import ChipProgram, Program, check_program, program_from_module, program_length
 from tspc.dialects.target import ChipSpec, SystemSpec
 from tspc.dialects.topology import Topology
@@ -409,7 +409,9 @@ def anything(draw: DrawFn, system: SystemSpec) -> list[Writer]:
     """One instruction of the table on one of its queues, with any values; not always one that the chip accepts."""
     kinds = {q.kind for q in system.chip.queues}
     instruction = draw(
-        st.sampled_from([i for i in TABLE.by_name.values() if kinds & {*i.kinds} and i.name != "deskew"])
+        st.sampled_from(
+            [i for i in TABLE.by_name.values() if kinds & {*i.kinds} and not OP_CLASSES[i.name].PACKED_ONLY]
+        )
     )
     queue = draw(st.sampled_from([q.name for q in system.chip.queues if q.kind in instruction.kinds]))
     codes = st.builds(stream_code, st.sampled_from("EW"), st.sampled_from((0, 4, 5)))
