@@ -92,8 +92,12 @@ class HazardError(TspError):
 
 HAZARDS: dict[str, str] = {
     "queue": "two instructions are dispatched by one queue at once",
+    "queue-dry": "a queue comes to an instruction that has not been fetched before",
+    "queue-full": "an ifetch brings more text than the queue has room for",
     "stream-collision": "two instructions drive one stream register in one cycle",
     "stream-empty": "an instruction reads a stream register that nothing drives",
+    "text-wrong": "an ifetch takes vectors that are not the next text of its queue",
+    "text-overwritten": "a word of SRAM that holds program text is written",
     "chain-empty": "an ALU reads the chain of an ALU that has no result in this cycle",
     "weights-empty": "activations enter a plane in which no weights are installed",
     "result-missing": "an accumulator takes a result in a cycle in which the array gives none",

@@ -1,15 +1,16 @@
 """A program as engines and verifier see it: timed records and SRAM bindings per chip, read from timed or packed IR.
 
 Decoding a packed queue walks its bytes once and resolves `nop`, `repeat`, `sync`, `notify` and `deskew` into absolute
-cycles, so that every engine and the verifier work on the same records.
+cycles, so that every engine and the verifier work on the same records. An `ifetch` is taken out of them: see supply.py.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from heapq import heappop, heappush
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +19,13 @@ from xdsl.utils.hints import isa
 
 from .c2c import topology_of
 from .elements import builtin_of, element_of, numpy_of
-from .errors import Actor, HazardError, LinkError, MalformedProgram
-from .instruction import INSTRUCTION_BYTES, ElementType, Instruction, Loop, Record
+from .errors import Actor, Hazard, HazardError, LinkError, MalformedProgram, earliest
+from .instruction import INSTRUCTION_BYTES, ElementType, Record
 from .instructions import TABLE, check_record
+from .packed import IFETCH, cycles_of, decode_queues
 from .placement import Place
-from .target import SystemSpec
+from .supply import Chunk, Fetch, Word, check_chunks, chunk_count, chunk_text, first_fault, text_words
+from .target import ChipSpec, SystemSpec
 from .target_attr import target_of
 from .topology import Port, Topology
 from .tsp_isa import BindOp, ProgramOp
@@ -50,6 +53,16 @@ class Binding:
     def dtype(self) -> np.dtype[np.generic]:
         return np.dtype(numpy_of(builtin_of(self.element)))
 
+    def words(self, chip: ChipSpec) -> range:
+        """The addresses that it takes in each of its slices."""
+        first = self.place.address or 0
+        return range(first, first + self.place.layout.depth(self.shape, chip))
+
+    def lies_in(self, word: Word, chip: ChipSpec) -> bool:
+        """Whether a word belongs to it."""
+        place = self.place
+        return word.hemisphere == place.hemisphere and word.slice in place.slices and word.address in self.words(chip)
+
 
 @dataclass(frozen=True)
 class ChipProgram:
@@ -59,10 +72,26 @@ class ChipProgram:
     cycles: int
     """Its exact length, as the schedule says."""
     records: tuple[Record, ...]
-    """Every dispatch, by queue and then by cycle."""
+    """Every dispatch but those of `ifetch`, by queue and then by cycle."""
     bindings: tuple[Binding, ...]
     packed: Mapping[str, bytes]
     """The queues' bytes; empty for a program in timed form."""
+    text: Mapping[str, tuple[Chunk, ...]] = field(default_factory=dict[str, tuple[Chunk, ...]])
+    """By queue, where the text lies that does not fit into it."""
+    fetches: tuple[Fetch, ...] = ()
+    """Every `ifetch`, by queue and then by cycle. What it brings comes after it, so a program's length is that of the
+    other dispatches."""
+
+    @cached_property
+    def dispatches(self) -> tuple[Record, ...]:
+        """Every dispatch, those of `ifetch` among them, by queue and then by cycle."""
+        if not self.fetches:
+            return self.records
+        return tuple(sorted((*self.records, *(f.record for f in self.fetches)), key=lambda r: r[:2]))
+
+    def text_image(self, chip: ChipSpec) -> dict[Word, bytes]:
+        """The words of SRAM that hold program text before the start, each with its `lanes` bytes."""
+        return dict(text_words(self.packed, self.text, chip))
 
 
 @dataclass(frozen=True)
@@ -93,21 +122,22 @@ class Program:
 def check_program(program: Program) -> Program:
     """The program, after the checks that need no execution.
 
-    Raises HazardError where a queue would dispatch two instructions at once, MalformedProgram for a record that the
-    machine does not have or a length that is not the one declared, LinkError for a link without a cable.
+    Raises HazardError where a queue would dispatch two instructions at once or is not supplied with text,
+    MalformedProgram for a record that the machine does not have or a length that is not the one declared, LinkError for
+    a link without a cable.
     """
     system = program.system
     queues = system.chip.queues
     numbers = {c.chip for c in program.chips}
     for chip in program.chips:
-        last = -1
-        for record in chip.records:
+        for record in chip.dispatches:
             if reason := check_record(record, system):
                 raise MalformedProgram(_where(chip, record, system) + reason)
             queue = queues[record.queue]
-            if record.instruction.kinds and queue.kind not in record.instruction.kinds:
+            kinds = record.instruction.kinds
+            if kinds and queue.kind not in kinds:
                 raise MalformedProgram(_where(chip, record, system) + f"a {queue.kind} queue does not execute it")
-            if queue.kind == "C2C":
+            if "C2C" in kinds:
                 peer = program.peers.get(Port(chip.chip, queue.unit))
                 if peer is None:
                     raise LinkError(_where(chip, record, system) + "no cable is in this link")
@@ -115,13 +145,16 @@ def check_program(program: Program) -> Program:
                     raise LinkError(_where(chip, record, system) + f"chip {peer.chip} at its other end has no program")
             if record.instruction.name == "abc_f16" and system.chip.paired_plane(queue.unit) is None:
                 raise MalformedProgram(_where(chip, record, system) + f"plane {queue.unit} is not the first of a pair")
-            last = max(last, record.last)
         _check_queues(chip, system)
+        _check_text(chip, system.chip)
+        last = max((record.last for record in chip.records), default=-1)
         if chip.cycles != (length := program_length(last, system)):
             raise MalformedProgram(
                 f"chip {chip.chip}: the program declares {chip.cycles} cycles, but its last dispatch ends in cycle "
                 f"{last}, which makes {length}"
             )
+    if hazards := [h for chip in program.chips for h in _supply_hazards(chip, program)]:
+        raise earliest(hazards)
     return program
 
 
@@ -141,7 +174,7 @@ def _where(chip: ChipProgram, record: Record, system: SystemSpec) -> str:
 
 def _check_queues(chip: ChipProgram, system: SystemSpec) -> None:
     clashes: list[tuple[int, int, Record, Record]] = []
-    for first, second in zip(chip.records, chip.records[1:], strict=False):
+    for first, second in pairwise(chip.dispatches):
         if first.queue == second.queue and second.at <= first.last:
             clashes.append((second.at, second.queue, first, second))
     if not clashes:
@@ -151,6 +184,41 @@ def _check_queues(chip: ChipProgram, system: SystemSpec) -> None:
     raise HazardError(
         "queue", chip.chip, f"queue {name}", cycle, actor(first, first.at, name), actor(second, second.at, name)
     )
+
+
+def _check_text(chip: ChipProgram, spec: ChipSpec) -> None:
+    """Raises MalformedProgram where text cannot lie as the program says, or an ifetch brings none."""
+    if unknown := chip.text.keys() - chip.packed.keys():
+        raise MalformedProgram(f"chip {chip.chip}: there is text for {min(unknown)}, but no such queue")
+    fetched: dict[int, int] = defaultdict(int)
+    for fetch in chip.fetches:
+        fetched[fetch.record.queue] += 1
+    for name, data in chip.packed.items():
+        place = f"chip {chip.chip}, {name}: "
+        if (number := fetched[spec.queue_numbers[name]]) > (chunks := chunk_count(data, spec)):
+            raise MalformedProgram(f"{place}{number} times ifetch, but its text has {chunks} chunks to fetch")
+        if reason := check_chunks(data, chip.text.get(name, ()), spec) if number or name in chip.text else None:
+            raise MalformedProgram(place + reason)
+    words = [word for chunks in chip.text.values() for chunk in chunks for word in chunk]
+    for word in words:
+        if bound := next((b for b in chip.bindings if b.lies_in(word, spec)), None):
+            raise MalformedProgram(f'chip {chip.chip}: program text and {bound.kind} "{bound.name}" lie in {word}')
+    if len({*words}) != len(words):
+        raise MalformedProgram(f"chip {chip.chip}: two pieces of program text lie in one word")
+
+
+def _supply_hazards(chip: ChipProgram, program: Program) -> Iterator[Hazard]:
+    """For every queue the first place at which its text is not supplied as it must be."""
+    spec = program.system.chip
+    for name, data in chip.packed.items():
+        slots = range(len(data) // INSTRUCTION_BYTES)
+        opcodes = data[::INSTRUCTION_BYTES]
+        fault = first_fault(data, [i for i in slots if opcodes[i] == IFETCH], spec)
+        if fault is not None:
+            cycle = cycles_of(name, chip.packed, program.system)[fault.slot]
+            instruction, values = TABLE.decode(data[fault.slot * INSTRUCTION_BYTES :][:INSTRUCTION_BYTES])
+            party = Actor(instruction.text(values), name, cycle)
+            yield Hazard(fault.kind, chip.chip, f"queue {name}", cycle, (spec.queue_numbers[name],), party)
 
 
 def actor(record: Record, cycle: int, queue: str, values: Sequence[int] | None = None) -> Actor:
@@ -176,8 +244,32 @@ def program_from_module(module: ModuleOp) -> Program:
 def _chip_program(op: ProgramOp, system: SystemSpec) -> ChipProgram:
     packed = {q.queue.data: q.bytes for q in op.packed}
     records = decode_queues(packed, system) if packed else sorted((r for r, _ in op.records()), key=lambda r: r[:2])
+    text = {q.queue.data: q.text.data for q in op.packed if q.text is not None}
     bindings = tuple(_binding(b) for b in op.bindings)
-    return ChipProgram(op.chip.value.data, op.cycles.value.data, configured(records), bindings, packed)
+    return chip_program(op.chip.value.data, op.cycles.value.data, records, bindings, packed, text, system.chip)
+
+
+def chip_program(
+    chip: int,
+    cycles: int,
+    records: Iterable[Record],
+    bindings: tuple[Binding, ...],
+    packed: Mapping[str, bytes],
+    text: Mapping[str, tuple[Chunk, ...]],
+    spec: ChipSpec,
+) -> ChipProgram:
+    """What a chip does, from its records as `decode_queues` gives them: by queue and then by cycle, with ifetch."""
+    fetches: list[Fetch] = []
+    others: list[Record] = []
+    before: dict[int, int] = defaultdict(int)
+    for record in configured(records):
+        if record.instruction.opcode != IFETCH:
+            others.append(record)
+            continue
+        data = packed.get(spec.queues[record.queue].name, b"")
+        fetches.append(Fetch(record._replace(tiles=0), chunk_text(data, before[record.queue], spec)))
+        before[record.queue] += 1
+    return ChipProgram(chip, cycles, tuple(others), bindings, packed, text, tuple(fetches))
 
 
 def configured(records: Iterable[Record]) -> tuple[Record, ...]:
@@ -203,128 +295,3 @@ def _binding(op: BindOp) -> Binding:
         shape = op.tensor.get_shape()
         value = np.broadcast_to(value, shape) if value.size == 1 else value.reshape(shape)
     return Binding(op.kind.data, op.tensor_name.data, op.place.data, op.tensor.get_shape(), host, element, value)
-
-
-# -- packed queues -------------------------------------------------------------------------------------------------
-
-
-UNTIMED = ("nop", "repeat", "sync", "notify", "deskew", "runtime_deskew", "transmit")
-"""Instructions that only move a queue's clock: they leave no record."""
-
-
-def decode_queues(packed: Mapping[str, bytes], system: SystemSpec) -> list[Record]:
-    """The timed records of packed queues, by queue and then by cycle.
-
-    Raises MalformedProgram for unknown opcodes, stray bits, a repeat of nothing, or a sync that nothing releases.
-    """
-    numbers = system.chip.queue_numbers
-    for name in packed:
-        if name not in numbers:
-            raise MalformedProgram(f'the chip has no queue "{name}"')
-    walks = [_Walk(name, packed[name], system) for name in sorted(packed, key=numbers.__getitem__)]
-    _walk_together(walks)
-    return [record for walk in walks for record in walk.records]
-
-
-def _walk_together(walks: Sequence[_Walk]) -> None:
-    """Walks all queues to their ends.
-
-    A notify that is still to come is later than the earliest known one, since its queue is parked until that at least:
-    so the earliest known one is the next.
-    """
-    notifies: list[int] = []
-    known: list[int] = []
-    parked = list(walks)
-    while parked:
-        for walk in parked:
-            for time in walk.go_on(notifies):
-                heappush(known, time)
-        parked = [walk for walk in parked if walk.parked]
-        if parked and not known:
-            raise MalformedProgram(f"{parked[0].place}: no notify releases this sync")
-        if known:
-            notifies.append(heappop(known))
-
-
-class _Walk:
-    """One packed queue, and how far it has been walked."""
-
-    def __init__(self, name: str, data: bytes, system: SystemSpec):
-        if len(data) % INSTRUCTION_BYTES:
-            raise MalformedProgram(f"queue {name}: {len(data)} bytes are no multiple of {INSTRUCTION_BYTES}")
-        self.name, self.data, self.system = name, data, system
-        self.queue = system.chip.queue_numbers[name]
-        self.records: list[Record] = []
-        self.parked = False
-        """Whether it stands at a sync whose notify is not known."""
-        self._at = self._time = self._syncs = 0
-        self._repeatable = False
-
-    @property
-    def place(self) -> str:
-        """The instruction at which it stands, for messages."""
-        return f"queue {self.name}, byte {self._at}"
-
-    def go_on(self, notifies: Sequence[int]) -> list[int]:
-        """Walks to the end, or to a sync beyond the known notifies; gives the cycles of notifies on the way."""
-        found: list[int] = []
-        self.parked = False
-        while self._at < len(self.data) and not self.parked:
-            instruction, values = self._decode()
-            match instruction.name:
-                case "nop":
-                    self._time += values[0]
-                case "repeat":
-                    self._repeat(values)
-                case "sync":
-                    self._sync(notifies)
-                case "notify":
-                    found.append(self._time)
-                    self._time += 1
-                case "deskew":
-                    self._time = (self._time // self.system.hac_period + 1) * self.system.hac_period
-                case "runtime_deskew":
-                    self._time += values[0]
-                case "transmit":
-                    self._time += 1
-                case _:
-                    self.records.append(Record(self.queue, self._time, instruction, values))
-                    self._time = self.records[-1].last + 1
-            if not self.parked:
-                self._repeatable = instruction.name == "repeat" or instruction.name not in UNTIMED
-                self._at += INSTRUCTION_BYTES
-        return found
-
-    def _decode(self) -> tuple[Instruction, tuple[int, ...]]:
-        try:
-            instruction, values = TABLE.decode(self.data[self._at : self._at + INSTRUCTION_BYTES])
-        except MalformedProgram as e:
-            raise MalformedProgram(f"{self.place}: {e}") from e
-        if reason := instruction.check(values, self.system.chip):
-            raise MalformedProgram(f"{self.place}, `{instruction.name}`: {reason}")
-        return instruction, values
-
-    def _repeat(self, values: Sequence[int]) -> None:
-        if not self._repeatable:
-            raise MalformedProgram(f"{self.place}: repeat follows no instruction that can repeat")
-        if len(self.records[-1].loops) == self.system.chip.loop_levels:
-            raise MalformedProgram(
-                f"{self.place}: the chip nests {self.system.chip.loop_levels} levels of repeat, no more"
-            )
-        self.records[-1] = _repeated(self.records[-1], values)
-        self._time = self.records[-1].last + 1
-
-    def _sync(self, notifies: Sequence[int]) -> None:
-        if self._syncs == len(notifies):
-            self.parked = True
-            return
-        release = notifies[self._syncs] + self.system.chip.barrier
-        if release <= self._time:
-            raise MalformedProgram(f"{self.place}: parks in cycle {self._time}, after its release in {release}")
-        self._time, self._syncs = release, self._syncs + 1
-
-
-def _repeated(record: Record, values: Sequence[int]) -> Record:
-    count, every, step = values
-    signed = step - 65536 if step > 32767 else step
-    return record._replace(loops=(*record.loops, Loop(count + 1, every, signed)))

@@ -138,6 +138,16 @@ class ChipSpec(_Spec):
         return 2 * self.slices * self.words * self.lanes
 
     @property
+    def fetch_slots(self) -> int:
+        """Instructions that one `ifetch` brings: as many as `fetch_bytes` and the two vectors hold."""
+        return min(self.fetch_bytes, 2 * self.lanes) // self.instruction_bytes
+
+    @property
+    def queue_slots(self) -> int:
+        """Instructions that a queue holds."""
+        return self.queue_bytes // self.instruction_bytes
+
+    @property
     def peak_int8(self) -> int:
         """int8 multiply-accumulates per cycle."""
         return self.planes * self.lanes * self.lanes

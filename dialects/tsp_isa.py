@@ -7,17 +7,29 @@ instructions.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from xdsl.dialects.builtin import I64, IntegerAttr, StringAttr, SymbolNameConstraint, TensorType, i64
-from xdsl.ir import Attribute, Dialect, Operation, Region
-from xdsl.irdl import IRDLOperation, irdl_op_definition, opt_prop_def, prop_def, region_def, traits_def
+from xdsl.ir import Attribute, Data, Dialect, Operation, Region
+from xdsl.irdl import (
+    IRDLOperation,
+    irdl_attr_definition,
+    irdl_op_definition,
+    opt_prop_def,
+    prop_def,
+    region_def,
+    traits_def,
+)
+from xdsl.parser import AttrParser
+from xdsl.printer import Printer
 from xdsl.traits import IsolatedFromAbove, NoTerminator, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from .instruction import Record
 from .instructions import OP_CLASSES, QUEUE, InstructionOp
 from .placement import PlaceAttr, check_host_tensor
+from .supply import Chunk, Word, check_chunks
 from .target_attr import TargetAttr, target_of
 
 
@@ -144,17 +156,53 @@ class QueueOp(IRDLOperation):
                 raise VerifyException(f"a queue holds instructions, not `{op.name}`")
 
 
+@irdl_attr_definition
+class TextAttr(Data[tuple[Chunk, ...]]):
+    """`#tsp_isa.text<E40[8191] E41[8191], W3[17] W9[17]>`: the two words of each chunk of a queue's text in SRAM, in
+    the order in which the chunks are fetched: slices E40 and E41 hold the first in word 8191."""
+
+    name = "tsp_isa.text"
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> tuple[Chunk, ...]:
+        def chunk() -> Chunk:
+            return _parse_word(parser), _parse_word(parser)
+
+        return tuple(parser.parse_comma_separated_list(parser.Delimiter.ANGLE, chunk))
+
+    def print_parameter(self, printer: Printer) -> None:
+        printer.print_string(f"<{', '.join(f'{first} {second}' for first, second in self.data)}>")
+
+
+def _parse_word(parser: AttrParser) -> Word:
+    position = parser.pos
+    found = re.fullmatch("([EW])([0-9]{1,4})", parser.parse_identifier(" of a slice, such as E40"))
+    if found is None:
+        parser.raise_error("expected a word of a slice, such as E40[8191]", position)
+    parser.parse_punctuation("[")
+    address = parser.parse_integer(allow_negative=False)
+    parser.parse_punctuation("]")
+    return Word(found[1], int(found[2]), address)
+
+
 @irdl_op_definition
 class PackedOp(IRDLOperation):
-    """One instruction queue in packed form: its bytes in hexadecimal, 16 an instruction."""
+    """One instruction queue in packed form: its bytes in hexadecimal, 16 an instruction, all of them.
+
+    Those that do not fit into the queue lie in SRAM at `text`: `tsp_isa.packed "VXM.3" "0300..." text <E40[9] E41[9]>`.
+    """
 
     name = "tsp_isa.packed"
     queue = prop_def(StringAttr)
     payload = prop_def(StringAttr)
-    assembly_format = "$queue $payload attr-dict"
+    text = opt_prop_def(TextAttr)
+    assembly_format = "$queue $payload (`text` $text^)? attr-dict"
 
-    def __init__(self, queue: str, payload: bytes):
-        super().__init__(properties={"queue": StringAttr(queue), "payload": StringAttr(payload.hex())})
+    def __init__(self, queue: str, payload: bytes, text: Sequence[Chunk] = ()):
+        properties: dict[str, Attribute] = {"queue": StringAttr(queue), "payload": StringAttr(payload.hex())}
+        if text:
+            properties["text"] = TextAttr(tuple(text))
+        super().__init__(properties=properties)
 
     @property
     def bytes(self) -> bytes:
@@ -163,11 +211,13 @@ class PackedOp(IRDLOperation):
     def verify_(self) -> None:
         _check_queue(self, self.queue.data)
         try:
-            size = len(bytes.fromhex(self.payload.data))
+            data = bytes.fromhex(self.payload.data)
         except ValueError as e:
             raise VerifyException("the payload is not hexadecimal, two digits a byte") from e
-        if size % 16:
-            raise VerifyException(f"the payload has {size} bytes, which is no multiple of 16")
+        if len(data) % 16:
+            raise VerifyException(f"the payload has {len(data)} bytes, which is no multiple of 16")
+        if self.text is not None and (reason := check_chunks(data, self.text.data, target_of(self).chip)):
+            raise VerifyException(f'queue "{self.queue.data}": {reason}')
 
 
-TSP_ISA = Dialect("tsp_isa", [ProgramOp, BindOp, QueueOp, PackedOp, *OP_CLASSES.values()], [TargetAttr])
+TSP_ISA = Dialect("tsp_isa", [ProgramOp, BindOp, QueueOp, PackedOp, *OP_CLASSES.values()], [TargetAttr, TextAttr])

@@ -2,8 +2,8 @@
 
 Tensors: `chip<c>.queue.<name>` uint8 [instructions, 16], the packed queue; `chip<c>.image.<i>` uint8 [slices, depth,
 lanes], words of the initial SRAM. The metadata entry `tspc` is JSON: format version, target, cables, and per chip its
-length in cycles, its bindings and the places of its images. The entry `digest` is the SHA-256 of all the rest, so
-that a damaged file is refused.
+length in cycles, its bindings, the places of its images, and by queue the words in which the text lies that does not
+fit into the queue. The entry `digest` is the SHA-256 of all the rest, so that a damaged file is refused.
 """
 
 from __future__ import annotations
@@ -27,13 +27,15 @@ from ..dialects.elements import builtin_of
 from ..dialects.errors import MalformedProgram, TspError
 from ..dialects.instruction import INSTRUCTION_BYTES, ElementType
 from ..dialects.layout import Layout
+from ..dialects.packed import decode_queues
 from ..dialects.placement import Place
-from ..dialects.program import Binding, ChipProgram, Program, check_program, configured, decode_queues
+from ..dialects.program import Binding, ChipProgram, Program, check_program, chip_program
+from ..dialects.supply import Chunk, Word
 from ..dialects.target import SystemSpec, system_from_overrides, system_overrides
 from ..dialects.topology import Port, Topology
 from .executable import Executable, Image
 
-VERSION = 1
+VERSION = 2
 """The version of the format; a file of another version is refused."""
 
 Tensors = dict[str, npt.NDArray[np.uint8]]
@@ -59,7 +61,9 @@ def to_bytes(executable: Executable) -> bytes:
             tensors[f"chip{c}.image.{i}"] = image.block
         bindings = [_binding_to_json(b) for b in chip.bindings if b.kind in ("input", "output")]
         places = [_place_to_json(image.place) for image in images]
-        chips.append({"chip": chip.chip, "cycles": chip.cycles, "bindings": bindings, "images": places})
+        text = {name: [[*first, *second] for first, second in chunks] for name, chunks in chip.text.items()}
+        entry = {"chip": chip.chip, "cycles": chip.cycles, "bindings": bindings, "images": places, "text": text}
+        chips.append(entry)
     cables = [[a.chip, a.link, b.chip, b.link] for a, b in executable.program.topology.cables]
     target = system_overrides(executable.program.system)
     header = json.dumps({"version": VERSION, "target": target, "cables": cables, "chips": chips}, sort_keys=True)
@@ -167,8 +171,10 @@ def _executable(header: dict[str, Any], tensors: Tensors) -> Executable:
         prefix = f"chip{c}.queue."
         packed = {n.removeprefix(prefix): t.tobytes() for n, t in tensors.items() if n.startswith(prefix)}
         bindings = tuple(_binding_from_json(b, system) for b in entry["bindings"])
-        records = configured(decode_queues(packed, system))
-        chips.append(ChipProgram(_natural(entry["chip"]), _natural(entry["cycles"]), records, bindings, packed))
+        records = decode_queues(packed, system)
+        text = {str(name): tuple(map(_chunk_from_json, chunks)) for name, chunks in entry["text"].items()}
+        number, cycles = _natural(entry["chip"]), _natural(entry["cycles"])
+        chips.append(chip_program(number, cycles, records, bindings, packed, text, system.chip))
         for i, place in enumerate(entry["images"]):
             block = tensors[f"chip{c}.image.{i}"]
             images.append(Image(c, _place_from_json(place, block.shape, system), block))
@@ -226,6 +232,14 @@ def _place_from_json(entry: dict[str, Any], block: tuple[int, ...], system: Syst
     if not fits:
         raise MalformedProgram(f"a block {list(block)} does not fit at {entry}")
     return Place(layout, hemisphere, slices, address)
+
+
+def _chunk_from_json(entry: list[Any]) -> Chunk:
+    sides, slices, addresses = entry[::3], entry[1::3], entry[2::3]
+    if len(entry) != 6 or not {*sides} <= {"E", "W"}:
+        raise MalformedProgram(f"{entry} are no two words of program text")
+    first, second = (Word(h, _natural(s), _natural(a)) for h, s, a in zip(sides, slices, addresses, strict=True))
+    return first, second
 
 
 def _binding_from_json(entry: dict[str, Any], system: SystemSpec) -> Binding:

@@ -20,7 +20,7 @@ class RunStats:
     cycles: tuple[int, ...]
     """The executed length of each chip's program, in cycles, in the order of `Program.chips`."""
     issues: npt.NDArray[np.int64]
-    """[chips, queues]: cycles in which each queue dispatched; an `abc` of n vectors counts n."""
+    """[chips, queues]: cycles in which each queue dispatched; an `abc` of n vectors counts n, an `ifetch` nothing."""
 
 
 class Session(Protocol):

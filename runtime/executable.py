@@ -90,6 +90,7 @@ class Loaded:
             raise CapacityError(f"the host has no room for {chip.sram_bytes} bytes of SRAM per chip: {e}") from e
         for image in executable.images:
             write_block(self.session.sram(image.chip), image.place, image.block, self._chip)
+        load_text(executable.program, self.session)
 
     @property
     def _chip(self) -> ChipSpec:
@@ -121,6 +122,14 @@ class Loaded:
 
     def _bindings(self, kind: str) -> Iterator[tuple[int, Binding]]:
         return self.executable.program.bindings(kind)
+
+
+def load_text(program: Program, session: Session) -> None:
+    """Puts the text of long queues where it lies in SRAM."""
+    spec = program.system.chip
+    for i, chip in enumerate(program.chips):
+        for word, text in chip.text_image(spec).items():
+            session.sram(i)[word.unit(spec), word.address] = np.frombuffer(text, np.uint8)
 
 
 def _units(place: Place, chip: ChipSpec) -> list[int]:

@@ -25,6 +25,7 @@ from ..dialects.instruction import (
     stream_text,
 )
 from ..dialects.program import ChipProgram, Program, actor, program_length
+from ..dialects.supply import word_of
 from ..dialects.target import Queue, SystemSpec
 from ..dialects.topology import Port
 from .arithmetic import (
@@ -80,11 +81,14 @@ class _Chip:
         self.program, self.system, self.spec, self.sram = program, system, system.chip, sram
         self.queues = self.spec.queues
         self.agenda: dict[int, list[Issue]] = defaultdict(list)
-        for record in program.records:
+        for record in program.dispatches:
             skew = record.instruction.d_skew(self.spec)
             for cycle, values in record.issues():
                 for vector in range(record.instruction.vectors(values)):
                     self.agenda[cycle + skew + vector * record.instruction.pace].append(Issue(record, cycle, values))
+        self.text = program.text_image(system.chip)
+        self.fetched = {(f.record.queue, f.record.at): f.text for f in program.fetches}
+        """By queue and cycle, what an ifetch must take."""
         self.drives: dict[int, list[tuple[int, int, Vector, Issue]]] = defaultdict(list)
         """By the cycle in which they fall due: stream code, position, vector, driver."""
         self.streams: dict[tuple[int, int], tuple[int, Vector, Issue]] = {}
@@ -115,8 +119,9 @@ class _Chip:
         due = self.agenda.pop(t, [])
         for issue in sorted(due, key=lambda i: i.record.instruction.name in ("write", "scatter")):
             queue = self.queues[issue.record.queue]
-            self.issues[issue.record.queue] += 1
-            self.last = max(self.last, t - issue.record.instruction.d_skew(self.spec))
+            if issue.record.instruction.name != "ifetch":
+                self.issues[issue.record.queue] += 1
+                self.last = max(self.last, t - issue.record.instruction.d_skew(self.spec))
             getattr(self, f"_do_{issue.record.instruction.name}", self._do_alu)(t, issue, queue)
         self._look_for_losses(t)
 
@@ -165,6 +170,12 @@ class _Chip:
     def _do_config(self, t: int, issue: Issue, queue: Queue) -> None:
         """Has its effect in the records that follow it."""
 
+    def _do_ifetch(self, t: int, issue: Issue, queue: Queue) -> None:
+        """The records that follow were decoded from the whole text; here it must arrive."""
+        text = self.fetched[issue.record.queue, issue.dispatched]
+        if self._sample(t, issue, issue.values[0], queue, 2).tobytes()[: len(text)] != text:
+            self._hazard("text-wrong", f"queue {queue.name}", t, (issue.record.queue,), issue)
+
     # -- MEM ---------------------------------------------------------------------------------------------------
 
     def _do_read(self, t: int, issue: Issue, queue: Queue) -> None:
@@ -174,6 +185,7 @@ class _Chip:
     def _do_write(self, t: int, issue: Issue, queue: Queue) -> None:
         address, stream = issue.values
         on = self._on(issue)
+        self._keep_text(t, issue, queue, {address})
         self.sram[queue.unit, address, :on] = self._sample(t, issue, stream, queue)[0, :on]
         self.writers[queue.unit, address] = (t, issue)
 
@@ -187,8 +199,14 @@ class _Chip:
         address, numbers, stream = issue.values
         words = self._tile_words(t, issue, queue, address, numbers)
         on = self._on(issue)
+        self._keep_text(t, issue, queue, {*words[:on].tolist()})
         self.sram[queue.unit, words[:on], np.arange(on)] = self._sample(t, issue, stream, queue)[0, :on]
         self.writers |= {(queue.unit, word): (t, issue) for word in words[:on].tolist()}
+
+    def _keep_text(self, t: int, issue: Issue, queue: Queue, addresses: set[int]) -> None:
+        for address in sorted(addresses):
+            if (word := word_of(queue.unit, address, self.spec)) in self.text:
+                self._hazard("text-overwritten", f"word {word}", t, (queue.unit, address), issue)
 
     def _tile_words(self, t: int, issue: Issue, queue: Queue, address: int, stream: int) -> Array:
         """For every lane the word that the map on a stream names for its tile: [lanes]."""

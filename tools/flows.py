@@ -215,7 +215,7 @@ def match(gives: Runs, takes: Runs) -> Pieces:
 
 def chip_flows(program: Program) -> list[ChipFlows]:
     """The flows within each chip program, in their order."""
-    return [ChipFlows(ChipIssues(c, program.system.chip), program.system) for c in program.chips]
+    return [ChipFlows(ChipIssues(c.chip, c.records, program.system.chip), program.system) for c in program.chips]
 
 
 def flows(program: Program, chips: list[ChipFlows]) -> Iterator[Flows]:

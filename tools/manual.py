@@ -66,6 +66,7 @@ def _derived(chip: ChipSpec, system: SystemSpec) -> Iterator[tuple[str, str]]:
     yield "lanes, and bytes of a vector", f"{chip.lanes}"
     yield "SRAM", f"{chip.sram_bytes:,} bytes = {chip.sram_bytes >> 20} MiB"
     yield "instruction queues", f"{len(chip.queues)}"
+    yield "instructions in a queue, and in a fetch", f"{chip.queue_slots}, {chip.fetch_slots}"
     yield "int8 multiply-accumulates per cycle", f"{chip.peak_int8:,}"
     yield "fp16 multiply-accumulates per cycle", f"{chip.peak_fp16:,}"
     yield "cycles to fill a plane's weight buffer", f"{chip.load_cycles}"

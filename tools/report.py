@@ -33,6 +33,18 @@ def utilisation(program: Program, stats: RunStats) -> dict[str, float]:
     return {kind: busy[kind] / there[kind] for kind in there}
 
 
+def text_cost(program: Program) -> str:
+    """What the supply of the queues with text takes: issue slots for ifetch and the reads that feed it, and SRAM."""
+    chip = program.system.chip
+    size = sum(len(data) for c in program.chips for data in c.packed.values())
+    fetches = sum(len(c.fetches) for c in program.chips)
+    words = sum(len(c.text_image(chip)) for c in program.chips)
+    slots = len(chip.queues) * sum(c.cycles for c in program.chips)
+    memory = 2 * chip.slices * chip.words * len(program.chips)
+    shares = f"{3 * fetches / slots:.3%} of the issue slots, {words / memory:.3%} of the SRAM"
+    return f"{size} bytes, {fetches} fetches: {shares}"
+
+
 def print_report(program: Program, stats: RunStats, engine: str, compiled: float, simulated: float) -> None:
     """Prints the table to stdout."""
     clock = program.system.chip.clock_mhz
@@ -44,6 +56,7 @@ def print_report(program: Program, stats: RunStats, engine: str, compiled: float
         table.add_row("cycles per chip", lengths)
     shares = ", ".join(f"{kind} {share:.1%}" for kind, share in utilisation(program, stats).items() if share)
     table.add_row("busy", shares)
+    table.add_row("program text", text_cost(program))
     table.add_row("host time", f"compile {compiled:.3f} s, simulate {simulated:.3f} s ({engine})")
     Console(width=120).print(table)
 

@@ -46,7 +46,8 @@ class NotifyOp(InstructionOp):
 
 @instruction(0x07)
 class FetchOp(InstructionOp):
-    """Appends the instruction text that arrives on a pair of streams to the queue that dispatches it."""
+    """Appends the instruction text that arrives on a pair of streams to the queue that dispatches it: `fetch_bytes`,
+    but no more than two vectors, the first stream's first. `config` does not concern it."""
 
     name = "tsp_isa.ifetch"
     PACKED_ONLY: ClassVar[bool] = True

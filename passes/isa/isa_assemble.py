@@ -1,4 +1,5 @@
-"""isa-assemble: packs every queue: nop for gaps, repeat for runs, and the prologue that starts all queues together.
+"""isa-assemble: packs every queue: repeat for runs, nop for gaps, the prologue that starts all queues together, and
+ifetch with the reads that feed it for every queue whose text is longer than the queue.
 
 All queues park in `sync`. The first C2C queue starts them: with several chips it first waits for the common epoch with
 `deskew`, then it notifies.
@@ -6,7 +7,7 @@ All queues park in `sync`. The first C2C queue starts them: with several chips i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -15,17 +16,18 @@ from xdsl.passes import ModulePass
 
 from ...dialects import instructions as ops
 from ...dialects import tsp_isa as isa
-from ...dialects.errors import MalformedProgram
+from ...dialects.errors import CapacityError, MalformedProgram, ScheduleError
 from ...dialects.instruction import Record
 from ...dialects.locations import describe
-from ...dialects.program import program_from_module
+from ...dialects.program import Binding, ChipProgram, program_from_module
 from ...dialects.target import SystemSpec
 from ...dialects.target_attr import target_of
+from .fetches import Supplier, prologue_of
+from .fold import MAX_NOP, fold, fold_tight, nops
+from .queue_text import QueueText
 
 STARTER = "C2C.0"
 """The queue that starts a chip's program; `deskew` runs on C2C queues."""
-
-_NOP_MAX = 65535
 
 
 @dataclass(frozen=True)
@@ -35,25 +37,35 @@ class IsaAssemblePass(ModulePass):
     name = "isa-assemble"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        program_from_module(op)  # a queue that dispatches two instructions at once has no packed form
+        checked = program_from_module(op)  # a queue that dispatches two instructions at once has no packed form
+        chips = {chip.chip: chip for chip in checked.chips}
         for program in [p for p in op.ops if isinstance(p, isa.ProgramOp)]:
-            assemble(program)
+            assemble(program, chips[program.chip.value.data])
 
 
-def assemble(program: isa.ProgramOp) -> None:
-    """Packs the queues of one chip; the starter comes first."""
+def assemble(program: isa.ProgramOp, checked: ChipProgram) -> None:
+    """Packs the queues of one chip; the starter comes first, then the others in the chip's order.
+
+    Raises MalformedProgram for a dispatch before the release, and what Supplier.run raises.
+    """
     system = target_of(program)
     timed = {q.queue.data: q for q in program.queues}
     if not timed:
         return
-    names = [STARTER, *(name for name in timed if name != STARTER)]
-    for name in names:
-        records = [i.record(0) for i in timed[name].instructions] if name in timed else []
-        try:
-            payload = pack(records, system, starts=name == STARTER)
-        except MalformedProgram as e:
-            raise MalformedProgram(f"{describe(timed[name])} {name}: {e}") from e
-        packed = isa.PackedOp(name, payload)
+    queues = {STARTER: list[Record]()}
+    for name, queue in timed.items():
+        records = [i.record(system.chip.queue_numbers[name]) for i in queue.instructions]
+        _check_release(queue, records, system)
+        if records:
+            queues[name] = records
+    try:
+        supplier = supply(queues, checked.bindings, system)
+    except (CapacityError, ScheduleError) as e:
+        raise type(e)(f"{describe(program)} chip {checked.chip}: {e}") from e
+    texts = {name: text for name, text in supplier.texts.items() if text.records or name == STARTER}
+    for name in sorted(texts, key=lambda n: (n != STARTER, system.chip.queue_numbers[n])):
+        payload = pack(texts[name], system, starts=name == STARTER)
+        packed = isa.PackedOp(name, payload, supplier.chunks.get(name, ()))
         packed.location = (timed.get(name) or program).location
         program.body.block.add_op(packed)
     for queue in timed.values():
@@ -61,19 +73,45 @@ def assemble(program: isa.ProgramOp) -> None:
         queue.erase()
 
 
-def pack(records: Sequence[Record], system: SystemSpec, starts: bool) -> bytes:
-    """The bytes of one queue. Raises MalformedProgram for a dispatch before the release."""
-    words: list[bytes] = []
-    if starts:
-        words += [_encode("deskew")] if system.chips > 1 else []
-        words.append(_encode("notify"))
-    words.append(_encode("sync"))
+def supply(queues: Mapping[str, Sequence[Record]], bindings: Iterable[Binding], system: SystemSpec) -> Supplier:
+    """The queues with their runs folded and their fetches placed. Raises what Supplier.run raises.
+
+    A run that is folded keeps its queue to itself, from its first record to its last. A queue in which no place is left
+    for a fetch is therefore folded again, only where that costs no free cycle, and all fetches are placed anew.
+    """
+    levels = system.chip.loop_levels
+    folded = {name: fold(records, levels) for name, records in queues.items()}
+    while True:
+        supplier = Supplier(folded, STARTER, bindings, system)
+        try:
+            supplier.run()
+            return supplier
+        except ScheduleError:
+            stuck = supplier.stuck
+            tight = fold_tight(queues.get(stuck, ()), levels)
+            if len(tight) == len(folded.get(stuck, ())):
+                raise
+            folded[stuck] = tight
+
+
+def _check_release(queue: isa.QueueOp, records: Sequence[Record], system: SystemSpec) -> None:
+    early = next((r for r in records if r.at < system.release), None)
+    if early is not None:
+        raise MalformedProgram(
+            f"{describe(queue)} {queue.queue.data}: dispatches in cycle {early.at}, but its queue is released in "
+            f"{system.release}"
+        )
+
+
+def pack(text: QueueText, system: SystemSpec, starts: bool) -> bytes:
+    """The bytes of one queue."""
+    words = [_encode(name) for name in prologue_of(starts, system)]
     clock = system.release
-    for record in sorted(records, key=lambda r: r.at):
-        if record.at < clock:
-            raise MalformedProgram(f"dispatches in cycle {record.at}, but its queue is released in {clock}")
+    for record in text.records:
         gap = record.at - clock
-        words += [_encode("nop", min(_NOP_MAX, gap - done)) for done in range(0, gap, _NOP_MAX)]
+        pad = max(0, text.pads.get(record.at, 0) - nops(gap))
+        words += [_encode("nop", 1)] * pad
+        words += [_encode("nop", min(MAX_NOP, gap - done)) for done in range(pad, gap, MAX_NOP)]
         words.append(record.instruction.encode(record.values))
         words += [_encode("repeat", loop.count - 1, loop.every, loop.step & 0xFFFF) for loop in record.loops]
         clock = record.last + 1

@@ -11,7 +11,10 @@ from xdsl.passes import ModulePass
 
 from ...dialects import instructions as ops
 from ...dialects import tsp_isa as isa
-from ...dialects.program import decode_queues
+from ...dialects.instruction import Record
+from ...dialects.packed import decode_queues
+from ...dialects.supply import Word, word_of
+from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
 
 
@@ -27,15 +30,24 @@ class IsaDisassemblePass(ModulePass):
 
 
 def disassemble(program: isa.ProgramOp) -> None:
-    """Unpacks the queues of one chip. Queues that only start the others vanish."""
+    """Unpacks the queues of one chip. What only starts or feeds others vanishes: queues without an instruction of their
+    own, every ifetch, and the reads of program text."""
     system = target_of(program)
     packed = program.packed
+    text = {word for q in packed if q.text is not None for chunk in q.text.data for word in chunk}
     queues: dict[int, list[ops.InstructionOp]] = defaultdict(list)
     for record in decode_queues({q.queue.data: q.bytes for q in packed}, system):
-        made = ops.OP_CLASSES[record.instruction.name].make(record.at, record.values, record.loops)
-        queues[record.queue].append(made)
+        name = record.instruction.name
+        if name == "ifetch" or (name == "read" and _word(record, system.chip) in text):
+            continue
+        queues[record.queue].append(ops.OP_CLASSES[name].make(record.at, record.values, record.loops))
     for number in sorted(queues):
         program.body.block.add_op(isa.QueueOp(system.chip.queues[number].name, queues[number]))
     for queue in packed:
         queue.detach()
         queue.erase()
+
+
+def _word(record: Record, chip: ChipSpec) -> Word:
+    """The first word that a read reads."""
+    return word_of(chip.queues[record.queue].unit, record.values[0], chip)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ...dialects.errors import Actor
 from ...dialects.instruction import Instruction, Record
-from ...dialects.program import ChipProgram, actor
+from ...dialects.program import actor
 from ...dialects.target import ChipSpec, Queue
 
 Ints = npt.NDArray[np.int64]
@@ -42,10 +42,10 @@ class ChipIssues:
     takes one after the other; the others are the record's loops, innermost first, filled up with loops of one round.
     """
 
-    def __init__(self, program: ChipProgram, spec: ChipSpec):
-        self.number = program.chip
+    def __init__(self, number: int, records: Sequence[Record], spec: ChipSpec):
+        self.number = number
         self.spec = spec
-        self.records = program.records
+        self.records = records
         self.at = np.array([r.at for r in self.records], np.int64)
         self.counts, self.every, self.steps = _levels(self.records, 1 + spec.loop_levels)
         self.groups = [self._group(members) for members in _alike(self.records)]
@@ -148,17 +148,30 @@ class Issues:
     def _row(self, issue: int) -> int:
         return int(np.searchsorted(self._ends, issue, "right"))
 
+    def record(self, issue: int) -> Record:
+        """The record of the issue with this index."""
+        return self._records[self._row(issue)]
+
+    def values(self, issue: int) -> tuple[int, ...]:
+        """The values of the issue with this index, as moved by the steps."""
+        return self._dispatch(issue)[1]
+
     def queue(self, issue: int) -> int:
         """The number of the queue that dispatches the issue with this index."""
         return self._records[self._row(issue)].queue
 
     def actor(self, issue: int) -> Actor:
         """The issue with this index as a party of a hazard: one vector of an `abc` is its whole dispatch."""
+        record = self.record(issue)
+        cycle, values = self._dispatch(issue)
+        return actor(record, cycle, self.chip.spec.queues[record.queue].name, values)
+
+    def _dispatch(self, issue: int) -> tuple[int, tuple[int, ...]]:
+        """The cycle and the values with which the issue with this index was dispatched."""
         row = self._row(issue)
         record = self._records[row]
         dispatch = (issue - int(self._ends[row] - self.sizes[row])) // record.instruction.vectors(record.values)
-        cycle, values = next(islice(record.issues(), dispatch, None))
-        return actor(record, cycle, self.chip.spec.queues[record.queue].name, values)
+        return next(islice(record.issues(), dispatch, None))
 
 
 def _runs(first: Ints, lengths: Ints, strides: Ints) -> Ints:

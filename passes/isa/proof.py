@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +17,19 @@ from ...dialects.errors import Actor, Hazard, HazardError, earliest
 from ...dialects.instruction import CHAIN, FieldKind, SourceKind, source_kind, source_payload, stream_text
 from ...dialects.program import Program
 from ...dialects.topology import Port
-from .issues import ChipIssues, Group, Ints, Issues
+from .issues import ChipIssues, Ints, Issues
+from .stations import Stations, StreamUses, stream_uses
+from .text_proof import text_hazards
 
 Mask = npt.NDArray[np.bool_]
 
 
 def first_hazard(program: Program) -> HazardError | None:
     """The earliest hazard of a program that `check_program` has accepted, or None, which proves that it has none."""
-    chips = [ChipIssues(c, program.system.chip) for c in program.chips]
+    chips = [ChipIssues(c.chip, c.dispatches, program.system.chip) for c in program.chips]
     hazards = [h for chip in chips for check in (_streams, _chains, _planes) for h in check(chip)]
     hazards += _links(chips, program)
+    hazards += [h for chip, c in zip(chips, program.chips, strict=True) for h in text_hazards(chip, c)]
     return earliest(hazards) if hazards else None
 
 
@@ -51,86 +53,11 @@ def _soonest(issues: Ints, cycles: Ints, tie: Callable[[int], tuple[int, ...]]) 
 # -- streams -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Stations:
-    """The registers of one stream of one chip, in the order in which a value passes them: the flow.
-
-    A value stays on its diagonal, so (diagonal, place in the flow) orders the drives of a diagonal by time, and a
-    sample sees the last drive of its diagonal that stands before it or with it in that order. Both numbers make one
-    key: diagonal * stations + place.
-    """
-
-    westward: bool
-    distance: int
-    """Hops from the VXM to the last register."""
-
-    @property
-    def count(self) -> int:
-        return 2 * self.distance + 1
-
-    def place(self, position: Ints) -> Ints:
-        """The place in the flow of a position, from 0 on."""
-        return self.distance + (-position if self.westward else position)
-
-    def key(self, cycle: Ints, place: Ints) -> Ints:
-        """The key of a register in a cycle; linear in the cycle with slope `count`."""
-        return (cycle - place + self.count) * self.count + place
-
-    def cycle(self, key: Ints) -> Ints:
-        return key // self.count + key % self.count - self.count
-
-    def position(self, key: Ints) -> Ints:
-        place = key % self.count - self.distance
-        return -place if self.westward else place
-
-
-@dataclass(frozen=True)
-class _StreamUses:
-    """The issues that drive one stream of a chip, or those that sample it."""
-
-    issues: Issues
-    offsets: Ints
-    """Cycles from an issue to its drive or sample: [records]."""
-    positions: Ints
-    """Where each record's unit stands: [records]."""
-
-    def places(self, stations: _Stations) -> Ints:
-        """The place in the flow of each issue: [issues]."""
-        return np.repeat(stations.place(self.positions), self.issues.sizes)
-
-    def keys(self, stations: _Stations) -> Ints:
-        """The key of the register and cycle that each issue drives or samples: [issues]."""
-        chip, records = self.issues.chip, self.issues.records
-        first = stations.key(chip.at[records] + self.offsets, stations.place(self.positions))
-        return self.issues.progression(first, chip.every[records] * stations.count)
-
-
-def _stream_uses(chip: ChipIssues, role: str) -> dict[int, _StreamUses]:
-    """By stream code all issues of a chip that drive (`role` "drive") or sample ("read") the stream."""
-    uses: dict[int, list[tuple[Group, int]]] = defaultdict(list)
-    for group in chip.groups:
-        for use in group.instruction.stream_uses(role, group.values, chip.spec):
-            for code in range(use.code, use.code + use.width):
-                uses[code].append((group, use.offset))
-
-    def per_record(values: list[int], of: list[tuple[Group, int]]) -> Ints:
-        return np.repeat(np.array(values, np.int64), [len(group.records) for group, _ in of])
-
-    return {
-        code: _StreamUses(
-            Issues(chip, np.concatenate([group.records for group, _ in of])),
-            per_record([offset for _, offset in of], of),
-            per_record([group.queue.position for group, _ in of], of),
-        )
-        for code, of in uses.items()
-    }
-
-
 def _streams(chip: ChipIssues) -> Iterator[Hazard]:
     """The first collision and the first empty sample of every stream of a chip."""
-    drives, samples = _stream_uses(chip, "drive"), _stream_uses(chip, "read")
+    drives, samples = stream_uses(chip, "drive"), stream_uses(chip, "read")
     for code in sorted(drives.keys() | samples.keys()):
-        stations = _Stations(bool(code & 0x80), chip.spec.mxm_distance)
+        stations = Stations(bool(code & 0x80), chip.spec.mxm_distance)
         driven = np.array([-1])  # the keys of all drives, ascending, after one that is less than every key
         if code in drives:
             keys = drives[code].keys(stations)
@@ -145,9 +72,7 @@ def _register(code: int, position: int) -> str:
     return f"stream {stream_text(code)} at position {position:+d}"
 
 
-def _collision(
-    chip: ChipIssues, code: int, stations: _Stations, drives: _StreamUses, keys: Ints, twice: Ints
-) -> Hazard:
+def _collision(chip: ChipIssues, code: int, stations: Stations, drives: StreamUses, keys: Ints, twice: Ints) -> Hazard:
     """The first of the collisions at the keys `twice`, with the two lowest of those who drive there."""
     cycles, positions = stations.cycle(twice), stations.position(twice)
     at = np.lexsort((positions, cycles))[0]
@@ -159,7 +84,7 @@ def _collision(
 
 
 def _empty_sample(
-    chip: ChipIssues, code: int, stations: _Stations, samples: _StreamUses, driven: Ints
+    chip: ChipIssues, code: int, stations: Stations, samples: StreamUses, driven: Ints
 ) -> Iterator[Hazard]:
     """The first sample of a stream before which nothing drives its diagonal."""
     keys = samples.keys(stations)

@@ -1,0 +1,117 @@
+"""Where on the streams of a chip there is room for one more value: what is driven and what is sampled, by matching.
+
+A value stays on its diagonal and passes the registers of its stream in one order, the flow. So (diagonal, place in the
+flow) makes one number, a key, by which drives and samples of a stream are sorted; a sample takes the last drive at or
+before its key. A new value must meet no drive on its way, and take the place of no value that is still sampled.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ...dialects.instruction import Record
+from ...dialects.target import ChipSpec
+
+Ints = npt.NDArray[np.int64]
+
+
+class _Keys:
+    """Sorted keys: those of the program, and some more."""
+
+    def __init__(self, program: Sequence[Ints]):
+        self.program = np.sort(np.concatenate(program)) if program else np.zeros(0, np.int64)
+        self.added: list[int] = []
+
+    def before(self, key: int) -> int:
+        """The greatest that is less than `key`, or -1."""
+        return max(_before(self.program, key), _before(self.added, key))
+
+    def after(self, key: int, none: int) -> int:
+        """The least that is greater than `key`, or `none`."""
+        found = none
+        for keys in (self.program, self.added):
+            i = bisect_right(keys, key)
+            if i < len(keys):
+                found = min(found, int(keys[i]))
+        return found
+
+
+def _before(keys: Ints | list[int], key: int) -> int:
+    i = bisect_left(keys, key)
+    return int(keys[i - 1]) if i else -1
+
+
+class Flow:
+    """The streams of a chip with all that a program drives and samples."""
+
+    def __init__(self, records: Iterable[Record], chip: ChipSpec):
+        self.chip = chip
+        self.stations = 2 * chip.mxm_distance + 1
+        drives: dict[int, list[Ints]] = defaultdict(list)
+        samples: dict[int, list[Ints]] = defaultdict(list)
+        for record in records:
+            cycles = None
+            for role, keys in (("drive", drives), ("read", samples)):
+                for use in record.instruction.stream_uses(role, record.values, chip):
+                    cycles = issue_cycles(record) if cycles is None else cycles
+                    position = chip.queues[record.queue].position
+                    for code in range(use.code, use.code + use.width):
+                        keys[code].append(self._key(code, position, 0) + (cycles + use.offset) * self.stations)
+        self._drives = {code: _Keys(keys) for code, keys in drives.items()}
+        self._samples = {code: _Keys(keys) for code, keys in samples.items()}
+        self._nothing = _Keys(())
+
+    def place(self, code: int, position: int) -> int:
+        """The place of a position in the flow of a stream, from 0 on."""
+        return self.chip.mxm_distance + (-position if code & 0x80 else position)
+
+    def _key(self, code: int, position: int, cycle: int) -> int:
+        place = self.place(code, position)
+        return (cycle - place + self.stations) * self.stations + place
+
+    def farthest(self, code: int, position: int, cycle: int) -> int | None:
+        """The least place at which a value may be driven that is sampled at `position` in `cycle`: on its way nothing
+        else is driven, and up to the next drive nobody samples what it takes the place of. None where there is none."""
+        drives = self._drives.get(code, self._nothing)
+        key = self._key(code, position, cycle)
+        first = key - self.place(code, position)  # of the diagonal
+        upstream = drives.before(key + 1)
+        downstream = drives.after(key, first + self.stations)
+        sampled = self._samples.get(code, self._nothing).before(min(downstream, first + self.stations))
+        least = max(upstream + 1, sampled + 1, first)
+        return least - first if least <= key else None
+
+    def add(self, code: int, driver: int, sampler: int, cycle: int) -> None:
+        """A value that is driven at the position `driver` and sampled at `sampler` in `cycle`."""
+        there = self._key(code, sampler, cycle)
+        insort(self._samples.setdefault(code, _Keys(())).added, there)
+        back = self.place(code, sampler) - self.place(code, driver)
+        insort(self._drives.setdefault(code, _Keys(())).added, there - back)
+
+
+def issue_cycles(record: Record) -> Ints:
+    """The cycles in which a record dispatches, one for each vector of a dispatch that takes several."""
+    instruction = record.instruction
+    return _progression(
+        record.at, [(instruction.vectors(record.values), instruction.pace), *(loop[:2] for loop in record.loops)]
+    )
+
+
+def stepped(record: Record) -> Ints:
+    """The values of the field that `repeat` moves, of all dispatches."""
+    moving = record.instruction.stepping
+    assert moving is not None
+    return _progression(record.values[moving], [(loop.count, loop.step) for loop in record.loops])
+
+
+def _progression(first: int, levels: Sequence[tuple[int, int]]) -> Ints:
+    terms = np.array([first], np.int64)
+    for count, stride in levels:
+        if count > 1:
+            terms = (np.arange(count, dtype=np.int64)[:, None] * stride + terms).reshape(-1)
+    return terms

@@ -1,0 +1,129 @@
+"""The text of one queue while it is written: records, the gaps between them, and the place of each in the text."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+from ...dialects.instruction import Record
+from ...dialects.supply import room
+from ...dialects.target import ChipSpec, Queue
+from .fold import MAX_NOP, nops, size
+
+_MOST_TRIES = 512
+"""Cycles inside one gap that are offered for a fetch, after its first and last."""
+
+
+class QueueText:
+    """The records of a queue in the order of their cycles, and where its ifetches stand in the text."""
+
+    def __init__(self, queue: Queue, records: Sequence[Record], prologue: int, release: int, chip: ChipSpec):
+        self.queue = queue
+        self.records = sorted(records, key=_at)
+        self.pads: dict[int, int] = {}
+        """By the cycle of an ifetch, the nops that stand before it where fewer would do: so many that there is room."""
+        self._prologue, self._release, self._chip = prologue, release, chip
+        self._measure()
+
+    def _measure(self) -> None:
+        """Finds the gaps: gap i, before record i, begins in cycle `_begins[i]` at the place `_slots[i]` in the text.
+        Record i itself is at `_slots[i] + nops(...)`. The last gap comes after all records and has no end."""
+        begins, slots = [self._release], [self._prologue]
+        self._fetches: list[tuple[int, int]] = []
+        for record in self.records:
+            slot = slots[-1] + self.pads.get(record.at, nops(record.at - begins[-1]))
+            if record.instruction.name == "ifetch":
+                self._fetches.append((record.at, slot))
+            begins.append(record.last + 1)
+            slots.append(slot + size(record))
+        self._begins, self._slots = begins, slots
+        self.__dict__.pop("opening", None)
+
+    @property
+    def size(self) -> int:
+        """Instructions of the text."""
+        return self._slots[-1]
+
+    @property
+    def fetches(self) -> int:
+        """Ifetches that it has."""
+        return len(self._fetches)
+
+    @property
+    def spare(self) -> int:
+        """Instructions by which the text may grow before it needs one more fetch; negative when it does already."""
+        return self._chip.queue_slots + self.fetches * self._chip.fetch_slots - self.size
+
+    @property
+    def window(self) -> range:
+        """The places in the text at which the next ifetch may stand."""
+        return room(self.fetches, self._chip)
+
+    def cycle_of(self, slot: int) -> int:
+        """The cycle in which the queue comes to a place in the text; that of the last record before a `repeat`."""
+        i = max(0, bisect_right(self._slots, slot) - 1)
+        begin, inside = self._begins[i], slot - self._slots[i]
+        if i == len(self.records):
+            return begin
+        wait = self.records[i].at - begin
+        return begin + min(wait, inside * MAX_NOP) if inside < nops(wait) else self.records[i].at
+
+    @cached_property
+    def opening(self) -> int:
+        """The first cycle in which the next ifetch may be dispatched, or 0 if there is none."""
+        return next(self.openings(), (0, 0))[0]
+
+    def openings(self) -> Iterator[tuple[int, int]]:
+        """The free cycles in which the next ifetch may be dispatched, as early as there is room, each with the nops
+        before it: of each gap between two records first the ends, where it costs least text, then what is between them.
+        After all of them, those that come too early in the text, if their nops are split."""
+        window = self.window
+        first = max(0, bisect_left(self._slots, window.start) - 1)
+        for i in range(first, len(self.records)):
+            begin, end, slot = self._begins[i], self.records[i].at, self._slots[i]
+            if slot >= window.stop:
+                break
+            inner = range(begin + 1, min(end - 1, begin + 1 + _MOST_TRIES))
+            for cycle in (begin, *({end - 1} - {begin}), *inner) if self._is_open(i) else ():
+                if slot + nops(cycle - begin) in window:
+                    yield cycle, nops(cycle - begin)
+        for i in range(min(first, len(self.records) - 1), -1, -1):
+            begin, end, wait = self._begins[i], self.records[i].at, window.start - self._slots[i]
+            if wait > 1 and self._is_open(i):
+                cycles = range(begin + wait, min(end, begin + MAX_NOP))
+                yield from ((cycle, wait) for cycle in (*cycles[-1:], *cycles[:-1][:_MOST_TRIES]))
+
+    def _is_open(self, gap: int) -> bool:
+        """Whether a gap has a cycle, and lies after the last ifetch."""
+        begin = self._begins[gap]
+        return begin < self.records[gap].at and (not self._fetches or begin > self._fetches[-1][0])
+
+    def growth(self, cycle: int) -> int | None:
+        """By how much one more instruction in a cycle lengthens the text; None when the queue is not free then, or when
+        an ifetch after it would come too late."""
+        i = bisect_right(self.records, cycle, key=_at)
+        begin, slot = self._begins[i], self._slots[i]
+        if cycle < begin or (i < len(self.records) and self.records[i].at in self.pads):
+            return None
+        growth = nops(cycle - begin) + 1
+        if i < len(self.records):
+            end = self.records[i].at
+            growth += nops(end - cycle - 1) - nops(end - begin)
+        for number in range(len(self._fetches)):
+            at, place = self._fetches[number]
+            if at > cycle and place >= slot and place + growth not in room(number, self._chip):
+                return None
+        return growth
+
+    def insert(self, record: Record, wait: int | None = None) -> None:
+        """Adds a record in a free cycle, with `wait` nops before it in place of as few as will do."""
+        before = bisect_right(self.records, record.at, key=_at)
+        if wait is not None and wait > nops(record.at - self._begins[before]):
+            self.pads[record.at] = wait
+        insort(self.records, record, key=_at)
+        self._measure()
+
+
+def _at(record: Record) -> int:
+    return record.at

@@ -1,0 +1,71 @@
+"""The proof that every ifetch takes its queue's next text: which word each vector that it samples was read from, and
+that no write touches a word that holds text."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+
+from ...dialects.errors import Hazard
+from ...dialects.program import ChipProgram, actor
+from ...dialects.supply import Word, word_of
+from .issues import ChipIssues, Issues
+from .stations import Stations, newest, stream_uses
+
+
+def text_hazards(chip: ChipIssues, program: ChipProgram) -> Iterator[Hazard]:
+    """Every wrong fetch of a chip, and the first write to the text in each slice."""
+    image = program.text_image(chip.spec)
+    if program.fetches:
+        yield from _wrong_fetches(chip, program, image)
+    yield from _overwritten(chip, image)
+
+
+def _wrong_fetches(chip: ChipIssues, program: ChipProgram, image: dict[Word, bytes]) -> Iterator[Hazard]:
+    """The fetches of which a vector is not what it must be. One that takes nothing at all is another hazard."""
+    texts = {(fetch.record.queue, fetch.record.at): fetch.text for fetch in program.fetches}
+    drives, samples = stream_uses(chip, "drive"), stream_uses(chip, "read")
+    lanes = chip.spec.lanes
+    for code in drives.keys() & samples.keys():
+        fetched = np.repeat(samples[code].issues.is_named("ifetch"), samples[code].issues.sizes)
+        if not fetched.any():
+            continue
+        drivers = newest(drives[code], samples[code], Stations(bool(code & 0x80), chip.spec.mxm_distance))
+        for sample in np.flatnonzero(fetched & (drivers >= 0)).tolist():
+            record = samples[code].issues.record(sample)
+            begin = (code - record.values[0]) * lanes
+            text = texts[record.queue, record.at][begin : begin + lanes]
+            word = _word_read(drives[code].issues, int(drivers[sample]))
+            if word is None or not image.get(word, b"").startswith(text):
+                queue = chip.spec.queues[record.queue].name
+                party = actor(record, record.at, queue)
+                yield Hazard("text-wrong", chip.number, f"queue {queue}", record.at, (record.queue,), party)
+
+
+def _word_read(drives: Issues, issue: int) -> Word | None:
+    """The word that an issue drives as it lies in SRAM, or None: only a read on all superlanes does that."""
+    record, spec = drives.record(issue), drives.chip.spec
+    if record.instruction.name != "read" or record.tiles:
+        return None
+    return word_of(spec.queues[record.queue].unit, drives.values(issue)[0], spec)
+
+
+def _overwritten(chip: ChipIssues, image: dict[Word, bytes]) -> Iterator[Hazard]:
+    """For each slice with text its first write to a word of it. Where a scatter writes is known only when it runs, so
+    it must not be in such a slice."""
+    slices: dict[int, list[int]] = defaultdict(list)
+    for word in image:
+        slices[word.unit(chip.spec)].append(word.address)
+    for unit, addresses in slices.items():
+        writes = chip.dispatches("MEM", unit, "write", "scatter")
+        moved, cycles = writes.moved("address"), writes.cycles()
+        scatters = np.repeat(writes.is_named("scatter"), writes.sizes)
+        bad = np.flatnonzero(scatters | np.isin(moved, addresses))
+        if not bad.size:
+            continue
+        first = int(bad[np.argmin(cycles[bad])])
+        address = min(addresses) if scatters[first] else int(moved[first])
+        resource, cycle = f"word {word_of(unit, address, chip.spec)}", int(cycles[first]) + chip.spec.latency_write
+        yield Hazard("text-overwritten", chip.number, resource, cycle, (unit, address), writes.actor(first))
