@@ -187,8 +187,8 @@ E, W = (lambda n: stream_code("E", n)), (lambda n: stream_code("W", n))
         ("abc", [0, E(0)], "count 0 is outside 1..65535"),
         ("add", [I32, source_alu(16), E(0), E(0)], "a alu16: the chip has ALUs 0..15"),
         # Codes that mean nothing.
-        ("add", [I8, E(0), E(0), E(0)], "type is i8, not i32 or f32"),
-        ("round", [9, E(0), E(0)], "type is 9, not f32"),
+        ("and", [F32, E(0), E(0), E(0)], "type is f32, not i8 or i16 or i32"),
+        ("round", [9, E(0), E(0)], "type is 9, not f16 or f32"),
         ("copy", [I8, 0x100, E(0)], "a has the unknown stream code 0x100"),
         ("copy", [I8, 3 << 32, E(0)], "a has the unknown operand kind 3"),
         ("copy", [I8, E(0), 0x101], "to has the unknown code 0x101"),

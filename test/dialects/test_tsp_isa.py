@@ -32,7 +32,7 @@ def queue(name: str, instruction: str) -> str:
         ("MEM.E0", "tsp_isa.read at 40 address 8190 stream E0 repeat 4 step 1", "address 8193 is outside 0..8191"),
         ("MEM.E0", "tsp_isa.read at 40 address 0 stream E0 repeat 1", "repeat 1 is outside 2..65536"),
         ("VXM.0", "tsp_isa.add at 40 type i32 a E0 b alu16 to chain", "b alu16: the chip has ALUs 0..15"),
-        ("VXM.0", "tsp_isa.add at 40 type i8 a E0 b E1 to E2", "type is i8, not i32 or f32"),
+        ("VXM.0", "tsp_isa.and at 40 type f32 a E0 b E4 to E8", "type is f32, not i8 or i16 or i32"),
         ("MEM.E0", "tsp_isa.nop at 40 count 3", "`nop` exists only in packed queues: write times with `at`"),
         ("C2C.0", "tsp_isa.deskew at 40", "`deskew` exists only in packed queues: write times with `at`"),
     ],

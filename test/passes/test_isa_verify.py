@@ -423,7 +423,10 @@ def anything(draw: DrawFn, system: SystemSpec) -> list[Writer]:
             [i for i in TABLE.by_name.values() if kinds & {*i.kinds} and not OP_CLASSES[i.name].PACKED_ONLY]
         )
     )
-    queue = draw(st.sampled_from([q.name for q in system.chip.queues if q.kind in instruction.kinds]))
+    able = [q for q in system.chip.queues if q.kind in instruction.kinds]
+    if instruction.name == "abc_f16":
+        able = [q for q in able if system.chip.paired_plane(q.unit) is not None]
+    queue = draw(st.sampled_from([q.name for q in able]))
     codes = st.builds(stream_code, st.sampled_from("EW"), st.sampled_from((0, 4, 5)))
     of_kind = {
         FieldKind.NUMBER: st.integers(0, 3),
