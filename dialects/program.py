@@ -104,8 +104,10 @@ def check_program(program: Program) -> Program:
             if reason := check_record(record, system):
                 raise MalformedProgram(_where(chip, record, system) + reason)
             queue = queues[record.queue]
-            if queue.kind not in record.instruction.kinds:
+            if record.instruction.kinds and queue.kind not in record.instruction.kinds:
                 raise MalformedProgram(_where(chip, record, system) + f"a {queue.kind} queue does not execute it")
+            if record.instruction.name == "ifetch":
+                raise MalformedProgram(_where(chip, record, system) + "no engine executes it yet")
             if queue.kind == "C2C":
                 peer = program.peers.get(Port(chip.chip, queue.unit))
                 if peer is None:

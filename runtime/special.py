@@ -1,14 +1,10 @@
 """exp, log, tanh and rsqrt, defined once so that every engine gives the same bits.
 
-A function is straight-line code over a `Backend` of exactly rounded binary64 operations, and its result is rounded once
-more, to the type of the operand. The error before that rounding is about 2^-52, so that nearly every result is the
-correctly rounded one. Nothing here depends on a host's mathematical library, on fused multiply-add or on the width of
-its vectors.
+A function is straight-line code over a `Backend` of exactly rounded binary64 operations; its result is rounded once
+more, to the type of the operand. Nothing depends on a host's mathematical library, on fused multiply-add or on the
+width of its vectors. Every f32 and f16 result is the correctly rounded one, which docs/numerics.md says how we know.
 
-Sources: the reduction of an exponent's argument by a logarithm of 2 in two parts is that of W. J. Cody and W. Waite,
-Software Manual for the Elementary Functions (1980), chapter 6; the logarithm through s = f / (2 + f), and the order of
-its sum, that of P. T. P. Tang, ACM TOMS 16 (1990), as in fdlibm's `e_log.c`. Polynomials are Taylor series, their
-coefficients the nearest f64 of exact fractions.
+Polynomials are Taylor series, their coefficients the nearest f64 of exact fractions. Sources are named where used.
 """
 
 from __future__ import annotations
@@ -100,7 +96,7 @@ ROUNDER = 1.5 * UNIT
 EXPM1 = [float(Fraction(1, factorial(n))) for n in range(2, 15)]
 """(expm1(r) - r) / r^2 in powers of r: 1/2!, 1/3!, ... Less than 2^-61 of r is left out for |r| <= ln(2) / 2."""
 ATANH = [float(Fraction(2, n)) for n in range(3, 23, 2)]
-"""(2 atanh(s) - 2 s) / s^3 in powers of s^2: 2/3, 2/5, ... Less than 2^-60 of 2 s is left out for |s| <= 3 - sqrt(8)."""
+"""(2 atanh(s) - 2 s) / s^3 in powers of s^2: 2/3, 2/5, ... Less than 2^-59 of s is left out for |s| <= 3 - sqrt(8)."""
 
 
 def polynomial(b: Backend[V], x: V, coefficients: Sequence[float]) -> V:
@@ -118,7 +114,11 @@ def bits_of(x: float) -> int:
 
 
 def _reduced_expm1(b: Backend[V], x: V) -> tuple[V, V]:
-    """2^k and e^r - 1 for x = k ln 2 + r with |r| <= ln(2) / 2; x lies well within the exponents of f64."""
+    """2^k and e^r - 1 for x = k ln 2 + r with |r| <= ln(2) / 2. |k| is below 2^10.
+
+    The reduction with ln 2 in two parts, the first of few bits, is that of W. J. Cody and W. Waite, Software Manual for
+    the Elementary Functions (1980), chapter 6.
+    """
     rounded = b.add(b.mul(x, LOG2_E), ROUNDER)
     k = b.sub(rounded, ROUNDER)
     r = b.sub(b.sub(x, b.mul(k, LN2_HIGH)), b.mul(k, LN2_LOW))
@@ -145,7 +145,11 @@ def tanh(b: Backend[V], x: V) -> V:
 
 def _odd_sum(b: Backend[V], large: V, small: V) -> V:
     """The sum rounded to odd: if inexact, to the one of its two neighbours whose last bit is 1. A further rounding to
-    fewer bits then is that of the exact sum. `large` is 0 or the greater."""
+    fewer bits is then that of the exact sum (S. Boldo and G. Melquiond, IEEE Trans. Computers 57, 2008).
+
+    `large` is 0 or of the greater magnitude, so that `rest` is the exact error of the sum (T. J. Dekker, Numerische
+    Mathematik 18, 1971).
+    """
     total = b.add(large, small)
     rest = b.sub(small, b.sub(total, large))
     beyond = b.less(b.mul(total, rest), 0.0)
@@ -155,8 +159,12 @@ def _odd_sum(b: Backend[V], large: V, small: V) -> V:
 
 
 def log(b: Backend[V], x: V) -> V:
-    """For x = 2^k (1 + f) with 1 + f from sqrt(1/2) to sqrt(2) and s = f / (2 + f), log(1 + f) = 2 atanh(s), summed
-    so that f, which is exact, is met last."""
+    """k ln 2 + log(1 + f) for x = 2^k (1 + f) with 1 + f from sqrt(1/2) to sqrt(2).
+
+    With s = f / (2 + f), log(1 + f) = 2 atanh(s) = f - (f^2 / 2 - s (f^2 / 2 + ...)), in which f and its square are
+    exact: the way of fdlibm's `e_log.c` (Sun Microsystems, 1993). Some sums lie so close to the
+    middle of two f32 that the nearest f64 is that middle; the last sum keeps the side.
+    """
     bits = b.bits(x)
     k = b.right(b.plus(bits, bits_of(1.0) - bits_of(SQRT_HALF)), FRACTION)
     f = b.sub(b.real(b.minus(b.plus(bits, bits_of(1.0)), b.left(k, FRACTION))), 1.0)
