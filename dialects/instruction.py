@@ -304,6 +304,7 @@ _CHIP_LIMITS: dict[str, Callable[[ChipSpec], int]] = {
     "address": lambda chip: chip.words,
     "row": lambda chip: chip.load_cycles,
     "entry": lambda chip: chip.accumulators,
+    "tiles": lambda chip: chip.tiles + 1,
 }
 """Numbers that the chip bounds, by the name of their field."""
 

@@ -7,7 +7,7 @@ llvmlite has no type information, so it is imported here once, as `Any`; the res
 from __future__ import annotations
 
 import importlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -42,6 +42,8 @@ V32I16 = vector(I16, 32)
 V16I32 = vector(I32, 16)
 V16F32 = vector(F32, 16)
 V8I64 = vector(I64, 8)
+V8F32 = vector(F32, 8)
+V8F64 = vector(F64, 8)
 
 
 def number(value: int, type_: Type = I64) -> Value:
@@ -52,6 +54,11 @@ def number(value: int, type_: Type = I64) -> Value:
 def splat(value: int | float, type_: Type) -> Value:
     """A constant vector of equal elements."""
     return ir.Constant(type_, [value] * type_.count)
+
+
+def constant(values: Iterable[int], type_: Type) -> Value:
+    """A constant vector of integers."""
+    return ir.Constant(type_, list(values))
 
 
 class Module:
@@ -76,6 +83,8 @@ class Variable:
     def __init__(self, function: Function, initial: Value):
         self._function = function
         with function.b.goto_entry_block():
+            # Before any call: where one is inlined, the entry block ends.
+            function.b.position_at_start(function.b.block)
             self._slot = function.b.alloca(initial.type)
         self._type = initial.type
         self.set(initial)
@@ -102,6 +111,7 @@ class Function:
         *,
         exported: bool = False,
         inline: bool = False,
+        rare: bool = False,
     ):
         self.module = module
         self.ir = ir.Function(module.ir, ir.FunctionType(result, arguments), name)
@@ -110,6 +120,9 @@ class Function:
             self.ir.linkage = "internal"
         if inline:
             self.ir.attributes.add("alwaysinline")
+        if rare:
+            self.ir.attributes.add("noinline")
+            self.ir.attributes.add("cold")
         self.b = ir.IRBuilder(self.ir.append_basic_block())
         self.arguments: tuple[Value, ...] = tuple(self.ir.args)
 
@@ -234,6 +247,10 @@ class Function:
 
     def as_type(self, value: Value, type_: Type) -> Value:
         return self.b.bitcast(value, type_)
+
+    def apply(self, name: str, type_: Type, *arguments: Value) -> Value:
+        """Calls the LLVM intrinsic of this full name."""
+        return self.call(self.module.intrinsic(name, type_, [a.type for a in arguments]), *arguments)
 
 
 class Cases:

@@ -1,8 +1,8 @@
 """The compiled kernel: built once per host CPU, kept on disk as an object file, loaded into the process.
 
 The file is the SHA-256 of the object code, then the object code. Its name holds the hash of all that the code depends
-on: this package's sources, llvmlite, the host and the path. A file that is damaged is built anew; a directory that
-cannot be used costs time and nothing else.
+on: this package's sources and that of the special functions, llvmlite, the host and the path. A file that is damaged
+is built anew; a directory that cannot be used costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -109,9 +109,11 @@ def _key(path: str) -> str:
     """The hash of everything that the object code depends on."""
     host = (binding.get_default_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
     key = hashlib.sha256(repr((path, importlib.import_module("llvmlite").__version__, *host)).encode())
-    for source in sorted(resources.files(__package__ or "").iterdir(), key=lambda s: s.name):
+    package = resources.files(__package__ or "")
+    for source in sorted(package.iterdir(), key=lambda s: s.name):
         if source.name.endswith(".py"):
             key.update(source.read_bytes())
+    key.update((resources.files((__package__ or "").rpartition(".")[0]) / "special.py").read_bytes())
     return key.hexdigest()[:32]
 
 

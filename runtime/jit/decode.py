@@ -24,23 +24,39 @@ from ...dialects.instruction import (
     source_payload,
 )
 from ...dialects.target import ChipSpec
-from .layout import ACTIVITY_WORDS, LEVELS, NEVER, ROW_WORDS, SOURCES, Activity, Alu, Op, Row, Source
+from .layout import ACTIVITY_WORDS, LEVELS, NEVER, ROW_WORDS, SOURCES, Activity, Finish, Op, Row, Source
+from .operations import immediate, operation
 
 Words = npt.NDArray[np.int64]
 
+_SOURCES = {
+    SourceKind.STREAM: Source.STREAM,
+    SourceKind.ALU: Source.CHAIN,
+    SourceKind.IMMEDIATE: Source.IMMEDIATE,
+}
+
 _OPS: dict[str, Op] = {
+    "config": Op.CONFIG,
     "read": Op.READ,
     "write": Op.WRITE,
+    "gather": Op.GATHER,
+    "scatter": Op.SCATTER,
     "lw": Op.LOAD_WEIGHTS,
     "iw": Op.INSTALL_WEIGHTS,
     "abc": Op.ACTIVATIONS,
+    "abc_f16": Op.HALF_ACTIVATIONS,
     "acc": Op.ACCUMULATE,
     "acc_emit": Op.ACCUMULATE,
+    "shift": Op.SHIFT,
+    "lane_select": Op.LANE_SELECT,
+    "permute": Op.PERMUTE,
+    "distribute": Op.DISTRIBUTE,
+    "rotate3": Op.ROTATE,
+    "rotate4": Op.ROTATE,
+    "transpose": Op.TRANSPOSE,
     "send": Op.SEND,
     "receive": Op.RECEIVE,
 }
-
-_SIGN = {1: Alu.SIGN_8, 2: Alu.SIGN_16, 4: Alu.COPY}
 
 
 def ring_size(entries: int) -> int:
@@ -128,7 +144,9 @@ class Decoder:
         skew, delay = self.timing[instruction.name]
         row = [0] * ROW_WORDS
         row[Row.AT] = record.at + skew
+        row[Row.OP] = _operation(instruction)
         row[Row.UNIT] = queue.unit
+        row[Row.TILES] = record.tiles if record.tiles < self.chip.tiles else 0
         row[Row.KIND : Row.KIND + SOURCES] = [Source.NONE] * SOURCES
         operand = 0
         for field, value in zip(instruction.fields, values, strict=True):
@@ -136,25 +154,36 @@ class Decoder:
                 row[Row.VALUE] = value
             elif field.role == "read":
                 self._put_source(row, operand, field.kind, value, queue.position)
-                row[Row.WIDTH] = instruction.group_width(field, values, self.chip)
                 operand += 1
             elif field.role == "drive" and value != CHAIN:
                 row[Row.TARGET], row[Row.TARGET_SHIFT] = self._stream(value, queue.position)
                 row[Row.TARGET_WIDTH] = instruction.group_width(field, values, self.chip)
                 row[Row.DELAY] = delay
-            elif field.name == "mode":
-                row[Row.MODE] = value
-        row[Row.OP] = _operation(instruction)
         if row[Row.OP] == Op.ALU:
-            row[Row.MODE] = _alu_mode(instruction, values)
+            _put_operation(row, record)
+        else:
+            row[Row.MODE] = self._mode(record)
         return row
+
+    def _mode(self, record: Record) -> int:
+        """What an instruction that is not the VXM's does in detail."""
+        match record.instruction.name:
+            case "acc" | "acc_emit":
+                return _fields(record)["mode"]
+            case "shift":
+                count = min(_fields(record)["count"], self.chip.lanes)
+                return count if _fields(record)["way"] else -count
+            case "rotate3" | "rotate4":
+                return int(record.instruction.name[-1])
+            case _:
+                return 0
 
     def _put_source(self, row: list[int], operand: int, kind: FieldKind, value: int, position: int) -> None:
         source, shift = source_payload(value), 0
         what = source_kind(value) if kind == FieldKind.SOURCE else SourceKind.STREAM
         if what == SourceKind.STREAM:
             source, shift = self._stream(value, position)
-        row[Row.KIND + operand] = what
+        row[Row.KIND + operand] = _SOURCES[what]
         row[Row.SOURCE + operand] = source
         row[Row.SHIFT + operand] = shift
 
@@ -172,38 +201,32 @@ def _operation(instruction: Instruction) -> Op:
     return _OPS[instruction.name]
 
 
-def _alu_mode(instruction: Instruction, values: Sequence[int]) -> Alu:
-    """The operation of an ALU instruction."""
-    fields = {f.name: v for f, v in zip(instruction.fields, values, strict=True)}
+def _put_operation(row: list[int], record: Record) -> None:
+    """What an ALU instruction does with its operands, whose sources are in the row."""
+    fields = _fields(record)
     element = ElementType(fields["type"])
-    return alu_operation(instruction.name, element, ElementType(fields.get("result_type", element)))
+    does = operation(record.instruction.name, element, ElementType(fields.get("result_type", element)))
+    row[Row.MODE] = does.alu
+    if does.finish == Finish.HALF or row[Row.TARGET_WIDTH] == 0:  # a stream takes the low bytes only
+        row[Row.FINISH] = does.finish
+    for i, form in enumerate(does.forms):
+        if row[Row.KIND + i] == Source.IMMEDIATE:
+            row[Row.SOURCE + i] = immediate(row[Row.SOURCE + i], form)
+        else:
+            row[Row.KIND + i] += form
 
 
-def alu_operation(name: str, element: ElementType, result: ElementType) -> Alu:
-    """The operation on 32-bit lanes that an ALU instruction on these types comes down to."""
-    bits, result_bits = 8 * element.bytes, 8 * result.bytes
-    match name:
-        case "wrap":
-            return _SIGN[min(element.bytes, result.bytes)]
-        case "convert" if element == result == ElementType.F32:
-            return Alu.CANONICAL
-        case "convert" if element == ElementType.F32:
-            return Alu[f"FIX_{result_bits}"]
-        case "convert" if result == ElementType.F32:
-            return Alu[f"FLOAT_{bits}"]
-        case "convert":
-            return Alu[f"CLAMP_{bits}_{result_bits}"] if result_bits < bits else _SIGN[element.bytes]
-        case "copy" | "round" | "trunc":
-            return Alu[name.upper()]
-        case _:
-            return Alu[f"{name.upper()}_{'F' if element == ElementType.F32 else 'I'}"]
+def _fields(record: Record) -> dict[str, int]:
+    """The values of a record by the names of their fields."""
+    return {f.name: v for f, v in zip(record.instruction.fields, record.values, strict=True)}
 
 
 def _put_loops(rows: Words, records: Sequence[Record]) -> None:
     """The loop levels; the vectors of one dispatch are the innermost."""
     once = (1, 1, 0)
     levels = [
-        [(r.instruction.occupancy(r.values), 1, 0), *r.loops, *[once] * (LEVELS - 1 - len(r.loops))] for r in records
+        [(r.instruction.vectors(r.values), r.instruction.pace, 0), *r.loops, *[once] * (LEVELS - 1 - len(r.loops))]
+        for r in records
     ]
     count, every, step = np.moveaxis(np.array(levels, np.int64), 2, 0)
     for word, per_round in ((Row.TIME, every), (Row.STEP, step)):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from .build import I16, I32, I64, V16I32, V32I16, V64I8, Function, Type, Value, splat, vector
+from .layout import BLOCK
 
 _V64I16 = vector(I16, 64)
 
@@ -25,6 +26,10 @@ class Dot(Protocol):
     """Accumulators of a quarter, each of which meets 64 bytes of weights."""
     weights: Type
     """The type of 64 bytes of weights."""
+    half_vectors: int
+    """Vectors of a batch of fp16."""
+    half_columns: int
+    """Eighths of a block that are summed at once there: an even number."""
 
     def prepare(self, f: Function, lanes: Value) -> Value:
         """64 activations as the plane keeps them."""
@@ -32,6 +37,10 @@ class Dot(Protocol):
 
     def pack(self, f: Function, weights: Value) -> Value:
         """A quarter's weights as an array keeps them, from 16 columns of four bytes."""
+        ...
+
+    def unpack(self, f: Function, address: Value) -> Value:
+        """The opposite: 16 columns of four bytes, from a quarter's weights at an address."""
         ...
 
     def offset(self, f: Function, bias: Value, weights: Value) -> Value:
@@ -56,12 +65,16 @@ class Vnni:
 
     input_bytes, vectors, quarters, unroll, parts = 1, 4, 4, 4, 1
     weights: Type = V16I32
+    half_vectors, half_columns = 6, 4
 
     def prepare(self, f: Function, lanes: Value) -> Value:
         return f.b.xor(lanes, splat(-128, V64I8))
 
     def pack(self, f: Function, weights: Value) -> Value:
         return weights
+
+    def unpack(self, f: Function, address: Value) -> Value:
+        return f.load(address, V16I32, BLOCK)
 
     def offset(self, f: Function, bias: Value, weights: Value) -> Value:
         moved = f.as_type(splat(-128, V64I8), V16I32)
@@ -84,12 +97,16 @@ class Plain:
 
     input_bytes, vectors, quarters, unroll, parts = 2, 2, 1, 2, 2
     weights: Type = V32I16
+    half_vectors, half_columns = 2, 2
 
     def prepare(self, f: Function, lanes: Value) -> Value:
         return f.b.sext(lanes, _V64I16)
 
     def pack(self, f: Function, weights: Value) -> Value:
         return f.b.sext(f.as_type(weights, V64I8), _V64I16)
+
+    def unpack(self, f: Function, address: Value) -> Value:
+        return f.as_type(f.b.trunc(f.load(address, _V64I16, BLOCK), V64I8), V16I32)
 
     def offset(self, f: Function, bias: Value, weights: Value) -> Value:
         return bias

@@ -9,8 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .build import I64, PTR, V8I64, V16F32, V16I32, V32I16, V64I8, Function, Module, Type, Value, number, splat
-from .layout import BLOCK, Alu
+from . import arithmetic, halves
+from .build import (
+    I8,
+    I64,
+    PTR,
+    V8I64,
+    V16I32,
+    V32I16,
+    V64I8,
+    Function,
+    Module,
+    Type,
+    Value,
+    constant,
+    number,
+    splat,
+)
+from .layout import BLOCK, Finish, Form
 
 WIDE = 4 * BLOCK
 """Bytes of a block of 32-bit lanes."""
@@ -39,6 +55,16 @@ def deinterleave(f: Function, quarters: Sequence[Value]) -> list[Value]:
     return [f.as_type(plane, V64I8) for pair in pairs for plane in pair]
 
 
+def transpose(f: Function, rows: Sequence[Value]) -> list[Value]:
+    """The transposes of the squares of 16 bytes in 16 planes: byte i of plane s goes to byte s of plane i, within each
+    16 bytes. Each of four rounds shuffles planes as a deck of cards, byte numbers taking the bit that plane numbers
+    give."""
+    half = len(rows) // 2
+    for _ in range(half.bit_length()):
+        rows = [plane for a, b in zip(rows[:half], rows[half:], strict=True) for plane in _zip(f, a, b, V64I8)]
+    return list(rows)
+
+
 def _zip(f: Function, a: Value, b: Value, type_: Type) -> tuple[Value, Value]:
     """The elements of a and b in turn, within each 16 bytes: those of the lower halves, and those of the upper."""
     a, b = f.as_type(a, type_), f.as_type(b, type_)
@@ -59,11 +85,18 @@ class Lanes:
     def __init__(self, module: Module):
         self.module = module
         self.copy = self._copy()
-        self.widen = {n: self._widen(n) for n in (1, 2, 4)}
-        """By bytes of an element: its byte planes to 32-bit lanes, whose further bytes mean nothing."""
+        self.cut = self._cut()
+        self.blend = self._blend()
+        self.widen = {form: self._widen(form) for form in Form}
+        """By form: an element's byte planes to 32-bit lanes."""
+        self.prepare = {form: self._prepare(form) for form in Form if form != Form.WORD}
+        """By form: the low bits of 32-bit lanes to 32-bit lanes."""
         self.narrow = {n: self._narrow(n) for n in (1, 2, 4)}
         """By bytes of an element: 32-bit lanes to its byte planes."""
         self.alu = self._alu()
+        self.finish = self._finish()
+
+    # -- bytes -------------------------------------------------------------------------------------------------
 
     def _copy(self) -> Function:
         """copy(target, source, blocks)"""
@@ -75,16 +108,62 @@ class Lanes:
         f.give()
         return f
 
-    def _widen(self, width: int) -> Function:
-        """widen(target, a source for each byte, blocks)"""
-        f = Function(self.module, f"widen{width}", [PTR] + [PTR] * width + [I64])
-        target, *sources, blocks = f.arguments
+    def _cut(self) -> Function:
+        """cut(target, source, lanes, blocks): a copy that is zero from lane number `lanes` on"""
+        f = Function(self.module, "cut", [PTR, PTR, I64, I64])
+        target, source, lanes, blocks = f.arguments
         with f.loop(blocks) as i:
             offset = f.b.mul(i, number(BLOCK))
-            planes = [f.load(f.at(s, offset), V64I8, BLOCK) for s in sources] * (4 // width)
+            plane = f.load(f.at(source, offset), V64I8, BLOCK)
+            kept = f.b.select(_before(f, lanes, offset), plane, splat(0, V64I8))
+            f.store(kept, f.at(target, offset), BLOCK)
+        f.give()
+        return f
+
+    def _blend(self) -> Function:
+        """blend(target, source, lanes, blocks): copies the first so many lanes"""
+        f = Function(self.module, "blend", [PTR, PTR, I64, I64])
+        target, source, lanes, blocks = f.arguments
+        with f.loop(blocks) as i:
+            offset = f.b.mul(i, number(BLOCK))
+            old, new = (f.load(f.at(v, offset), V64I8, BLOCK) for v in (target, source))
+            f.store(f.b.select(_before(f, lanes, offset), new, old), f.at(target, offset), BLOCK)
+        f.give()
+        return f
+
+    # -- 32-bit lanes ------------------------------------------------------------------------------------------
+
+    def _widen(self, form: Form) -> Function:
+        """widen(target, a source for each byte, blocks)
+
+        An element's bytes are put into a lane's upper ones, whence a shift extends them.
+        """
+        f = Function(self.module, f"widen_{form.name.lower()}", [PTR] + [PTR] * form.bytes + [I64])
+        target, *sources, blocks = f.arguments
+        shift = splat(32 - 8 * form.bytes, V16I32)
+        with f.loop(blocks) as i:
+            offset = f.b.mul(i, number(BLOCK))
+            planes = [f.load(f.at(s, offset), V64I8, BLOCK) for s in sources] * (4 // form.bytes)
             block = f.at(target, f.b.mul(i, number(WIDE)))
-            for j, quarter in enumerate(interleave(f, planes)):
-                f.store(quarter, f.at(block, j * QUARTER), QUARTER)
+            for j, lanes in enumerate(interleave(f, planes)):
+                if form in (Form.SIGNED_8, Form.SIGNED_16):
+                    lanes = f.b.ashr(lanes, shift)
+                elif form != Form.WORD:
+                    lanes = f.b.lshr(lanes, shift)
+                if form == Form.HALF:
+                    lanes = f.as_type(halves.widen(f, lanes), V16I32)
+                f.store(lanes, f.at(block, j * QUARTER), QUARTER)
+        f.give()
+        return f
+
+    def _prepare(self, form: Form) -> Function:
+        """prepare(target, source, blocks)"""
+        f = Function(self.module, f"prepare_{form.name.lower()}", [PTR, PTR, I64])
+        target, source, blocks = f.arguments
+        with f.loop(f.b.mul(blocks, number(4))) as i:
+            offset = f.b.mul(i, number(QUARTER))
+            lanes = f.load(f.at(source, offset), V16I32, QUARTER)
+            f.store(arithmetic.prepare(f, lanes, form), f.at(target, offset), QUARTER)
         f.give()
         return f
 
@@ -101,124 +180,58 @@ class Lanes:
         f.give()
         return f
 
+    def _finish(self) -> Function:
+        """finish(how, lanes, blocks), in place"""
+        f = Function(self.module, "finish", [I64, PTR, I64])
+        how, lanes, blocks = f.arguments
+        with f.cases(how) as cases:
+            for kind in (Finish.SIGN_8, Finish.SIGN_16, Finish.HALF):
+                with cases.case(kind), f.loop(f.b.mul(blocks, number(4))) as i:
+                    address = f.at(lanes, f.b.mul(i, number(QUARTER)))
+                    result = arithmetic.finish(f, f.load(address, V16I32, QUARTER), kind)
+                    f.store(result, address, QUARTER)
+        f.give()
+        return f
+
     def _alu(self) -> Function:
-        """alu(operation, target, a, a's step, b, b's step, blocks); a step is in bytes a block, 0 for an immediate"""
-        f = Function(self.module, "alu", [I64, PTR, PTR, I64, PTR, I64, I64])
-        operation, target, a, a_step, b, b_step, blocks = f.arguments
+        """alu(operation, target, a, a's step, b, b's step, c, c's step, blocks)
+
+        A step is in bytes a block, 0 for an immediate.
+        """
+        f = Function(self.module, "alu", [I64, PTR] + [PTR, I64] * 3 + [I64])
+        operation, target, *operands, blocks = f.arguments
+        pairs = list(zip(operands[::2], operands[1::2], strict=True))
         with f.cases(operation) as cases:
-            for op, apply in OPERATIONS.items():
-                with cases.case(op), f.loop(blocks) as i:
-                    a_block, b_block = f.at(a, f.b.mul(i, a_step)), f.at(b, f.b.mul(i, b_step))
-                    block = f.at(target, f.b.mul(i, number(WIDE)))
-                    for j in range(4):
-                        x = f.load(f.at(a_block, j * QUARTER), V16I32, QUARTER)
-                        y = f.load(f.at(b_block, j * QUARTER), V16I32, QUARTER)
-                        f.store(f.as_type(apply(f, x, y), V16I32), f.at(block, j * QUARTER), QUARTER)
+            for arity, table in enumerate((arithmetic.UNARY, arithmetic.BINARY, arithmetic.TERNARY), 1):
+                for op, apply in table.items():
+                    with cases.case(op), f.loop(blocks) as i:
+                        for j in range(4):
+                            _apply(f, apply, target, pairs[:arity], i, number(j * QUARTER))
+            for op, apply in arithmetic.SPECIAL.items():
+                with cases.case(op), f.loop(blocks) as i, f.loop(4) as j:
+                    _apply(f, apply, target, pairs[:1], i, f.b.mul(j, number(QUARTER)))
         f.give()
         return f
 
 
-# -- arithmetic, bit for bit that of runtime/arithmetic.py -----------------------------------------------------------
-
-Operation = Callable[[Function, Value, Value], Value]
-"""From two vectors of 16 lanes, as i32, to the result as i32 or f32; unary operations ignore the second."""
-
-_NAN = 0x7FC00000
-
-
-def _canonical(f: Function, x: Value) -> Value:
-    """Floats as i32, every NaN being the canonical one."""
-    return f.b.select(f.b.fcmp_unordered("uno", x, x), splat(_NAN, V16I32), f.as_type(x, V16I32))
-
-
-def _float(method: str) -> Operation:
-    """A binary operation on floats, by the name of the builder's method."""
-
-    def apply(f: Function, a: Value, b: Value) -> Value:
-        return _canonical(f, getattr(f.b, method)(f.as_type(a, V16F32), f.as_type(b, V16F32)))
-
-    return apply
+def _apply(
+    f: Function,
+    operation: Callable[..., Value],
+    target: Value,
+    operands: Sequence[tuple[Value, Value]],
+    block: Value,
+    quarter: Value,
+) -> None:
+    """An operation on the 16 lanes `quarter` bytes into a block; operands are addresses and steps."""
+    lanes = [f.load(f.at(f.at(a, f.b.mul(block, step)), quarter), V16I32, QUARTER) for a, step in operands]
+    result = f.as_type(operation(f, *lanes), V16I32)
+    f.store(result, f.at(f.at(target, f.b.mul(block, number(WIDE))), quarter), QUARTER)
 
 
-def _integer(method: str) -> Operation:
-    return lambda f, a, b: getattr(f.b, method)(a, b)
-
-
-def _intrinsic(f: Function, name: str, type_: Type, *arguments: Value) -> Value:
-    return f.call(f.module.intrinsic(name, type_, [v.type for v in arguments]), *arguments)
-
-
-def _extreme(relation: str, prefer_negative: bool) -> Operation:
-    """max or min of floats: NaN if either is; of equal ones, which may be zeros, that with the sign preferred."""
-
-    def apply(f: Function, a: Value, b: Value) -> Value:
-        x, y = f.as_type(a, V16F32), f.as_type(b, V16F32)
-        sign = f.b.icmp_signed("<" if prefer_negative else ">=", a, splat(0, V16I32))
-        equal = f.b.and_(f.b.fcmp_ordered("==", x, y), sign)
-        chosen = f.b.select(f.b.or_(f.b.fcmp_ordered(relation, x, y), equal), a, b)
-        return f.b.select(f.b.fcmp_unordered("uno", x, y), splat(_NAN, V16I32), chosen)
-
-    return apply
-
-
-def _rounding(name: str) -> Operation:
-    def apply(f: Function, a: Value, _: Value) -> Value:
-        return _canonical(f, _intrinsic(f, f"llvm.{name}.v16f32", V16F32, f.as_type(a, V16F32)))
-
-    return apply
-
-
-def _sign(f: Function, a: Value, bits: int) -> Value:
-    """The low bits, sign-extended."""
-    amount = splat(32 - bits, V16I32)
-    return f.b.ashr(f.b.shl(a, amount), amount)
-
-
-def _clamp(f: Function, a: Value, bits: int) -> Value:
-    """Saturated to a signed integer of `bits`."""
-    high = (1 << bits - 1) - 1
-    a = _intrinsic(f, "llvm.smin.v16i32", V16I32, a, splat(high, V16I32))
-    return _intrinsic(f, "llvm.smax.v16i32", V16I32, a, splat(-high - 1, V16I32))
-
-
-def _to_float(bits: int) -> Operation:
-    return lambda f, a, _: f.b.sitofp(_sign(f, a, bits), V16F32)
-
-
-def _to_integer(bits: int) -> Operation:
-    """To the nearest integer, ties to even, saturated; NaN to 0."""
-
-    def apply(f: Function, a: Value, _: Value) -> Value:
-        whole = _intrinsic(f, "llvm.rint.v16f32", V16F32, f.as_type(a, V16F32))
-        return _clamp(f, _intrinsic(f, "llvm.fptosi.sat.v16i32.v16f32", V16I32, whole), bits)
-
-    return apply
-
-
-OPERATIONS: dict[Alu, Operation] = {
-    Alu.ADD_I: _integer("add"),
-    Alu.ADD_F: _float("fadd"),
-    Alu.SUB_I: _integer("sub"),
-    Alu.SUB_F: _float("fsub"),
-    Alu.MUL_I: _integer("mul"),
-    Alu.MUL_F: _float("fmul"),
-    Alu.MAX_I: lambda f, a, b: _intrinsic(f, "llvm.smax.v16i32", V16I32, a, b),
-    Alu.MAX_F: _extreme(">", prefer_negative=False),
-    Alu.MIN_I: lambda f, a, b: _intrinsic(f, "llvm.smin.v16i32", V16I32, a, b),
-    Alu.MIN_F: _extreme("<", prefer_negative=True),
-    Alu.COPY: lambda f, a, _: a,
-    Alu.ROUND: _rounding("rint"),
-    Alu.TRUNC: _rounding("trunc"),
-    Alu.CANONICAL: lambda f, a, _: _canonical(f, f.as_type(a, V16F32)),
-    Alu.SIGN_8: lambda f, a, _: _sign(f, a, 8),
-    Alu.SIGN_16: lambda f, a, _: _sign(f, a, 16),
-    Alu.CLAMP_16_8: lambda f, a, _: _clamp(f, _sign(f, a, 16), 8),
-    Alu.CLAMP_32_8: lambda f, a, _: _clamp(f, a, 8),
-    Alu.CLAMP_32_16: lambda f, a, _: _clamp(f, a, 16),
-    Alu.FLOAT_8: _to_float(8),
-    Alu.FLOAT_16: _to_float(16),
-    Alu.FLOAT_32: _to_float(32),
-    Alu.FIX_8: _to_integer(8),
-    Alu.FIX_16: _to_integer(16),
-    Alu.FIX_32: _to_integer(32),
-}
+def _before(f: Function, lanes: Value, start: Value) -> Value:
+    """Which of the 64 lanes from number `start` on are before lane number `lanes`."""
+    left = f.b.sub(lanes, start)
+    left = f.call(f.module.intrinsic("llvm.smax.i64", I64, [I64, I64]), left, 0)
+    left = f.call(f.module.intrinsic("llvm.smin.i64", I64, [I64, I64]), left, BLOCK)
+    count = f.broadcast(f.b.trunc(left, I8), BLOCK)
+    return f.b.icmp_unsigned("<", constant(range(BLOCK), V64I8), count)

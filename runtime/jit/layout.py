@@ -29,8 +29,11 @@ LONG_AGO = -(1 << 62)
 LEVELS = 4
 """Loop levels of a record: the vectors of one `abc`, and three of `repeat`."""
 
-SOURCES = 2
+SOURCES = 3
 """Operands of an instruction that are streams, chains or immediates."""
+
+RUNS = (3, 4)
+"""Lengths of the runs of lanes that the rotator rotates."""
 
 
 class Chip(IntEnum):
@@ -82,7 +85,7 @@ class Chip(IntEnum):
     CHAIN_MASK = 25
     ALU_LATENCY = 26
     SCRATCH = 27
-    """Three vectors of 32-bit lanes."""
+    """Four vectors of 32-bit lanes."""
     PLANES = 28
     ARRAY_LATENCY = 29
     INSTALL_LATENCY = 30
@@ -110,9 +113,30 @@ class Chip(IntEnum):
     """The last row for hazards."""
     STOPPED = 46
     """The cycle of the hazards."""
+    LANES = 47
+    TILES = 48
+    TILE_LANES = 49
+    STREAMS = 50
+    """Streams of a direction."""
+    SRAM_WORDS = 51
+    """Words of a slice."""
+    MASKED = 52
+    """Samples of superlanes that are off: as many vectors for each operand as there are streams."""
+    STAGE = 53
+    """A vector with as many zeros before it and after it."""
+    NUMBERS = 54
+    """The numbers of lanes to take, 16 bits each."""
+    TILE_STARTS = 55
+    """For every lane the first one of its tile, likewise."""
+    ROTATIONS = 56
+    """By length of run and amount: masks of the lanes that come from above, and of those that wrap round."""
+    SQUARE = 57
+    """Addresses of the vectors that are transposed, then of the results."""
+    HALF_BYTES = 58
+    """The bytes of two planes' weights in their places, low before high, to be made one plane of fp16."""
 
 
-CHIP_WORDS = 48
+CHIP_WORDS = 64
 
 
 class Slot(IntEnum):
@@ -162,12 +186,37 @@ ACTIVITY_WORDS = 16
 
 
 class Source(IntEnum):
-    """Kinds of operand."""
+    """Kinds of operand; to those of streams and chains a `Form` is added."""
 
     STREAM = 0
-    CHAIN = 1
-    IMMEDIATE = 2
-    NONE = 3
+    CHAIN = 8
+    IMMEDIATE = 16
+    NONE = 17
+
+
+class Form(IntEnum):
+    """How an ALU makes 32-bit lanes of an operand. Halves become f32; the others are integers or bits."""
+
+    WORD = 0
+    SIGNED_8 = 1
+    UNSIGNED_8 = 2
+    SIGNED_16 = 3
+    UNSIGNED_16 = 4
+    HALF = 5
+
+    @property
+    def bytes(self) -> int:
+        """Streams of its group."""
+        return (4, 1, 1, 2, 2, 2)[self]
+
+
+class Finish(IntEnum):
+    """What becomes of the 32-bit lanes of a result: the low bits sign-extended, or f32 rounded to fp16."""
+
+    NONE = 0
+    SIGN_8 = 1
+    SIGN_16 = 2
+    HALF = 3
 
 
 class Row(IntEnum):
@@ -177,30 +226,33 @@ class Row(IntEnum):
     """First cycle, moved by `d_skew`: all that the issue does happens then or later."""
     OP = 1
     UNIT = 2
-    COUNT = 3
+    TILES = 3
+    """Superlanes that are on, where not all are; else 0."""
+    COUNT = 4
     """Rounds of each loop level."""
-    TIME = 7
+    TIME = 8
     """Cycles to the next round of each level, from the last issue of the levels inside it."""
-    STEP = 11
+    STEP = 12
     """Movement of the value, likewise."""
-    VALUE = 15
-    KIND = 16
-    """`Source` of both operands."""
-    SOURCE = 18
-    """First slot, ALU, or bits of both operands."""
-    SHIFT = 20
-    """What makes the cycle a diagonal, for both operands."""
-    WIDTH = 22
-    """Streams of an operand."""
-    TARGET = 23
+    VALUE = 16
+    KIND = 17
+    """`Source` of the operands."""
+    SOURCE = 20
+    """First slot, ALU, or bits of the operands."""
+    SHIFT = 23
+    """What makes the cycle a diagonal, for the operands."""
+    TARGET = 26
     """First slot of the result."""
-    TARGET_SHIFT = 24
-    TARGET_WIDTH = 25
+    TARGET_SHIFT = 27
+    TARGET_WIDTH = 28
     """Streams of the result; 0 for a chain."""
-    DELAY = 26
+    DELAY = 29
     """Cycles to the drive."""
-    MODE = 27
-    """The `Alu` operation, or whether sums are added."""
+    MODE = 30
+    """What the operation is in detail: the `Alu` operation; whether sums are added; how many lanes further up a shifted
+    lane comes from; the length of rotated runs."""
+    FINISH = 31
+    """`Finish` of an ALU's result."""
 
 
 ROW_WORDS = 32
@@ -241,9 +293,22 @@ class Plane(IntEnum):
     ACCUMULATORS = 15
     IS_SET = 16
     """A byte per entry."""
+    IS_HALF = 17
+    """Whether the vectors whose sums have not been computed are fp16."""
+    HALF_INPUTS = 18
+    """Ring of fp16 activation vectors, as f64."""
+    HALF_WEIGHTS = 19
+    """The fp16 weights of this plane and the next, as f32."""
+    LOW_MADE_OF = 20
+    """Installs that had taken effect when they were made; 0 if they never were."""
+    HIGH_MADE_OF = 21
+    HIGH = 22
+    """The plane with the high bytes of this one's fp16 weights, or 0."""
+    LOW = 23
+    """The plane with the low bytes, or 0."""
 
 
-PLANE_WORDS = 18
+PLANE_WORDS = 24
 
 
 class Link(IntEnum):
@@ -312,27 +377,37 @@ class Hazard(IntEnum):
 class Op(IntEnum):
     """What the switch of the kernel knows: handlers of instructions, then of what the machine does by itself."""
 
-    READ = 0
-    WRITE = 1
-    LOAD_WEIGHTS = 2
-    INSTALL_WEIGHTS = 3
-    ACTIVATIONS = 4
-    ACCUMULATE = 5
-    ALU = 6
-    SEND = 7
-    RECEIVE = 8
-    INSTALL = 9
+    CONFIG = 0
+    READ = 1
+    WRITE = 2
+    GATHER = 3
+    SCATTER = 4
+    LOAD_WEIGHTS = 5
+    INSTALL_WEIGHTS = 6
+    ACTIVATIONS = 7
+    HALF_ACTIVATIONS = 8
+    ACCUMULATE = 9
+    ALU = 10
+    SHIFT = 11
+    LANE_SELECT = 12
+    PERMUTE = 13
+    DISTRIBUTE = 14
+    ROTATE = 15
+    TRANSPOSE = 16
+    SEND = 17
+    RECEIVE = 18
+    INSTALL = 19
     """A pending install takes effect."""
-    LOSE_SUMS = 10
+    LOSE_SUMS = 20
     """Sums that arrived in this cycle were not taken."""
-    LOSE_VECTOR = 11
+    LOSE_VECTOR = 21
     """A vector that arrived in this cycle was not received."""
 
 
 class Alu(IntEnum):
-    """Operations on 32-bit lanes, to which every ALU instruction comes down.
+    """Operations on 32-bit lanes, to which every ALU instruction comes down: I on integers, F on f32, H on fp16.
 
-    FLOAT and FIX convert; the number is the width in bits of the integer. SIGN_8 takes the low 8 bits.
+    FLOAT and FIX convert. A number is the width in bits to which the result saturates.
     """
 
     ADD_I = 0
@@ -345,18 +420,51 @@ class Alu(IntEnum):
     MAX_F = 7
     MIN_I = 8
     MIN_F = 9
-    COPY = 10
-    ROUND = 11
-    TRUNC = 12
-    CANONICAL = 13
-    SIGN_8 = 14
-    SIGN_16 = 15
-    CLAMP_16_8 = 16
-    CLAMP_32_8 = 17
-    CLAMP_32_16 = 18
-    FLOAT_8 = 19
-    FLOAT_16 = 20
-    FLOAT_32 = 21
-    FIX_8 = 22
-    FIX_16 = 23
-    FIX_32 = 24
+    ADD_SAT_8 = 10
+    ADD_SAT_16 = 11
+    ADD_SAT_32 = 12
+    SUB_SAT_8 = 13
+    SUB_SAT_16 = 14
+    SUB_SAT_32 = 15
+    MUL_SAT_8 = 16
+    MUL_SAT_16 = 17
+    MUL_SAT_32 = 18
+    AND = 19
+    OR = 20
+    XOR = 21
+    SHL = 22
+    SHR = 23
+    SHR_U = 24
+    EQ_I = 25
+    EQ_F = 26
+    NE_I = 27
+    NE_F = 28
+    LT_I = 29
+    LT_F = 30
+    LE_I = 31
+    LE_F = 32
+    GT_I = 33
+    GT_F = 34
+    GE_I = 35
+    GE_F = 36
+    SELECT = 37
+    COPY = 38
+    ROUND = 39
+    TRUNC = 40
+    RELU_I = 41
+    RELU_F = 42
+    CANONICAL = 43
+    CLAMP_8 = 44
+    CLAMP_16 = 45
+    FLOAT = 46
+    FIX_8 = 47
+    FIX_16 = 48
+    FIX_32 = 49
+    EXP_F = 50
+    EXP_H = 51
+    LOG_F = 52
+    LOG_H = 53
+    TANH_F = 54
+    TANH_H = 55
+    RSQRT_F = 56
+    RSQRT_H = 57

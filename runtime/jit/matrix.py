@@ -1,4 +1,4 @@
-"""The MXM's handlers as IR, and the two ways to multiply int8 vectors by int8 weights.
+"""The MXM's handlers as IR, and the products of int8 vectors with int8 weights.
 
 An installed array is packed for dot products of four: in each block of 64 columns, for each group of four weight rows
 that was loaded, 64 columns of four bytes, in the wide order of `lanes.py`. Groups that were not loaded are left out.
@@ -7,10 +7,12 @@ Sums are computed late, when an accumulator wants the first, so that several vec
 
 from __future__ import annotations
 
+from .arithmetic import add_floats, add_integers
 from .build import I8, I32, I64, PTR, V16I32, V64I8, Function, Module, Value, number, splat
 from .dots import Dot
+from .half_matrix import HalfMatrix
 from .lanes import QUARTER, WIDE, Lanes, interleave
-from .layout import BLOCK, GROUP, LIST, NEVER, PLANE_WORDS, Chip, Hazard, Plane, Row
+from .layout import BLOCK, GROUP, LIST, NEVER, PLANE_WORDS, ROW_WORDS, Chip, Hazard, Op, Plane, Row
 from .streams import Handler, Streams, vector_at
 
 
@@ -23,12 +25,14 @@ class Matrix:
         """Bytes of the weights of 16 columns and a group of rows."""
         self.batch = self._multiply(dot.vectors, 1)
         self.single = self._multiply(1, dot.unroll)
+        self.half = HalfMatrix(module, dot)
         self.compute = self._compute()
         self.pack = self._pack()
         self.load_weights = self._load_weights()
         self.install_weights = self._install_weights()
         self.install = self._install()
         self.activations = self._activations()
+        self.half_activations = self._half_activations()
         self.accumulate = self._accumulate()
         self.lose_sums = self._lose_sums()
 
@@ -71,6 +75,9 @@ class Matrix:
         f = Handler(self.module, "install")
         plane = self._plane(f)
         f.call(self.compute, f.chip, plane, f.word(plane, Plane.FED))
+        low = f.pointer(plane, Plane.LOW)
+        with f.when(f.compare("!=", f.word(plane, Plane.LOW), 0)):
+            self._sum_all(f, low, 1)
         installed = f.word(plane, Plane.INSTALLED)
         index = f.b.and_(installed, f.word(plane, Plane.ARRAY_MASK))
         array = f.at(f.pointer(plane, Plane.ARRAYS), f.b.mul(index, f.size(Chip.WEIGHTS_BYTES)))
@@ -152,41 +159,79 @@ class Matrix:
     # -- activations -------------------------------------------------------------------------------------------
 
     def _activations(self) -> Handler:
-        """Takes one vector."""
+        """Takes one int8 vector."""
         f = Handler(self.module, "activations")
         plane = self._plane(f)
         source = self.streams.sample_operand(f)
         with f.when(f.compare("==", f.word(plane, Plane.INSTALLED), 0)):
             self.streams.note(f, Hazard.WEIGHTS_EMPTY, f.unit)
-        fed = f.word(plane, Plane.FED)
-        index = f.b.and_(fed, f.size(Chip.SUM_MASK))
+        self._sum_all(f, plane, 1)
+        index = self._enter(f, plane, 0)
         target = f.at(f.pointer(plane, Plane.INPUTS), f.b.mul(index, f.size(Chip.INPUT_BYTES)))
         with f.loop(f.size(Chip.BLOCKS)) as i:
             lanes = f.load(f.at(source, f.b.mul(i, number(BLOCK))), V64I8, BLOCK)
             size = BLOCK * self.dot.input_bytes
             f.store(self.dot.prepare(f, lanes), f.at(target, f.b.mul(i, number(size))), BLOCK)
+        f.give()
+        return f
+
+    def _half_activations(self) -> Handler:
+        """Takes one fp16 vector."""
+        f = Handler(self.module, "half_activations")
+        plane = self._plane(f)
+        low, high = (self.streams.sample_operand(f, i) for i in range(2))
+        installs = [f.word(p, Plane.INSTALLED) for p in (plane, f.pointer(plane, Plane.HIGH))]
+        with f.when(f.b.or_(*(f.compare("==", count, 0) for count in installs))):
+            self.streams.note(f, Hazard.WEIGHTS_EMPTY, f.unit)
+        self._sum_all(f, plane, 0)
+        index = self._enter(f, plane, 1)
+        target = f.b.mul(index, f.b.mul(f.size(Chip.STRIDE), number(8)))
+        target = f.at(f.pointer(plane, Plane.HALF_INPUTS), target)
+        self.half.put_input(f, low, high, target, f.size(Chip.BLOCKS))
+        f.give()
+        return f
+
+    def _sum_all(self, f: Handler, plane: Value, half: int) -> None:
+        """Computes the sums of all vectors, if those that wait are fp16, or if they are not."""
+        with f.when(f.compare("==", f.word(plane, Plane.IS_HALF), half)):
+            f.call(self.compute, f.chip, plane, f.word(plane, Plane.FED))
+
+    def _enter(self, f: Handler, plane: Value, half: int) -> Value:
+        """A vector enters the array; gives its row in the rings."""
+        fed = f.word(plane, Plane.FED)
+        index = f.b.and_(fed, f.size(Chip.SUM_MASK))
+        f.put(plane, Plane.IS_HALF, half)
         f.put(f.pointer(plane, Plane.ENTERED), index, f.t)
         f.put(f.pointer(plane, Plane.ENTERED_BY), index, f.number)
         with f.when(f.compare("==", fed, f.word(plane, Plane.TAKEN))):
             f.put(f.table(Chip.SUM_TIMES), f.unit, f.b.add(f.t, f.size(Chip.ARRAY_LATENCY)))
         f.put(plane, Plane.FED, f.b.add(fed, number(1)))
-        f.give()
-        return f
+        return index
 
     def _compute(self) -> Function:
         """compute(chip, plane, end): the sums of all vectors before number `end`, and of later ones in batches."""
         f = Function(self.module, "compute", [PTR, PTR, I64])
         chip, plane, end = f.arguments
-        fed = f.word(plane, Plane.FED)
-        for step, multiply, limit in ((self.dot.vectors, self.batch, fed), (1, self.single, end)):
-            with f.forever() as done:
-                summed = f.word(plane, Plane.SUMMED)
-                following = f.b.add(summed, number(step))
-                f.stop_if(f.compare(">", following, limit), done)
-                f.call(multiply, chip, plane, summed)
-                f.put(plane, Plane.SUMMED, following)
+        with f.either(f.compare("==", f.word(plane, Plane.IS_HALF), 0)) as (bytes_, halves):
+            with bytes_:
+                self._sum(f, self.batch, self.dot.vectors, f.word(plane, Plane.FED))
+                self._sum(f, self.single, 1, end)
+            with halves, f.when(f.compare("<", f.word(plane, Plane.SUMMED), end)):
+                f.call(self.half.refresh, chip, plane)
+                self._sum(f, self.half.batch, self.dot.half_vectors, f.word(plane, Plane.FED))
+                self._sum(f, self.half.single, 1, end)
         f.give()
         return f
+
+    def _sum(self, f: Function, multiply: Function, vectors: int, end: Value) -> None:
+        """Sums so many vectors at a time, as long as there are that many before number `end`."""
+        chip, plane, _ = f.arguments
+        with f.forever() as done:
+            summed = f.word(plane, Plane.SUMMED)
+            following = f.b.add(summed, number(vectors))
+            f.stop_if(f.compare(">", following, end), done)
+            f.call(multiply, chip, plane, summed)
+            f.put(plane, Plane.SUMMED, following)
 
     def _multiply(self, vectors: int, unroll: int) -> Function:
         """multiply(chip, plane, first): the sums of `vectors` vectors from number `first` on.
@@ -265,18 +310,23 @@ class Matrix:
         return f
 
     def _add(self, f: Handler, plane: Value, taken: Value, entry: Value, adds: Value) -> None:
-        """Sets the entry to the sums of vector number `taken`, or adds them."""
+        """Sets the entry to the sums of vector number `taken`, or adds them, in their type."""
         index = f.b.and_(taken, f.size(Chip.SUM_MASK))
         sums = vector_at(f, f.chip, f.pointer(plane, Plane.SUMS), f.b.mul(index, number(4)))
         wide_blocks = f.b.mul(f.size(Chip.BLOCKS), number(4))
         with f.either(adds) as (add, set_):
             with set_:
                 f.call(self.lanes.copy, entry, sums, wide_blocks)
-            with add, f.loop(wide_blocks) as i:
-                offset = f.b.mul(i, number(QUARTER))
-                target = f.at(entry, offset)
-                old, new = f.load(target, V16I32, QUARTER), f.load(f.at(sums, offset), V16I32, QUARTER)
-                f.store(f.b.add(old, new), target, QUARTER)
+            with add:
+                record = f.row(f.table(Chip.RECORDS), f.word(f.pointer(plane, Plane.ENTERED_BY), index), ROW_WORDS)
+                halves = f.compare("==", f.word(record, Row.OP), Op.HALF_ACTIVATIONS)
+                with f.either(halves) as (floats, integers):
+                    for case, add_lanes in ((floats, add_floats), (integers, add_integers)):
+                        with case, f.loop(wide_blocks) as i:
+                            offset = f.b.mul(i, number(QUARTER))
+                            target = f.at(entry, offset)
+                            old, new = (f.load(v, V16I32, QUARTER) for v in (target, f.at(sums, offset)))
+                            f.store(add_lanes(f, old, new), target, QUARTER)
 
     def _advance(self, f: Handler, plane: Value, taken: Value) -> None:
         """The next sums are those of the next vector."""

@@ -27,7 +27,9 @@ from .layout import (
     LONG_AGO,
     NO_DIAGONAL,
     PLANE_WORDS,
+    RUNS,
     SLOT_WORDS,
+    SOURCES,
     Chip,
     Link,
     Op,
@@ -90,14 +92,16 @@ class ChipMemory:
         self._put_streams()
         self._put_activities()
         self._put_planes()
+        self._put_lanes()
         self._put_links(system, inboxes)
         self._set(Chip.STRIDE, self.stride)
         self._set(Chip.BLOCKS, self.stride // BLOCK)
         self._set(Chip.SRAM, sram)
         self._set(Chip.SLICE_BYTES, chip.words * self.stride)
         self._set(Chip.ZERO, self._new((self.stride,), np.uint8))
-        self._set(Chip.SCRATCH, self._new((3, self.stride), np.int32))
-        rows = decoded.width + len(decoded.cursors) * (max(chip.weight_streams, 8) + 4) + chip.planes + chip.links
+        self._set(Chip.SCRATCH, self._new((SOURCES + 1, self.stride), np.int32))
+        samples = max(chip.weight_streams, chip.lanes_per_tile, 4 * SOURCES)
+        rows = decoded.width + len(decoded.cursors) * (samples + 4) + chip.planes + chip.links
         self.faults = zeros((rows + 1, FAULT_WORDS), np.int64)
         self._set(Chip.HAZARDS, self.faults)
         self._set(Chip.HAZARD_LAST, rows)
@@ -163,6 +167,8 @@ class ChipMemory:
             Plane.ENTERED: ((ring,), np.int64),
             Plane.ENTERED_BY: ((ring,), np.int64),
             Plane.ACCUMULATORS: ((chip.accumulators, stride), np.int32),
+            Plane.HALF_INPUTS: ((ring, stride), np.float64),
+            Plane.HALF_WEIGHTS: ((chip.lanes, stride), np.float32),
         }
         for n, plane in enumerate(self._planes):
             for word, (shape, dtype) in tables.items():
@@ -173,6 +179,9 @@ class ChipMemory:
             plane[Plane.ARRAY_MASK] = arrays - 1
             plane[Plane.LOADED] = address(self._loaded[n])
             plane[Plane.IS_SET] = address(self._is_set[n])
+            if (high := chip.paired_plane(n)) is not None:
+                plane[Plane.HIGH] = address(self._planes[high])
+                self._planes[high, Plane.LOW] = address(plane)
         self._set(Chip.PLANES, self._planes)
         self._set(Chip.ARRAY_LATENCY, chip.latency_array)
         self._set(Chip.INSTALL_LATENCY, chip.latency_install)
@@ -183,6 +192,32 @@ class ChipMemory:
         self._set(Chip.WEIGHTS, weights)
         self._set(Chip.SUM_MASK, ring - 1)
         self._set(Chip.INPUT_BYTES, 2 * stride)
+        self._set(Chip.HALF_BYTES, self._new((2, groups * GROUP, stride), np.uint8))
+
+    def _put_lanes(self) -> None:
+        """What moves lanes, or leaves some of them out."""
+        chip, stride = self.chip_spec, self.stride
+        self._set(Chip.LANES, chip.lanes)
+        self._set(Chip.TILES, chip.tiles)
+        self._set(Chip.TILE_LANES, chip.lanes_per_tile)
+        self._set(Chip.STREAMS, chip.streams)
+        self._set(Chip.SRAM_WORDS, chip.words)
+        self._set(Chip.MASKED, self._new((SOURCES * chip.streams, stride), np.uint8))
+        self._set(Chip.STAGE, self._new((3, stride), np.uint8)[1])
+        self._set(Chip.NUMBERS, self._new((stride,), np.uint16))
+        self._set(Chip.SQUARE, self._new((2, chip.lanes_per_tile), np.int64))
+        starts = self._new((stride,), np.uint16)
+        lanes = np.arange(stride)
+        starts[:] = lanes - lanes % chip.lanes_per_tile
+        self._set(Chip.TILE_STARTS, starts)
+        rotations = self._new((len(RUNS), max(RUNS), 2, stride), np.uint8)
+        for table, n in zip(rotations, RUNS, strict=True):
+            lane = lanes % chip.lanes_per_tile
+            in_run = lane < chip.lanes_per_tile // n * n
+            for amount in range(n):
+                stays = lane % n + amount < n
+                table[amount, :, :] = np.where([in_run & stays, in_run & ~stays], 255, 0)
+        self._set(Chip.ROTATIONS, rotations)
 
     def _put_links(self, system: SystemSpec, inboxes: Inboxes) -> None:
         self._links = zeros((system.chip.links, LINK_WORDS), np.int64)
@@ -208,6 +243,7 @@ class ChipMemory:
         self.activities[:] = self.decoded.activities
         self._tags[:] = NO_DIAGONAL
         self._planes[:, [Plane.INSTALLED, Plane.ISSUED, Plane.TAKEN, Plane.SUMMED, Plane.FED]] = 0
+        self._planes[:, [Plane.IS_HALF, Plane.LOW_MADE_OF, Plane.HIGH_MADE_OF]] = 0
         self._planes[:, Plane.ACTIVE] = address(self._nothing)
         self._loaded[:] = 0
         self._is_set[:] = 0

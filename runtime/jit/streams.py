@@ -8,6 +8,7 @@ slots hold their numbers, so that a drive moves a number, not a vector.
 from __future__ import annotations
 
 from .build import I64, PTR, WORD, Function, Module, Value, number
+from .lanes import Lanes
 from .layout import DUE_WORDS, FAULT_WORDS, SLOT_WORDS, Chip, Due, Fault, Hazard, Row, Slot
 
 
@@ -18,6 +19,7 @@ class Handler(Function):
         super().__init__(module, name, [PTR, PTR, I64, I64, I64])
         self.chip, self.record, self.number, self.t, self.value = self.arguments
         self.unit = self.field(Row.UNIT)
+        self.tiles = self.field(Row.TILES)
 
     def field(self, word: int) -> Value:
         """A word of the record."""
@@ -49,12 +51,16 @@ def vector_at(f: Function, chip: Value, base: Value, index: Value) -> Value:
 class Streams:
     """The functions that handlers call to use streams and to report hazards."""
 
-    def __init__(self, module: Module):
-        self.module = module
+    def __init__(self, module: Module, lanes: Lanes):
+        self.module, self.lanes = module, lanes
         self.hazard = self._hazard()
         """hazard(chip, kind, resource, first, its cycle, second or -1, its cycle)"""
         self.sample = self._sample()
         """sample(chip, first slot, shift, cycle, record number) -> the vector's address"""
+        self.mask_sample = self._mask_sample()
+        """mask_sample(chip, superlanes, vector, place) -> the address of a copy that is zero in the others"""
+        self.mask_drives = self._mask_drives()
+        """mask_drives(chip, record, cycle): what an issue has just posted is zero in superlanes that are off"""
         self.take = self._take()
         """take(chip) -> the number of a free vector in the pool"""
         self.post = self._post()
@@ -70,13 +76,17 @@ class Streams:
         """The address of the vector on one stream of an operand's group; notes a hazard where there is none."""
         stream = number(stream) if isinstance(stream, int) else stream
         slot = f.b.add(f.field(Row.SOURCE + operand), f.b.mul(stream, self.ring(f)))
-        return f.call(self.sample, f.chip, slot, f.field(Row.SHIFT + operand), f.t, f.number)
+        vector = f.variable(f.call(self.sample, f.chip, slot, f.field(Row.SHIFT + operand), f.t, f.number))
+        with f.when(f.compare("!=", f.tiles, 0)):
+            place = f.b.add(f.b.mul(f.size(Chip.STREAMS), number(operand)), stream)
+            vector.set(f.call(self.mask_sample, f.chip, f.tiles, vector.get(), place))
+        return vector.get()
 
     def ring(self, f: Handler) -> Value:
         """Slots of one stream."""
         return f.b.add(f.size(Chip.DIAGONAL_MASK), number(1))
 
-    def start_drive(self, f: Handler, stream: int = 0) -> Value:
+    def start_drive(self, f: Handler, stream: Value | int = 0) -> Value:
         """Posts a drive onto one stream of the result's group; gives the address to which to write the vector."""
         vector = f.call(self.take, f.chip)
         f.call(self.post, f.chip, f.record, f.number, f.t, stream, vector)
@@ -94,9 +104,7 @@ class Streams:
         f.call(self.hazard, f.chip, kind, resource, *(first or (f.number, f.t)), *second)
 
     def _hazard(self) -> Function:
-        f = Function(self.module, "hazard", [PTR] + [I64] * 6)
-        f.ir.attributes.add("noinline")
-        f.ir.attributes.add("cold")
+        f = Function(self.module, "hazard", [PTR] + [I64] * 6, rare=True)
         chip, *values = f.arguments
         count = f.word(chip, Chip.HAZARD_COUNT)
         fault = row(f, f.pointer(chip, Chip.HAZARDS), count, FAULT_WORDS)
@@ -119,6 +127,32 @@ class Streams:
             with empty:
                 f.call(self.hazard, chip, Hazard.STREAM_EMPTY, first, record, t, -1, 0)
         f.give(vector.get())
+        return f
+
+    def _mask_sample(self) -> Function:
+        f = Function(self.module, "mask_sample", [PTR, I64, PTR, I64], PTR, rare=True)
+        chip, tiles, vector, place = f.arguments
+        masked = vector_at(f, chip, f.pointer(chip, Chip.MASKED), place)
+        lanes = f.b.mul(tiles, f.word(chip, Chip.TILE_LANES))
+        f.call(self.lanes.cut, masked, vector, lanes, f.word(chip, Chip.BLOCKS))
+        f.give(masked)
+        return f
+
+    def _mask_drives(self) -> Function:
+        """A hazard may have kept the issue from posting; but then nobody will see what it drives."""
+        f = Function(self.module, "mask_drives", [PTR, PTR, I64], rare=True)
+        chip, record, t = f.arguments
+        lanes = f.b.mul(f.word(record, Row.TILES), f.word(chip, Chip.TILE_LANES))
+        with f.when(f.compare("==", f.word(chip, Chip.HAZARD_COUNT), 0)):
+            day = f.b.and_(f.b.add(t, f.word(record, Row.DELAY)), f.word(chip, Chip.CALENDAR_MASK))
+            end = f.b.add(
+                f.b.mul(day, f.word(chip, Chip.CALENDAR_WIDTH)), f.word(f.pointer(chip, Chip.CALENDAR_COUNT), day)
+            )
+            with f.loop(f.word(record, Row.TARGET_WIDTH)) as i:
+                due = row(f, f.pointer(chip, Chip.CALENDAR), f.b.sub(f.b.sub(end, i), number(1)), DUE_WORDS)
+                vector = self.pooled(f, chip, f.word(due, Due.VECTOR))
+                f.call(self.lanes.cut, vector, vector, lanes, f.word(chip, Chip.BLOCKS))
+        f.give()
         return f
 
     def _take(self) -> Function:

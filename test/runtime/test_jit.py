@@ -1,17 +1,12 @@
-"""The JIT engine: results against numpy on every path, on other machines, and from run to run."""
+"""The JIT engine: int8 matrices against numpy on every path, other machines, and what a run leaves behind."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import numpy as np
-import numpy.typing as npt
 import pytest
 from tspc.dialects.errors import HazardError
-from tspc.dialects.instruction import CHAIN, ElementType, source_alu, source_immediate, source_stream
-from tspc.dialects.program import Program
+from tspc.dialects.instruction import ElementType
 from tspc.dialects.target import ChipSpec, SystemSpec
-from tspc.runtime.arithmetic import BINARY, UNARY, Array, convert, wrap
 from tspc.runtime.jit import JitEngine
 from util import (
     Load,
@@ -22,98 +17,11 @@ from util import (
     east,
     every_path,
     get_planes,
-    put_planes,
     weights_of,
     west,
 )
 
-I8, I16, I32, F32 = ElementType.I8, ElementType.I16, ElementType.I32, ElementType.F32
-
-
-# -- VXM -----------------------------------------------------------------------------------------------------------
-
-SPECIAL_BITS = [0x7FC00000, 0x7F800001, 0xFFFFFFFF, 0x7F800000, 0xFF800000, 0, 0x80000000, 1, 0x80000001, 0x007FFFFF]
-SPECIAL_FLOATS = [0.5, -0.5, 1.5, 2.5, -2.5, 127.5, -128.5, 32767.5, 2147483648.0, -2147483648.0, 2147483520.0, 3.4e38]
-SPECIAL_WORDS = [0, 1, 127, 128, 255, 32767, 32768, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFF8000, 0xFFFFFF7F]
-SPECIAL = np.array(
-    [*SPECIAL_BITS, *np.array(SPECIAL_FLOATS, np.float32).view(np.uint32).tolist(), *SPECIAL_WORDS], np.uint32
-)
-
-
-def operands(lanes: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-    """All pairs of special values, then random ones, as two arrays [vectors, lanes] of 32 bits."""
-    a, b = (x.ravel() for x in np.meshgrid(SPECIAL, SPECIAL))
-    rest = -len(a) % lanes + lanes
-    random = np.random.default_rng(1).integers(0, 1 << 32, (2, rest), np.uint32)
-    return np.append(a, random[0]).reshape(-1, lanes), np.append(b, random[1]).reshape(-1, lanes)
-
-
-def alu_program(vectors: int, name: str, types: list[ElementType], binary: bool) -> Program:
-    """`vectors` results of an instruction: operands from slices E0.. and W0.., results to slices E4.. ."""
-    m = Maker()
-    loops = [(vectors, 1, 1)]
-    element, result = types[0], types[-1]
-    for i in range(element.bytes):
-        m.add(f"MEM.E{i}", 0, "read", 0, west(i), loops=loops)
-        if binary:
-            m.add(f"MEM.W{i}", 0, "read", 0, east(i), loops=loops)
-    sources = [source_stream(west(0)), *([source_stream(east(0))] if binary else [])]
-    tail = [result] if name in ("convert", "wrap") else []
-    m.add("VXM.5", 2, name, element, *sources, *tail, east(8), loops=[(vectors, 1, 0)])
-    for i in range(result.bytes):
-        m.add(f"MEM.E{4 + i}", 2 + 4 + 2, "write", 0, east(8 + i), loops=loops)
-    return m.program()
-
-
-def alu_cases() -> Iterator[tuple[str, list[ElementType], Callable[..., Array]]]:
-    for element in (I32, F32):
-        for name in BINARY:
-            yield name, [element], BINARY[name]
-    for name, types in (("copy", (I32, F32)), ("round", (F32,)), ("trunc", (F32,))):
-        for element in types:
-            yield name, [element], UNARY[name]
-    for source in (I8, I16, I32, F32):
-        for result in (I8, I16, I32, F32):
-            yield "convert", [source, result], lambda a, to=result: convert(a, to)
-            if F32 not in (source, result):
-                yield "wrap", [source, result], lambda a, to=result: wrap(a, to)
-
-
-@pytest.mark.parametrize(("name", "types", "expected"), list(alu_cases()))
-@every_path
-def test_arithmetic(load: Load, name: str, types: list[ElementType], expected: Callable[..., Array]) -> None:
-    a, b = operands(320)
-    session = load(alu_program(len(a), name, types, name in BINARY))
-    sram = session.sram(0)
-    put_planes(sram, range(0, 4), a)
-    put_planes(sram, range(44, 48), b)
-    session.run()
-    x, y = (get_planes(sram, slices, len(a), types[0]) for slices in (range(0, 4), range(44, 48)))
-    with np.errstate(all="ignore"):
-        want = expected(x, y) if name in BINARY else expected(x)
-    got = get_planes(sram, range(4, 8), len(a), types[-1])
-    assert got.tobytes() == want.tobytes()
-
-
-@every_path
-def test_chain_and_immediates(load: Load) -> None:
-    """(x * 0.5 + x) of int8, rounded, through four ALUs; a chain is read twice in one issue, and its low byte alone."""
-    m = Maker()
-    loops, n = [(5, 1, 0)], 5
-    m.add("MEM.E0", 0, "read", 0, west(3), loops=[(n, 1, 1)])
-    m.add("VXM.0", 2, "convert", I8, source_stream(west(3)), F32, CHAIN, loops=loops)
-    m.add("VXM.15", 5, "mul", F32, source_immediate(0x3FC00000), source_alu(0), CHAIN, loops=loops)
-    m.add("VXM.1", 8, "add", F32, source_alu(15), source_alu(15), CHAIN, loops=loops)
-    m.add("VXM.2", 11, "convert", F32, source_alu(1), I16, CHAIN, loops=loops)
-    m.add("VXM.3", 14, "convert", I8, source_alu(2), I32, east(0), loops=loops)
-    for i in range(4):
-        m.add(f"MEM.E{4 + i}", 14 + 4 + 2, "write", 0, east(i), loops=[(n, 1, 1)])
-    session = load(m.program())
-    sram = session.sram(0)
-    sram[0, :n] = np.random.default_rng(2).integers(0, 256, (n, 320))
-    session.run()
-    x = sram[0, :n].view(np.int8).astype(np.int32)
-    assert np.array_equal(get_planes(sram, range(4, 8), n, I32), (3 * x).astype(np.int8).astype(np.int32))
+I32 = ElementType.I32
 
 
 # -- MXM -----------------------------------------------------------------------------------------------------------

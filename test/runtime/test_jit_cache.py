@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from tspc.dialects.errors import TargetError
 from tspc.runtime.jit import JitEngine, JitSession, cache
 from tspc.runtime.jit.cache import Compiled
+from tspc.runtime.jit.dots import DOTS
+from tspc.runtime.jit.kernel import Kernel
 from util import Maker, east
 
 
@@ -109,3 +112,42 @@ def test_engine_without_disk(compiled: list[str], monkeypatch: pytest.MonkeyPatc
     finally:
         cache.shared_kernel.cache_clear()
     assert compiled == ["plain"]
+
+
+@pytest.mark.parametrize(
+    ("triple", "cpu"),
+    [
+        ("x86_64-unknown-linux-gnu", "x86-64"),
+        ("x86_64-unknown-linux-gnu", "x86-64-v3"),
+        ("aarch64-unknown-linux-gnu", "generic"),
+        ("arm64-apple-macosx", "apple-m1"),
+    ],
+)
+def test_calls_of_libraries(triple: str, cpu: str) -> None:
+    """The oldest x86 rounds with the C library, which every process has. Nothing converts, fuses or copies by calls."""
+    cache.binding.initialize_all_targets()
+    cache.binding.initialize_all_asmprinters()
+    try:
+        target = cache.binding.Target.from_triple(triple)
+    except RuntimeError:
+        pytest.skip(f"this llvmlite does not compile for {triple}")
+    machine = target.create_target_machine(cpu=cpu, opt=3, reloc="pic", codemodel="small")
+    module = cache.binding.parse_assembly(str(Kernel(DOTS["plain"]()).module))
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
+    cache._optimise(module, machine)
+    assembly = machine.emit_assembly(module)
+    called = set(re.findall(r"^\s+(?:call|callq|bl|b|jmp)\s+_?(\w+)", assembly, re.MULTILINE))
+    own = set(re.findall(r"^_?(\w+):", assembly, re.MULTILINE))
+    assert called - own == ({"rintf", "truncf"} if cpu == "x86-64" else set())
+
+
+def test_key_covers_the_special_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stand outside the package."""
+    before = cache._key("plain")
+    read = Path.read_bytes
+
+    def changed(path: Path) -> bytes:
+        return read(path) + b"#" * (path.parts[-2:] == ("runtime", "special.py"))
+
+    monkeypatch.setattr(Path, "read_bytes", changed)
+    assert cache._key("plain") != before

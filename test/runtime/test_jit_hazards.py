@@ -51,8 +51,33 @@ def empty_weights(m: Maker) -> None:
     add_vectors(m, 0, 40, 3, 20)
 
 
+def half_of_the_weights(m: Maker) -> None:
+    """fp16 weights are in two planes; the second has none."""
+    m.add("MXM.0.weights", 10, "iw")
+    m.add("MXM.2.weights", 10, "iw")
+    for i in range(2):
+        m.bring(f"MEM.E{i}", 0, east(i), m.at("MXM.0.weights"), 40, [(5, 1, 0)])
+    m.add("MXM.0.activations", 40, "abc_f16", 3, east(0))
+
+
 def missing_result(m: Maker) -> None:
     m.add("MXM.2.accumulators", 17, "acc", 3, 0)
+
+
+def half_of_the_operand(m: Maker) -> None:
+    """The third vector, four cycles after the dispatch, has no high bytes."""
+    for plane in (0, 1):
+        m.add(f"MXM.{plane}.weights", 10, "iw")
+    for i in range(2):
+        m.bring(f"MEM.E{i}", 0, east(i), m.at("MXM.0.weights"), 40, [(5 - i, 1, 0)])
+    m.add("MXM.0.activations", 40, "abc_f16", 3, east(0), loops=[(2, 6, 0)])
+
+
+def empty_map(m: Maker) -> None:
+    """Of what a gather samples and an SXM moves, all streams are looked at."""
+    m.add("MEM.E0", 3, "read", 0, east(1))
+    m.add("MEM.E4", 5, "gather", 0, east(2), east(1))
+    m.add("SXM.E.permute", 5, "permute", east(2), east(1), west(0))
 
 
 def lost_result(m: Maker) -> None:
@@ -128,6 +153,27 @@ PROVOKED = [
     ),
     Provoked(empty_chain, "chain-empty", "chain of ALU 0", 3, "`copy type i32 a alu0 to chain` (VXM.1, cycle 3)"),
     Provoked(empty_weights, "weights-empty", "plane 0", 40, "`abc count 3 stream E16` (MXM.0.activations, cycle 40)"),
+    Provoked(
+        half_of_the_weights,
+        "weights-empty",
+        "plane 0",
+        40,
+        "`abc_f16 count 3 stream E0` (MXM.0.activations, cycle 40)",
+    ),
+    Provoked(
+        half_of_the_operand,
+        "stream-empty",
+        "stream E1 at position +13",
+        44,
+        "`abc_f16 count 3 stream E0` (MXM.0.activations, cycle 40)",
+    ),
+    Provoked(
+        empty_map,
+        "stream-empty",
+        "stream E1 at position +12",
+        5,
+        "`permute map E2 stream E1 to W0` (SXM.E.permute, cycle 5)",
+    ),
     Provoked(missing_result, "result-missing", "plane 2", 17, "`acc entry 3 mode set` (MXM.2.accumulators, cycle 17)"),
     Provoked(lost_result, "result-lost", "plane 0", 74, "`abc count 3 stream E16` (MXM.0.activations, cycle 60)"),
     Provoked(

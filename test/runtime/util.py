@@ -11,12 +11,13 @@ import numpy.typing as npt
 import pytest
 from tspc.dialects.instruction import ElementType, Loop, Record, stream_code
 from tspc.dialects.instructions import TABLE
-from tspc.dialects.program import ChipProgram, Program, check_program, program_length
+from tspc.dialects.program import ChipProgram, Program, check_program, configured, program_length
 from tspc.dialects.target import ChipSpec, SystemSpec
 from tspc.dialects.topology import Topology
 from tspc.runtime.arithmetic import Array, dtype_of
 from tspc.runtime.jit import JitEngine, JitSession
 from tspc.runtime.jit.cache import Compiled, available_paths, compile_kernel
+from tspc.runtime.reference import ReferenceEngine
 
 Load = Callable[[Program], JitSession]
 
@@ -48,12 +49,44 @@ class Maker:
         """The position of a queue."""
         return self.chip.queues[self.chip.queue_numbers[queue]].position
 
+    def bring(
+        self,
+        slice_: str,
+        address: int,
+        code: int,
+        where: int,
+        when: int,
+        loops: Sequence[tuple[int, int, int]] = (),
+        chip: int = 0,
+    ) -> None:
+        """Reads words so that the first is at position `where` in cycle `when`."""
+        at = when - self.chip.latency_read - abs(where - self.at(slice_))
+        self.add(slice_, at, "read", address, code, loops=loops, chip=chip)
+
+    def keep(
+        self,
+        slice_: str,
+        address: int,
+        code: int,
+        where: int,
+        when: int,
+        loops: Sequence[tuple[int, int, int]] = (),
+        chip: int = 0,
+    ) -> None:
+        """Writes the vectors of which the first is at position `where` in cycle `when`."""
+        at = when + abs(where - self.at(slice_)) - self.chip.latency_write
+        self.add(slice_, at, "write", address, code, loops=loops, chip=chip)
+
+    def delay(self, name: str) -> int:
+        """Cycles from the dispatch of an instruction to its result."""
+        return TABLE.by_name[name].d_func(self.chip)
+
     def program(self, topology: Topology | None = None) -> Program:
         """The checked program of all chips, over the default wiring unless given. Raises as check_program does."""
         topology = topology or (Topology.of(self.system) if self.system.chips > 1 else Topology(()))
         chips: list[ChipProgram] = []
         for number in range(self.system.chips):
-            ordered = tuple(sorted(self.records.get(number, []), key=lambda r: r[:2]))
+            ordered = configured(sorted(self.records.get(number, []), key=lambda r: r[:2]))
             length = program_length(max((r.last for r in ordered), default=-1), self.system)
             chips.append(ChipProgram(number, length, ordered, (), {}))
         return check_program(Program(self.system, topology, tuple(chips)))
@@ -76,6 +109,28 @@ LOADERS["baseline"] = lambda program: JitSession(program, _baseline())
 
 every_path = pytest.mark.parametrize("load", list(LOADERS.values()), ids=list(LOADERS))
 """Runs a test with each of them."""
+
+
+Fill = Callable[[npt.NDArray[np.uint8]], None]
+"""Puts data into the SRAM of the only chip."""
+
+
+def run_reference(program: Program, fill: Fill) -> npt.NDArray[np.uint8]:
+    """The SRAM that the reference engine leaves."""
+    session = ReferenceEngine().load(program)
+    fill(session.sram(0))
+    session.run()
+    return session.sram(0)
+
+
+def agree(load: Load, program: Program, fill: Fill) -> npt.NDArray[np.uint8]:
+    """Fails unless the JIT engine leaves the SRAM that the reference engine leaves, which it gives."""
+    expected = run_reference(program, fill)
+    session = load(program)
+    fill(session.sram(0))
+    session.run()
+    assert np.array_equal(session.sram(0), expected)
+    return expected
 
 
 # -- parts of programs ---------------------------------------------------------------------------------------------
@@ -101,14 +156,15 @@ def get_planes(sram: npt.NDArray[np.uint8], slices: range, vectors: int, element
     return np.ascontiguousarray(planes).view(dtype_of(element))[..., 0]
 
 
-def add_weights(m: Maker, plane: int, at: int, groups: range) -> int:
-    """Loads row groups from slices 0.. of the plane's hemisphere, first at cycle `at`; gives the cycle after `iw`."""
+def add_weights(m: Maker, plane: int, at: int, groups: range, address: int = 0) -> int:
+    """Loads row groups from words `address`.. of slices 0.. of the plane's hemisphere, the first at cycle `at`; gives
+    the cycle after `iw`."""
     side, code = ("E", east) if plane < m.chip.planes // 2 else ("W", west)
     unit, count = f"MXM.{plane}.weights", len(groups)
     loops = [(count, 1, 1)] if count > 1 else []
     for i in range(m.chip.weight_streams if count else 0):
         start = at - m.chip.latency_read - abs(m.at(unit) - m.at(f"MEM.{side}{i}"))
-        m.add(f"MEM.{side}{i}", start, "read", groups.start, code(i), loops=loops)
+        m.add(f"MEM.{side}{i}", start, "read", address + groups.start, code(i), loops=loops)
     if count:
         m.add(unit, at, "lw", groups.start, code(0), loops=loops)
     m.add(unit, at + count, "iw")
@@ -124,15 +180,15 @@ def add_vectors(m: Maker, plane: int, at: int, count: int, slice_: int, address:
     m.add(f"MXM.{plane}.activations", at, "abc", count, code(stream))
 
 
-def add_results(m: Maker, plane: int, at: int, count: int, slice_: int, mode: int = 0) -> None:
-    """Emits entries 0.. into words 0.. of four slices, for sums that arrive from cycle `at` on."""
+def add_results(
+    m: Maker, plane: int, at: int, count: int, slice_: int, mode: int = 0, every: int = 1, address: int = 0
+) -> None:
+    """Emits entries 0.. into words `address`.. of four slices, for sums that arrive from cycle `at` on."""
     side, code = ("E", west) if plane < m.chip.planes // 2 else ("W", east)
-    unit = f"MXM.{plane}.accumulators"
-    m.add(unit, at, "acc_emit", 0, mode, code(4), loops=[(count, 1, 1)] if count > 1 else [])
+    unit, loops = f"MXM.{plane}.accumulators", [(count, every, 1)] if count > 1 else []
+    m.add(unit, at, "acc_emit", 0, mode, code(4), loops=loops)
     for i in range(4):
-        name = f"MEM.{side}{slice_ + i}"
-        start = at + m.chip.latency_egress + abs(m.at(unit) - m.at(name)) - m.chip.latency_write
-        m.add(name, start, "write", 0, code(4 + i), loops=[(count, 1, 1)] if count > 1 else [])
+        m.keep(f"MEM.{side}{slice_ + i}", address, code(4 + i), m.at(unit), at + m.chip.latency_egress, loops)
 
 
 def weights_of(sram: npt.NDArray[np.uint8], chip: ChipSpec, first: int) -> npt.NDArray[np.int64]:
