@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 
-.PHONY: help install test lint types docs bench verify-bench example clean
+.PHONY: help install test lint types docs bench bulk-bench verify-bench example clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,6 +24,9 @@ docs: ## write docs/machine.md and docs/isa.md again from the code
 
 bench: ## measure the engines side by side
 	$(PYTHON) bench/engines.py
+
+bulk-bench: ## measure bulk mode against bare loops
+	$(PYTHON) bench/bulk.py
 
 verify-bench: ## measure the verifier
 	$(PYTHON) bench/verify.py

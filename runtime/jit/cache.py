@@ -13,6 +13,7 @@ import importlib
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import resources
@@ -37,15 +38,20 @@ class Compiled:
 
     def __init__(self, code: bytes):
         """Links object code."""
-        machine = _target_machine(binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
-        library = binding.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(ENTRY)
-        self._library = library.link(binding.create_lljit_compiler(machine), "tspc")
+        self._library = link(code, ENTRY)
         self._run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, *[ctypes.c_int64] * 4)(self._library[ENTRY])
 
     def __call__(self, chips: int, count: int, start: int, end: int, window: int) -> int:
         """Advances `count` chips, whose words are at the addresses in the table at address `chips`, from cycle `start`
         to at least `end`, none more than `window` cycles ahead of another. Gives the cycle to go on from."""
         return self._run(chips, count, start, end, window)
+
+
+def link(code: bytes, symbol: str) -> Any:
+    """Object code in memory as a library that maps its exported symbol to an address; the code lives as long as it."""
+    machine = _target_machine(binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
+    library = binding.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(symbol)
+    return library.link(binding.create_lljit_compiler(machine), symbol)
 
 
 def choose_path(path: str) -> str:
@@ -95,24 +101,32 @@ def shared_kernel(path: str, cached: bool) -> Compiled:
 
 def load_kernel(path: str, directory: Path | None) -> Compiled:
     """The kernel for a path, from an object file in `directory` if there is one, and kept there if not."""
+    return Compiled(object_code("kernel", path, directory, lambda: compile_kernel(path), (__package__ or "",)))
+
+
+def object_code(
+    name: str, path: str, directory: Path | None, build: Callable[[], bytes], packages: Sequence[str]
+) -> bytes:
+    """The object code of the kernel `name` for a path: from a file in `directory` if there is one that was built from
+    the same sources, those of `packages`; built and kept there if not."""
     if directory is None:
-        return Compiled(compile_kernel(path))
-    file = directory / f"kernel-{_key(path)}.o"
+        return build()
+    file = directory / f"{name}-{_key(path, packages)}.o"
     code = _read(file)
     if code is None:
-        code = compile_kernel(path)
+        code = build()
         _write(file, code)
-    return Compiled(code)
+    return code
 
 
-def _key(path: str) -> str:
+def _key(path: str, packages: Sequence[str]) -> str:
     """The hash of everything that the object code depends on."""
     host = (binding.get_default_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
     key = hashlib.sha256(repr((path, importlib.import_module("llvmlite").__version__, *host)).encode())
-    package = resources.files(__package__ or "")
-    for source in sorted(package.iterdir(), key=lambda s: s.name):
-        if source.name.endswith(".py"):
-            key.update(source.read_bytes())
+    for package in packages:
+        for source in sorted(resources.files(package).iterdir(), key=lambda s: s.name):
+            if source.name.endswith(".py"):
+                key.update(source.read_bytes())
     key.update((resources.files((__package__ or "").rpartition(".")[0]) / "special.py").read_bytes())
     return key.hexdigest()[:32]
 
@@ -152,11 +166,16 @@ def compile_kernel(path: str, cpu: str | None = None, features: str | None = Non
     from .dots import DOTS
     from .kernel import Kernel
 
+    return compile_module(str(Kernel(DOTS[path]()).module), cpu, features)
+
+
+def compile_module(text: str, cpu: str | None = None, features: str | None = None) -> bytes:
+    """The object code of LLVM assembly that this package built, for the host's CPU unless another is given."""
     machine = _target_machine(
         binding.get_host_cpu_name() if cpu is None else cpu,
         binding.get_host_cpu_features().flatten() if features is None else features,
     )
-    module = binding.parse_assembly(str(Kernel(DOTS[path]()).module))
+    module = binding.parse_assembly(text)
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     module.verify()
     _optimise(module, machine)

@@ -3,40 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
 
-from ...dialects.errors import earliest
+from ...dialects.errors import TargetError, earliest
 from ...dialects.program import Program, program_length
 from ...dialects.topology import Port
 from ..engine import RunStats
+from .bulk.compiled import shared_bulk_kernel
+from .bulk.issues import Irregular
+from .bulk.session import BulkSession
 from .cache import Compiled, choose_path, shared_kernel
 from .decode import Decoder
 from .hazards import Report, Site
 from .layout import Activity, Chip, Link, Op, Row
 from .memory import ChipMemory, Inboxes, address, stride_of, zeros
 
+MODES = ("cycle", "bulk")
+"""The ways to run a program."""
+
 _CALL = 1 << 18
 """Cycles of one call to the kernel, between which Python can see an interrupt."""
 
 
 class JitEngine:
-    """Executes programs cycle by cycle with all checks, on a kernel compiled for the host's CPU."""
+    """Executes programs on a kernel compiled for the host's CPU."""
 
-    def __init__(self, path: str = "auto", cache: bool = True):
-        """`path` is `vnni`, `plain` or `auto`; without `cache` the kernel is compiled anew in every process."""
+    def __init__(self, path: str = "auto", cache: bool = True, mode: str = "cycle"):
+        """`path` is `vnni`, `plain` or `auto`; without `cache` the kernel is compiled anew in every process. In `mode`
+        `cycle` everything is done in its cycle, with all checks; in mode `bulk` results are matched with those who
+        take them when the program is loaded, and it runs as loops over vectors. Raises TargetError for others."""
         self.path = choose_path(path)
         """How matrices are multiplied: `vnni` or `plain`."""
-        self._cache = cache
+        if mode not in MODES:
+            raise TargetError(f"mode `{mode}` of the JIT engine is unknown; there are {', '.join(MODES)}")
+        self.mode, self._cache = mode, cache
 
-    def load(self, program: Program) -> JitSession:
-        """A session with all SRAM zero."""
+    def load(self, program: Program) -> JitSession | BulkSession:
+        """A session with all SRAM zero. Its `mode` is `cycle` where bulk mode cannot run the program, or where the
+        program has a hazard, which the run then reports."""
+        if self.mode == "bulk":
+            with suppress(Irregular):
+                return BulkSession(program, shared_bulk_kernel(self.path, self._cache), self._cache)
         return JitSession(program, shared_kernel(self.path, self._cache))
 
 
 class JitSession:
-    """A program loaded into the JIT engine."""
+    """A program loaded into the JIT engine in cycle mode."""
+
+    mode = "cycle"
 
     def __init__(self, program: Program, compiled: Compiled):
         self.program, self._compiled = program, compiled

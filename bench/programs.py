@@ -1,0 +1,203 @@
+"""Programs for the benches, made of dispatch records as a good schedule would have them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from tspc.dialects.instruction import CHAIN, ElementType, Loop, Record, source_alu, source_immediate, stream_code
+from tspc.dialects.instructions import TABLE
+from tspc.dialects.program import ChipProgram, Program, check_program, program_length
+from tspc.dialects.target import DEFAULT_SYSTEM
+from tspc.dialects.topology import Topology
+from tspc.runtime.engine import Session
+
+CHIP = DEFAULT_SYSTEM.chip
+SIDE = CHIP.lanes
+PART = CHIP.accumulators
+"""Rows of the activations that a plane takes between two installs: as many as it has accumulators."""
+
+_WEIGHTS, _ACTIVATIONS, _RESULTS = 0, CHIP.weight_streams, 24
+"""The first slices of each, in both hemispheres."""
+
+
+@dataclass
+class Maker:
+    """Collects records of one chip."""
+
+    records: list[Record] = field(default_factory=list[Record])
+
+    def add(self, queue: str, at: int, name: str, *values: int, loops: tuple[tuple[int, int, int], ...] = ()) -> None:
+        """Dispatches at a cycle; loops are (count, every, step), innermost first."""
+        levels = tuple(Loop(*level) for level in loops if level[0] > 1)
+        self.records.append(Record(CHIP.queue_numbers[queue], at, TABLE.by_name[name], values, levels))
+
+    def program(self) -> Program:
+        self.records.sort(key=lambda r: (r.queue, r.at))
+        cycles = program_length(max(r.last for r in self.records), DEFAULT_SYSTEM)
+        chip = ChipProgram(0, cycles, tuple(self.records), (), {})
+        return check_program(Program(DEFAULT_SYSTEM, Topology(()), (chip,)))
+
+
+def position(queue: str) -> int:
+    return CHIP.queues[CHIP.queue_numbers[queue]].position
+
+
+def hops(a: str, b: str) -> int:
+    return abs(position(a) - position(b))
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """int8 activations [m, k] by int8 weights [k, n] to int32 [m, n], on all planes at once.
+
+    A job is PART rows by two tiles of columns, on the two planes of a hemisphere, which share the activations; it
+    adds up all tiles of k in the accumulators. Both hemispheres hold all operands and take the jobs in turn.
+    """
+
+    m: int
+    k: int
+    n: int
+
+    @property
+    def macs(self) -> int:
+        return self.m * self.k * self.n
+
+    @property
+    def deep(self) -> int:
+        """Tiles of k."""
+        return self.k // SIDE
+
+    @property
+    def per_slice(self) -> int:
+        """Tiles of k whose activations fit into a slice."""
+        return CHIP.words // self.m
+
+    def jobs(self) -> list[tuple[int, int]]:
+        """The part of the rows and the pair of column tiles of each job, in order; even ones in the east."""
+        return [(i, j) for j in range(self.n // SIDE // 2) for i in range(self.m // PART)]
+
+    def program(self) -> Program:
+        maker = Maker()
+        for number, (part, pair) in enumerate(self.jobs()):
+            turn, side = divmod(number, 2)
+            start = 200 + turn * self.deep * PART
+            for k in range(self.deep):
+                slice_ = f"MEM.{'EW'[side]}{_ACTIVATIONS + k // self.per_slice}"
+                at = start + k * PART - CHIP.latency_read - hops(slice_, f"MXM.{2 * side}.weights")
+                address = k % self.per_slice * self.m + part * PART
+                maker.add(slice_, at, "read", address, stream_code("EW"[side], 16), loops=((PART, 1, 1),))
+            self._weights(maker, start, side, pair)
+            for half in range(2):
+                self._plane(maker, start, side, half, turn)
+        return maker.program()
+
+    def _weights(self, maker: Maker, start: int, side: int, pair: int) -> None:
+        """The weights of both planes of a job, one after the other on the same streams; each `lw` follows its reads."""
+        out, cycles, deep = "EW"[side], CHIP.load_cycles, self.deep
+        first = start - 1 - 2 * cycles
+        for i in range(CHIP.weight_streams):
+            slice_ = f"MEM.{out}{_WEIGHTS + i}"
+            at = first - CHIP.latency_read - hops(slice_, f"MXM.{2 * side}.weights")
+            loops = ((cycles, 1, 1), (2, cycles, deep * cycles), (deep, PART, cycles))
+            maker.add(slice_, at, "read", 2 * pair * deep * cycles, stream_code(out, i), loops=loops)
+        for half in range(2):
+            for k in range(deep):
+                unit, at = f"MXM.{2 * side + half}.weights", first + half * cycles + k * PART
+                maker.add(unit, at, "lw", 0, stream_code(out, 0), loops=((cycles, 1, 1),))
+                maker.add(unit, start + k * PART - 1, "iw")
+
+    def _plane(self, maker: Maker, start: int, side: int, half: int, turn: int) -> None:
+        """One plane's part of a job whose first vector enters in cycle `start`."""
+        unit, out, back, deep = f"MXM.{2 * side + half}", "EW"[side], "WE"[side], self.deep
+        maker.add(unit + ".activations", start, "abc", PART, stream_code(out, 16), loops=((deep, PART, 0),))
+        taken, rows, last = start + CHIP.latency_array, (PART, 1, 1), deep - 1
+        accumulators, group = unit + ".accumulators", stream_code(back, 4 * half)
+        if last:
+            maker.add(accumulators, taken, "acc", 0, 0, loops=(rows,))
+        if last > 1:
+            maker.add(accumulators, taken + PART, "acc", 0, 1, loops=(rows, (last - 1, PART, 0)))
+        emitted = taken + last * PART
+        maker.add(accumulators, emitted, "acc_emit", 0, int(last > 0), group, loops=(rows,))
+        first, address = self.result(half, turn)
+        for i in range(4):
+            slice_ = f"MEM.{out}{first + i}"
+            at = emitted + CHIP.latency_egress + hops(slice_, accumulators) - CHIP.latency_write
+            maker.add(slice_, at, "write", address, group + i, loops=(rows,))
+
+    def result(self, half: int, turn: int) -> tuple[int, int]:
+        """The first of four slices, and the first word, of a job's result."""
+        slot = turn * PART
+        return _RESULTS + 8 * half + slot // CHIP.words * 4, slot % CHIP.words
+
+    def fill(self, session: Session, x: np.ndarray, w: np.ndarray) -> None:
+        """Puts the operands into SRAM: weights [k, n] by tiles, activations [m, k]."""
+        sram, width = session.sram(0), CHIP.weight_streams
+        tiles = w.reshape(self.deep, CHIP.load_cycles, width, self.n // SIDE, SIDE)
+        words = tiles.transpose(2, 3, 0, 1, 4).reshape(width, -1, SIDE).view(np.uint8)
+        for side in range(2):
+            base = side * CHIP.slices
+            sram[base + _WEIGHTS : base + _WEIGHTS + width, : words.shape[1]] = words
+            for k in range(self.deep):
+                address = k % self.per_slice * self.m
+                tile = x[:, k * SIDE : (k + 1) * SIDE].view(np.uint8)
+                sram[base + _ACTIVATIONS + k // self.per_slice, address : address + self.m] = tile
+
+    def fetch(self, session: Session) -> np.ndarray:
+        """The result [m, n] from SRAM."""
+        sram, result = session.sram(0), np.zeros((self.m, self.n), np.int32)
+        for number, (part, pair) in enumerate(self.jobs()):
+            turn, side = divmod(number, 2)
+            for half in range(2):
+                first, address = self.result(half, turn)
+                first += side * CHIP.slices
+                planes = sram[first : first + 4, address : address + PART]
+                column = (2 * pair + half) * SIDE
+                tile = np.ascontiguousarray(planes.transpose(1, 2, 0)).view(np.int32)[..., 0]
+                result[part * PART : (part + 1) * PART, column : column + SIDE] = tile
+        return result
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """Requantisation of int32 [vectors, lanes]: eight ALUs from four streams to four streams, read to write."""
+
+    vectors: int
+
+    def program(self) -> Program:
+        maker, start, alu = Maker(), 100, CHIP.latency_alu
+        loops, still = ((self.vectors, 1, 1),), ((self.vectors, 1, 0),)
+        for i in range(4):
+            slice_ = f"MEM.E{i}"
+            at = start - CHIP.latency_read - hops(slice_, "VXM.0")
+            maker.add(slice_, at, "read", 0, stream_code("W", i), loops=loops)
+        i32, f32 = ElementType.I32, ElementType.F32
+        last = stream_code("W", 8)
+        chain: list[tuple[str, tuple[int, ...]]] = [
+            ("convert", (i32, stream_code("W", 0), f32, CHAIN)),
+            ("mul", (f32, source_alu(0), _bits(0.001), CHAIN)),
+            ("add", (f32, source_alu(1), _bits(0.5), CHAIN)),
+            ("max", (f32, source_alu(2), _bits(-100.0), CHAIN)),
+            ("min", (f32, source_alu(3), _bits(100.0), CHAIN)),
+            ("mul", (f32, source_alu(4), source_alu(4), CHAIN)),
+            ("round", (f32, source_alu(5), CHAIN)),
+            ("convert", (f32, source_alu(6), i32, last)),
+        ]
+        for i, (name, values) in enumerate(chain):
+            maker.add(f"VXM.{i}", start + i * alu, name, *values, loops=still)
+        driven = start + CHIP.latency_vxm_entry + len(chain) * alu
+        for i in range(4):
+            slice_ = f"MEM.W{i}"
+            maker.add(slice_, driven + hops(slice_, "VXM.0") - CHIP.latency_write, "write", 0, last + i, loops=loops)
+        return maker.program()
+
+    @staticmethod
+    def expected(x: np.ndarray) -> np.ndarray:
+        """The same in numpy, on int32 [vectors, lanes]."""
+        y = x.astype(np.float32) * np.float32(0.001) + np.float32(0.5)
+        y = np.minimum(np.maximum(y, np.float32(-100)), np.float32(100))
+        return np.rint(y * y).astype(np.int32)
+
+
+def _bits(value: float) -> int:
+    return source_immediate(int(np.float32(value).view(np.uint32)))

@@ -1,0 +1,131 @@
+"""Chains of ALUs that are compiled for a program: what steps would do one after the other, through a block's buffers,
+is done in registers, 64 lanes at a time.
+
+A chain is compiled once for all groups and programs that have it, and kept on disk like the kernel. A program with many
+chains shares those that differ only in immediates.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+from ..build import V16I32, V64I8, Module, Value, number, splat
+from ..cache import cache_directory, compile_module, link, object_code
+from ..lanes import OPERATIONS, QUARTER, WIDE, deinterleave, interleave
+from ..layout import BLOCK, Alu
+from .kernel import Handler
+from .rows import Op
+
+ENTRY = "tspc_chain"
+"""The function that a chain's object code exports."""
+
+_PACKAGES = (__package__ or "", (__package__ or "").rpartition(".")[0])
+
+WIDTHS = {Op.WIDEN_1: 1, Op.WIDEN_2: 2, Op.WIDEN_4: 4, Op.NARROW_1: 1, Op.NARROW_2: 2, Op.NARROW_4: 4}
+
+
+VECTORS, ANY = -1, -2
+
+SPECIAL = 16
+"""The most chains of a program that are compiled for their immediates, which spares many of the checks for NaN."""
+
+
+class Register(NamedTuple):
+    """A value of 64 lanes of 32 bits."""
+
+    number: int
+
+
+class Memory(NamedTuple):
+    """An operand in memory: its number among those of the chain."""
+
+    number: int
+    bits: int = VECTORS
+    """VECTORS; or of an immediate, which is one block for all vectors, its bits, or ANY, left to memory."""
+
+
+class Link(NamedTuple):
+    """One step of a chain: as a row of `Step`, the result first, of NARROW and COPY the source first."""
+
+    op: Op
+    mode: int
+    operands: tuple[Register | Memory, ...]
+
+
+Chain = tuple[Link, ...]
+
+
+def generic(chain: Chain) -> Chain:
+    """The chain that leaves its immediates to memory."""
+
+    def left(operand: Register | Memory) -> Register | Memory:
+        return Memory(operand.number, ANY) if isinstance(operand, Memory) and operand.bits != VECTORS else operand
+
+    return tuple(Link(op, mode, tuple(left(o) for o in operands)) for op, mode, operands in chain)
+
+
+def build(chain: Chain) -> Module:
+    """The code of a chain."""
+    module = Module(ENTRY)
+    f = Handler(module, ENTRY, exported=True)
+    uses = {o.number: o for link_ in chain for o in link_.operands if isinstance(o, Memory)}
+    places = {n: f.operand(n) for n in uses}
+    constants = {
+        n: f.load(places[n][0], V16I32, QUARTER)
+        if use.bits == ANY
+        else splat(use.bits - (use.bits >> 31 << 32), V16I32)
+        for n, use in uses.items()
+        if use.bits != VECTORS
+    }
+    with f.loop(f.count) as v:
+        vectors = {n: f.at(address, f.b.mul(v, step)) for n, (address, step) in places.items()}
+        with f.loop(f.blocks) as i:
+            plane, wide = f.b.mul(i, number(BLOCK)), f.b.mul(i, number(WIDE))
+            registers: dict[int, list[Value]] = {}
+
+            def quarters(operand: Register | Memory) -> list[Value]:
+                if isinstance(operand, Register):
+                    return registers[operand.number]
+                if operand.bits != VECTORS:
+                    return [constants[operand.number]] * 4
+                block = f.at(vectors[operand.number], wide)
+                return [f.load(f.at(block, j * QUARTER), V16I32, QUARTER) for j in range(4)]
+
+            def address(operand: Register | Memory, offset: Value) -> Value:
+                return f.at(vectors[operand.number], offset)
+
+            for op, mode, operands in chain:
+                if op == Op.ALU:
+                    apply = OPERATIONS[Alu(mode)]
+                    pairs = zip(*(quarters(o) for o in operands[1:]), strict=True)
+                    registers[operands[0].number] = [f.as_type(apply(f, x, y), V16I32) for x, y in pairs]
+                elif op == Op.COPY:
+                    block = address(operands[1], wide)
+                    for j, quarter in enumerate(quarters(operands[0])):
+                        f.store(quarter, f.at(block, j * QUARTER), QUARTER)
+                elif op in (Op.WIDEN_1, Op.WIDEN_2, Op.WIDEN_4):
+                    planes = [f.load(address(o, plane), V64I8, BLOCK) for o in operands[1:]]
+                    registers[operands[0].number] = interleave(f, planes * (4 // WIDTHS[op]))
+                else:
+                    planes = deinterleave(f, quarters(operands[0]))
+                    for value, target in zip(planes, operands[1:], strict=False):
+                        f.store(value, address(target, plane), BLOCK)
+    f.give()
+    return module
+
+
+class CompiledChain:
+    """A chain in memory; the code lives as long as this object."""
+
+    def __init__(self, chain: Chain, cached: bool):
+        directory = cache_directory() if cached else None
+        code = object_code("chain", repr(chain), directory, lambda: compile_module(str(build(chain))), _PACKAGES)
+        self._library: Any = link(code, ENTRY)
+        self.address: int = self._library[ENTRY]
+
+
+@cache
+def compiled_chain(chain: Chain, cached: bool) -> CompiledChain:
+    """A chain, compiled once per process."""
+    return CompiledChain(chain, cached)

@@ -1,0 +1,132 @@
+"""Groups: issues whose vectors flow into each other one to one, so that a loop over them can do all at once.
+
+Records are cut into segments until every edge between two of them joins whole segments: wherever a consumer's source
+changes, an address does not go on as before, or a vector meets other weights, and at the same place in all that is
+joined to it. Segments that are joined are a group; every vector of a group is one round of its loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .issues import Edges, Ints, Irregular, Issues, Kind, join, limit_number, ranges
+from .match import Flow
+
+MOST_SEGMENTS = 200_000
+"""Beyond it, planning takes longer than cycle mode does."""
+
+_ROUNDS = 100
+"""Rounds in which cuts are carried from segment to segment; only a chain that feeds itself needs more."""
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Cut issues."""
+
+    issues: Issues
+    flow: Flow
+    """Its edges and entries cut so that each has its ends in one segment, edges in the order of consumers."""
+    first: Ints
+    """The first issue of each segment."""
+    count: Ints
+    group: Ints
+    """The group of each segment, by the number of one of its segments."""
+
+    def of(self, issue: Ints) -> Ints:
+        """The segments of issues."""
+        return np.searchsorted(self.first, issue, "right") - 1
+
+    @cached_property
+    def kind(self) -> Ints:
+        return self.issues.kind_of(self.first)
+
+    @cached_property
+    def time(self) -> Ints:
+        """The cycle of each segment's first dispatch."""
+        return self.issues.time_of(self.first)
+
+    def chunks(self, groups: Ints, size: int) -> Ints:
+        """Where to cut so that these groups have at most `size` vectors."""
+        inside = np.isin(self.group, groups)
+        number = np.maximum(self.count[inside] - 1, 0) // size
+        limit_number(number, MOST_SEGMENTS)
+        return np.repeat(self.first[inside], number) + size * (1 + ranges(0 * number, number))
+
+
+class Cutter:
+    """Cuts a flow into segments."""
+
+    def __init__(self, issues: Issues, flow: Flow):
+        self.issues = issues
+        kinds = issues.kind_of(flow.edges.p)
+        from_memory = kinds == Kind.READ
+        # A read's run is the words that it reads with one distance between them.
+        edges = Edges.concatenate(
+            [flow.edges.take(from_memory).split(issues.runs.first, by_producer=True), flow.edges.take(~from_memory)]
+        )
+        self.flow = Flow(edges, flow.sums, flow.installs, flow.entries, flow.loads)
+        active = np.isin(issues.kind_of(edges.p), (Kind.ALU, Kind.ACCUMULATE))
+        joined = active & np.isin(issues.kind_of(edges.c), (Kind.ALU, Kind.WRITE, Kind.VECTORS))
+        self.joints = Edges.concatenate([edges.take(joined), flow.sums])
+        """The edges between segments of one group."""
+        self.sources = edges.take(issues.kind_of(edges.p) == Kind.READ)
+        """The edges from memory: a cut in a read cuts those who take it, and not the other way round."""
+        ends = [x for e in (edges, flow.sums, flow.entries) for x in (e.c, e.c + e.count)]
+        ends += [x for e in (edges.take(active), flow.sums) for x in (e.p, e.p + e.count)]
+        self.cuts = np.unique(join([issues.offsets, issues.runs.first, self._same_entry(), *ends]))
+
+    def _same_entry(self) -> Ints:
+        """Cuts in runs of `acc` that stay on one entry: between all additions, and before the last sums that are set,
+        where additions may follow."""
+        issues, runs = self.issues, self.issues.runs
+        cuts: list[Ints] = []
+        added = {(s.chip, s.queue.unit) for s in issues.shapes if s.kind == Kind.ACCUMULATE and s.value("mode")}
+        still = (runs.step == 0) & (runs.count > 1) & (issues.kind[runs.record] == Kind.ACCUMULATE)
+        for i in np.flatnonzero(still).tolist():
+            shape, first = issues.shape_of(int(runs.record[i])), int(runs.first[i])
+            end = first + int(runs.count[i])
+            if (shape.chip, shape.queue.unit) in added:
+                limit_number(runs.count[[i]], MOST_SEGMENTS)
+                cuts.append(np.arange(first if shape.value("mode") else end - 1, end))
+        return join(cuts)
+
+    def cut(self, more: Ints) -> Segments:
+        """The segments, with some cuts added for good. Raises Irregular where there would be too many."""
+        self.cuts = np.unique(np.append(self.cuts, more))
+        joints, both = self.joints, Edges.concatenate([self.joints, self.sources])
+        for _ in range(_ROUNDS):
+            if len(self.cuts) > MOST_SEGMENTS:
+                raise Irregular("too many segments")
+            to_p, to_c = joints.split(self.cuts), both.split(self.cuts, by_producer=True)
+            cuts = np.unique(join([self.cuts, to_p.p, to_p.p + to_p.count, to_c.c, to_c.c + to_c.count]))
+            if len(cuts) == len(self.cuts):
+                return self._segments()
+            self.cuts = cuts
+        raise Irregular("a result that goes back to where it came from")
+
+    def _segments(self) -> Segments:
+        cuts, flow = self.cuts, self.flow
+        first, count = cuts[:-1], np.diff(cuts)
+        edges = flow.edges.split(cuts).split(cuts, by_producer=True)
+        edges = edges.take(np.lexsort((edges.slot, edges.c)))
+        flow = Flow(edges, flow.sums.split(cuts), flow.installs, flow.entries.split(cuts), flow.loads)
+        joints = self.joints.split(cuts)
+        a, b = (np.searchsorted(cuts, x, "right") - 1 for x in (joints.p, joints.c))
+        return Segments(self.issues, flow, first, count, _components(len(first), a, b))
+
+
+def _components(nodes: int, a: Ints, b: Ints) -> Ints:
+    """For every node of a graph with edges a-b the least node that it is joined to."""
+    label = np.arange(nodes)
+    while True:
+        least = np.minimum(label[a], label[b])
+        following = label.copy()
+        for side in (a, b):
+            np.minimum.at(following, label[side], least)
+        following = following[following]
+        if (following == label).all():
+            return label
+        label = following

@@ -1,0 +1,343 @@
+"""A program's issues as arithmetic progressions, and the arithmetic of intervals that matching them needs.
+
+Issues are numbered through the whole program: record by record, each in the order of its loops, an `abc` once for each
+of its vectors. Nothing here is as long as the number of issues, except where a record's issues are not in a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from ....dialects.instruction import CHAIN, ElementType, FieldKind, Instruction, SourceKind, source_kind, source_payload
+from ....dialects.program import Program
+from ....dialects.target import ChipSpec, Queue
+from ..decode import alu_operation
+from ..lanes import OPERATIONS
+
+Ints = npt.NDArray[np.int64]
+
+CHAIN_BYTE = -1
+"""In place of the number of a byte plane: a whole result, by a chain."""
+
+OPERAND_SLOTS = 4
+"""Slots of an ALU operand, one for each byte plane. A chain is in the first."""
+
+
+MOST = 1 << 22
+"""Runs, installs or rows of a program, beyond which planning would take more time and memory than bulk mode saves."""
+
+
+class Irregular(Exception):
+    """The program has a hazard, or something that bulk mode does not do: cycle mode runs it, and names the hazard."""
+
+
+class Kind(IntEnum):
+    """What an instruction is for bulk mode."""
+
+    READ = 0
+    WRITE = 1
+    LOAD = 2
+    INSTALL = 3
+    VECTORS = 4
+    ACCUMULATE = 5
+    ALU = 6
+    SEND = 7
+    RECEIVE = 8
+    NOTHING = 9
+
+
+_KINDS = {
+    "read": Kind.READ,
+    "write": Kind.WRITE,
+    "lw": Kind.LOAD,
+    "iw": Kind.INSTALL,
+    "abc": Kind.VECTORS,
+    "acc": Kind.ACCUMULATE,
+    "acc_emit": Kind.ACCUMULATE,
+    "send": Kind.SEND,
+    "receive": Kind.RECEIVE,
+    "config": Kind.NOTHING,
+}
+
+
+@dataclass(frozen=True)
+class Use:
+    """A stream, or an ALU's chain, that an issue samples or drives."""
+
+    code: int
+    """The stream's code, or the number of the ALU."""
+    slot: int
+    """Which of the streams that it samples, or which byte of its result."""
+    offset: int
+    """Cycles from the dispatch."""
+
+
+class Shape:
+    """Records of one queue that differ only in their times and in the field that `repeat` moves."""
+
+    def __init__(self, chip: int, queue: Queue, instruction: Instruction, values: tuple[int, ...], spec: ChipSpec):
+        self.chip, self.queue, self.instruction, self.values = chip, queue, instruction, values
+        kind = Kind.ALU if instruction.kinds == ("VXM",) else _KINDS.get(instruction.name)
+        if kind is None:
+            raise Irregular(f"bulk mode does not do `{instruction.name}`")
+        self.kind = kind
+        self.samples: list[Use] = []
+        self.chains: list[Use] = []
+        """The chains that it reads."""
+        self.immediates: dict[int, int] = {}
+        """By operand."""
+        self.widths: list[int] = []
+        """Streams of each operand."""
+        self.drives: list[Use] = []
+        self.to_chain = False
+        self.width = 0
+        """Streams of the result."""
+        operand = 0
+        for field, value in zip(instruction.fields, values, strict=True):
+            if field.role == "read":
+                self._add_operand(operand, field.kind, value, instruction.group_width(field, values, spec), spec)
+                operand += 1
+            elif field.role == "drive":
+                self.to_chain = value == CHAIN
+                self.width = 0 if self.to_chain else instruction.group_width(field, values, spec)
+                offset = instruction.d_func(spec)
+                self.drives += [Use(value + i, i, offset) for i in range(self.width)]
+        self.operation = self._operation() if self.kind == Kind.ALU else 0
+
+    def _add_operand(self, operand: int, kind: FieldKind, value: int, width: int, spec: ChipSpec) -> None:
+        self.widths.append(width)
+        first, skew = OPERAND_SLOTS * operand, self.instruction.d_skew(spec)
+        what = source_kind(value) if kind == FieldKind.SOURCE else SourceKind.STREAM
+        payload = source_payload(value)
+        match what:
+            case SourceKind.STREAM:
+                self.samples += [Use(payload + i, first + i, skew) for i in range(width)]
+            case SourceKind.ALU:
+                self.chains.append(Use(payload, first, 0))
+            case SourceKind.IMMEDIATE:
+                self.immediates[operand] = payload
+
+    def _operation(self) -> int:
+        """The kernel's number of the ALU operation."""
+        fields = {f.name: v for f, v in zip(self.instruction.fields, self.values, strict=True)}
+        element = ElementType(fields["type"])
+        try:
+            operation = alu_operation(self.instruction.name, element, ElementType(fields.get("result_type", element)))
+        except KeyError:
+            operation = None
+        if operation is None or operation not in OPERATIONS:
+            raise Irregular(f"bulk mode does not do `{self.instruction.name}` on {element.text}")
+        return operation
+
+    def value(self, field: str) -> int:
+        return self.values[self.instruction.index(field)]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Issues of one record in a row, whose times and moved values are arithmetic progressions: [runs] each."""
+
+    record: Ints
+    first: Ints
+    """The number of the first issue."""
+    count: Ints
+    time: Ints
+    """The cycle of the first."""
+    every: Ints
+    value: Ints
+    """The moved field's value in the first, 0 without such a field."""
+    step: Ints
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Issues of one record in consecutive cycles: [spans] each."""
+
+    first: Ints
+    """The number of the first issue."""
+    count: Ints
+    time: Ints
+    """The cycle of its dispatch."""
+
+
+class Issues:
+    """All issues of a program. Raises Irregular for an instruction that bulk mode does not do."""
+
+    def __init__(self, program: Program):
+        self.program, self.spec = program, program.system.chip
+        self.records = [r for c in program.chips for r in c.records]
+        self.shapes: list[Shape] = []
+        shape_of: list[int] = []
+        known: dict[tuple[object, ...], int] = {}
+        for chip, chip_program in enumerate(program.chips):
+            for record in chip_program.records:
+                moving = record.instruction.stepping
+                values = record.values
+                fixed = values if moving is None else (*values[:moving], 0, *values[moving + 1 :])
+                key = (chip, record.queue, record.instruction.opcode, fixed)
+                if record.tiles not in (0, self.spec.tiles):
+                    raise Irregular("bulk mode does not do superlanes that are off")
+                if key not in known:
+                    known[key] = len(self.shapes)
+                    queue = self.spec.queues[record.queue]
+                    self.shapes.append(Shape(chip, queue, record.instruction, fixed, self.spec))
+                shape_of.append(known[key])
+        self.shape = np.array(shape_of, np.int64)
+        """By record."""
+        self.kind = np.array([s.kind for s in self.shapes], np.int64)[self.shape]
+        """By record."""
+        counts, every, steps = self._levels()
+        self.sizes = counts.prod(axis=1)
+        """By record, the number of its issues."""
+        self.offsets = np.concatenate([[0], np.cumsum(self.sizes)])
+        """By record, the number of its first issue; then the number of all."""
+        self.runs = self._progressions(counts, every, steps)
+        self.spans = self._spans()
+        of_shape = self.shape[self.record_of(self.spans.first)]
+        ends = np.cumsum(np.bincount(of_shape, minlength=len(self.shapes)))
+        self._spans_of = np.split(np.argsort(of_shape, kind="stable"), ends[:-1])
+
+    def _levels(self) -> tuple[Ints, Ints, Ints]:
+        """Counts, spacings and steps of all records, innermost level first: [records, levels]."""
+        levels = 1 + self.spec.loop_levels
+        flat: list[int] = []
+        for r in self.records:
+            flat += (r.instruction.vectors(r.values), r.instruction.pace, 0)
+            for loop in r.loops:
+                flat += loop
+            flat += (1, 1, 0) * (levels - 1 - len(r.loops))
+        table = np.array(flat, np.int64).reshape(len(self.records), levels, 3)
+        return table[..., 0], table[..., 1], table[..., 2]
+
+    def _progressions(self, counts: Ints, every: Ints, steps: Ints) -> Runs:
+        """The longest runs: levels that go on as the ones inside them are one."""
+        n, levels = counts.shape
+        inner = [np.ones(n, np.int64), np.ones(n, np.int64), np.zeros(n, np.int64)]
+        outer, closed = counts.copy(), np.zeros(n, np.bool_)
+        for level in range(levels):
+            count, spacing, step = counts[:, level], every[:, level], steps[:, level]
+            fresh = inner[0] == 1
+            goes_on = (spacing == inner[1] * inner[0]) & (step == inner[2] * inner[0])
+            joins = ~closed & ((count == 1) | fresh | goes_on)
+            takes = joins & fresh & (count > 1)
+            inner[1], inner[2] = np.where(takes, spacing, inner[1]), np.where(takes, step, inner[2])
+            inner[0] = np.where(joins, inner[0] * count, inner[0])
+            outer[joins, level] = 1
+            closed |= ~joins
+        limit_number(outer.prod(axis=1))
+        sizes = np.cumprod(counts, axis=1) // counts
+        record: Ints = np.arange(n, dtype=np.int64)
+        value = [0 if (i := r.instruction.stepping) is None else r.values[i] for r in self.records]
+        columns = [self.offsets[:-1], np.array([r.at for r in self.records], np.int64), np.array(value, np.int64)]
+        for level in reversed(range(levels)):
+            rounds = outer[record, level]
+            if (rounds != 1).any():
+                of_round = ranges(np.zeros(len(rounds), np.int64), rounds)
+                record = np.repeat(record, rounds)
+                moves = (sizes[record, level], every[record, level], steps[record, level])
+                columns = [np.repeat(c, rounds) + of_round * m for c, m in zip(columns, moves, strict=True)]
+        first, time, moved = columns
+        return Runs(record, first, inner[0][record], time, inner[1][record], moved, inner[2][record])
+
+    def _spans(self) -> Spans:
+        """The runs, those that are not in consecutive cycles as one span for each issue."""
+        runs = self.runs
+        apart = runs.every != 1
+        number, pieces = np.where(apart, runs.count, 1), np.where(apart, 1, runs.count)
+        limit_number(number)
+        owner, which = np.repeat(np.arange(len(number)), number), ranges(np.zeros(len(number), np.int64), number)
+        return Spans(runs.first[owner] + which, pieces[owner], runs.time[owner] + which * runs.every[owner])
+
+    def spans_of(self, shape: int) -> Spans:
+        """The spans of the records of a shape."""
+        of = self._spans_of[shape]
+        return Spans(self.spans.first[of], self.spans.count[of], self.spans.time[of])
+
+    def record_of(self, issue: Ints) -> Ints:
+        """The records of issues."""
+        return np.searchsorted(self.offsets, issue, "right") - 1
+
+    def run_of(self, issue: Ints) -> Ints:
+        """The runs of issues."""
+        return np.searchsorted(self.runs.first, issue, "right") - 1
+
+    def shape_of(self, record: int) -> Shape:
+        return self.shapes[int(self.shape[record])]
+
+    def kind_of(self, issue: Ints) -> Ints:
+        return self.kind[self.record_of(issue)]
+
+    def time_of(self, issue: Ints) -> Ints:
+        """The cycles in which issues are dispatched."""
+        run = self.run_of(issue)
+        return self.runs.time[run] + (issue - self.runs.first[run]) * self.runs.every[run]
+
+    def value_of(self, issue: Ints) -> Ints:
+        """The values of the moved field."""
+        run = self.run_of(issue)
+        return self.runs.value[run] + (issue - self.runs.first[run]) * self.runs.step[run]
+
+
+def limit_number(numbers: Ints, most: int = MOST) -> None:
+    """Raises Irregular where the sum of some numbers is greater than `most`."""
+    if numbers.sum(dtype=np.float64) > most:
+        raise Irregular("too many runs, installs or rows")
+
+
+# -- intervals -----------------------------------------------------------------------------------------------------
+
+
+def ranges(first: Ints, counts: Ints) -> Ints:
+    """first[i], first[i] + 1, ...: counts[i] numbers for each i, one after the other."""
+    ends = np.cumsum(counts)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(first - ends + counts, counts)
+
+
+def cover(start: Ints, count: Ints, bounds: Ints) -> tuple[Ints, Ints]:
+    """The elements of intervals [start, start + count) whose ends are all among the ascending `bounds`: for every
+    interval the elements between neighbouring bounds that it covers, as the interval's index and the element's."""
+    low = np.searchsorted(bounds, start)
+    lengths = np.searchsorted(bounds, start + count) - low
+    return np.repeat(np.arange(len(start)), lengths), ranges(low, lengths)
+
+
+def join(parts: Sequence[Ints]) -> Ints:
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Vectors that flow: issues c, c + 1, ... sample at `slot` what issues p, p + 1, ... drive as byte plane `byte`, so
+    many as `count` says. [edges] each."""
+
+    c: Ints
+    p: Ints
+    count: Ints
+    slot: Ints
+    byte: Ints
+
+    @staticmethod
+    def concatenate(parts: Sequence[Edges]) -> Edges:
+        columns = ("c", "p", "count", "slot", "byte")
+        return Edges(*(join([getattr(e, name) for e in parts]) for name in columns))
+
+    def take(self, chosen: npt.NDArray[np.bool_] | Ints) -> Edges:
+        return Edges(self.c[chosen], self.p[chosen], self.count[chosen], self.slot[chosen], self.byte[chosen])
+
+    def split(self, cuts: Ints, by_producer: bool = False) -> Edges:
+        """The same flow, cut where the consumers' numbers, or the producers', pass one of the ascending `cuts`."""
+        start = self.p if by_producer else self.c
+        low = np.searchsorted(cuts, start, "right")
+        inside = np.searchsorted(cuts, start + self.count, "left") - low
+        pieces = np.repeat(np.arange(len(start)), inside + 1)
+        number = ranges(np.zeros(len(start), np.int64), inside + 1)
+        at = low[pieces] + number
+        padded = np.append(cuts, 0)
+        begin = np.where(number == 0, 0, padded[at - 1] - start[pieces])
+        end = np.where(number == inside[pieces], self.count[pieces], padded[at] - start[pieces])
+        return Edges(self.c[pieces] + begin, self.p[pieces] + begin, end - begin, self.slot[pieces], self.byte[pieces])

@@ -1,0 +1,276 @@
+"""Who meets whose result, before anything runs: every sample is matched with the drive that it sees.
+
+The method is that of intervals: issues in consecutive cycles are one interval of diagonals. All intervals of a stream
+are cut at all their ends; of the elements so made each is driven and sampled as a whole, and sorting them matches them.
+Whatever would be a hazard raises Irregular, so what is matched is a program without any, but for accumulators that
+were never set (order.py).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ....dialects.topology import Port
+from .issues import CHAIN_BYTE, Edges, Ints, Irregular, Issues, Kind, cover, join, limit_number, ranges
+
+MOST_INSTALLS = 1 << 16
+"""Installs of a plane's queue that bulk mode keeps the rows of."""
+
+
+@dataclass(frozen=True)
+class Installs:
+    """The installs of all planes, by plane and then by time: [installs] each."""
+
+    issue: Ints
+    plane: Ints
+    """chip * planes + plane"""
+    time: Ints
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Where everything that is sampled comes from."""
+
+    edges: Edges
+    """What reads, ALUs and accumulators give to writes, ALUs, `lw` and `abc`; links are passed through."""
+    sums: Edges
+    """What `abc` gives to `acc`."""
+    installs: Installs
+    entries: Edges
+    """c: vectors of `abc`; slot: the number of the install whose weights they meet; p and byte mean nothing."""
+    loads: Ints
+    """By record, for an `lw` the install that takes its rows, or -1."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The intervals of those who drive, or of those who sample, on one line of time or diagonals: [intervals] each."""
+
+    start: Ints
+    count: Ints
+    issue: Ints
+    """The number of the first issue."""
+    place: Ints
+    """Where on the way of a value they stand, from 0 on."""
+    tag: Ints
+    """The slot or the byte."""
+
+
+@dataclass(frozen=True)
+class _User:
+    """One use of a line by the records of a shape."""
+
+    shape: int
+    offset: int
+    """From the dispatch to the place on the line."""
+    place: int
+    tag: int
+
+
+class Matcher:
+    """Matches the issues of one program."""
+
+    def __init__(self, issues: Issues):
+        self.issues, self.spec, self.system = issues, issues.spec, issues.program.system
+        self._by_unit: dict[tuple[Kind, int, int], list[int]] = defaultdict(list)
+        """The shapes of a kind on a unit of a chip."""
+        for number, shape in enumerate(issues.shapes):
+            self._by_unit[shape.kind, shape.chip, shape.queue.unit].append(number)
+
+    def flow(self) -> Flow:
+        """The whole flow. Raises Irregular."""
+        edges = Edges.concatenate([*self._streams(), *self._chains()])
+        links, sums = self._links(), self._sums()
+        for _ in range(len(self.issues.program.chips) + 1):
+            received = self.issues.kind_of(edges.p) == Kind.RECEIVE
+            if not received.any():
+                break
+            passed = _through(_through(edges.take(received), links), edges)
+            edges = Edges.concatenate([edges.take(~received), passed])
+        else:
+            raise Irregular("a vector passes more links than there are chips without a stop in memory")
+        edges = edges.take(self.issues.kind_of(edges.c) != Kind.SEND)
+        installs = self._installs()
+        return Flow(self._merged(edges), self._merged(sums), installs, self._entries(installs), self._loads(installs))
+
+    def _merged(self, edges: Edges) -> Edges:
+        """The same flow in the fewest edges, in the order of the consumers' slots and then of their numbers."""
+        edges = edges.take(np.lexsort((edges.c, edges.slot)))
+        if not len(edges.c):
+            return edges
+        end_c, end_p = edges.c + edges.count, edges.p + edges.count
+        records = [self.issues.record_of(x) for x in (edges.c, edges.p)]
+        goes_on = (edges.c[1:] == end_c[:-1]) & (edges.p[1:] == end_p[:-1])
+        for same in (edges.slot, edges.byte, *records):
+            goes_on &= same[1:] == same[:-1]
+        first = np.flatnonzero(np.append(True, ~goes_on))
+        merged = edges.take(first)
+        last = np.append(first[1:], len(edges.c)) - 1
+        return Edges(merged.c, merged.p, end_c[last] - merged.c, merged.slot, merged.byte)
+
+    # -- lines -------------------------------------------------------------------------------------------------
+
+    def _line(self, users: Sequence[_User]) -> _Line:
+        columns: list[list[Ints]] = [[] for _ in range(5)]
+        for user in users:
+            spans = self.issues.spans_of(user.shape)
+            n = len(spans.first)
+            values = (spans.time + user.offset - user.place, spans.count, spans.first)
+            for column, value in zip(columns, (*values, *np.tile([[user.place], [user.tag]], n)), strict=True):
+                column.append(value)
+        return _Line(*(join(c) for c in columns))
+
+    def _match(self, driven: _Line, sampled: _Line, hazard: str) -> Edges:
+        """Matches the samples of a line with the newest drive at or before their place."""
+        bounds = np.unique(join([x for line in (driven, sampled) for x in (line.start, line.start + line.count)]))
+        stations = 1 + max((int(line.place.max(initial=0)) for line in (driven, sampled)), default=0)
+        driver, element = cover(driven.start, driven.count, bounds)
+        keys = element * stations + driven.place[driver]
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        if (keys[1:] == keys[:-1]).any():
+            raise Irregular("stream-collision")
+        sampler, element = cover(sampled.start, sampled.count, bounds)
+        newest = np.searchsorted(keys, element * stations + sampled.place[sampler], "right") - 1
+        if len(newest) and (not len(keys) or (newest < 0).any() or (keys[newest] // stations != element).any()):
+            raise Irregular(hazard)
+        driver = driver[order[newest]]
+        start = bounds[element]
+        return Edges(
+            sampled.issue[sampler] + start - sampled.start[sampler],
+            driven.issue[driver] + start - driven.start[driver],
+            bounds[element + 1] - start,
+            sampled.tag[sampler],
+            driven.tag[driver],
+        )
+
+    # -- streams and chains ------------------------------------------------------------------------------------
+
+    def _streams(self) -> Iterator[Edges]:
+        """The matches on each stream of each chip. A value's place is counted along its way, from where it enters."""
+        users: dict[tuple[int, int], tuple[list[_User], list[_User]]] = defaultdict(lambda: ([], []))
+        for number, shape in enumerate(self.issues.shapes):
+            for which, uses in enumerate((shape.drives, shape.samples)):
+                for use in uses:
+                    position = shape.queue.position
+                    place = self.spec.mxm_distance + (-position if use.code & 0x80 else position)
+                    users[shape.chip, use.code][which].append(_User(number, use.offset, place, use.slot))
+        for drives, samples in users.values():
+            yield self._match(self._line(drives), self._line(samples), "stream-empty")
+
+    def _chains(self) -> Iterator[Edges]:
+        users: dict[tuple[int, int], tuple[list[_User], list[_User]]] = defaultdict(lambda: ([], []))
+        for number, shape in enumerate(self.issues.shapes):
+            if shape.to_chain:
+                users[shape.chip, shape.queue.unit][0].append(_User(number, self.spec.latency_alu, 0, CHAIN_BYTE))
+            for use in shape.chains:
+                users[shape.chip, use.code][1].append(_User(number, 0, 0, use.slot))
+        for results, readers in users.values():
+            yield self._match(self._line(results), self._line(readers), "chain-empty")
+
+    # -- one to one --------------------------------------------------------------------------------------------
+
+    def _users(self, kind: Kind, chip: int, unit: int, offset: int = 0) -> list[_User]:
+        return [_User(number, offset, 0, 0) for number in self._by_unit.get((kind, chip, unit), ())]
+
+    def _one_to_one(self, givers: list[_User], takers: list[_User], missing: str, lost: str) -> Edges:
+        """Matches what must meet in pairs."""
+        given = self._line(givers)
+        edges = self._match(given, self._line(takers), missing)
+        if edges.count.sum() != given.count.sum():
+            raise Irregular(lost)
+        return edges
+
+    def _sums(self) -> Edges:
+        pairs: list[Edges] = []
+        for chip in range(len(self.issues.program.chips)):
+            for plane in range(self.spec.planes):
+                vectors = self._users(Kind.VECTORS, chip, plane, self.spec.latency_array)
+                takers = self._users(Kind.ACCUMULATE, chip, plane)
+                pairs.append(self._one_to_one(vectors, takers, "result-missing", "result-lost"))
+        return Edges.concatenate(pairs)
+
+    def _links(self) -> Edges:
+        """What sends give to receives."""
+        program = self.issues.program
+        index = {c.chip: i for i, c in enumerate(program.chips)}
+        flight = self.spec.latency_send + self.system.link_latency
+        pairs: list[Edges] = []
+        for source, target in program.peers.items():
+            sends = self._on_link(Kind.SEND, index, source, flight)
+            self._check_distance(self._line(sends))
+            receives = self._on_link(Kind.RECEIVE, index, target)
+            pairs.append(self._one_to_one(sends, receives, "link-empty", "link-lost"))
+        return Edges.concatenate(pairs)
+
+    def _on_link(self, kind: Kind, index: dict[int, int], port: Port, offset: int = 0) -> list[_User]:
+        return self._users(kind, index[port.chip], port.link, offset) if port.chip in index else []
+
+    def _check_distance(self, sends: _Line) -> None:
+        """Raises Irregular for sends on one link that are too close."""
+        order = np.argsort(sends.start)
+        start, count = sends.start[order], sends.count[order]
+        apart = start[1:] - (start + count - 1)[:-1]
+        if (apart < self.system.link_slot).any() or (self.system.link_slot > 1 and (count > 1).any()):
+            raise Irregular("link-busy")
+
+    # -- weights -----------------------------------------------------------------------------------------------
+
+    def _installs(self) -> Installs:
+        """All installs."""
+        columns: list[tuple[Ints, Ints, Ints]] = []
+        for number, shape in enumerate(self.issues.shapes):
+            if shape.kind == Kind.INSTALL:
+                spans = self.issues.spans_of(number)
+                limit_number(spans.count, MOST_INSTALLS)
+                issue, time = ranges(spans.first, spans.count), ranges(spans.time, spans.count)
+                columns.append((issue, np.full(len(issue), shape.chip * self.spec.planes + shape.queue.unit), time))
+        issue, plane, time = (join([c[i] for c in columns]) for i in range(3))
+        order = np.lexsort((time, plane))
+        return Installs(issue[order], plane[order], time[order])
+
+    def _entries(self, installs: Installs) -> Edges:
+        """Which install the vectors of each `abc` meet."""
+        parts: list[Edges] = []
+        for number, shape in enumerate(self.issues.shapes):
+            if shape.kind != Kind.VECTORS:
+                continue
+            of = np.flatnonzero(installs.plane == shape.chip * self.spec.planes + shape.queue.unit)
+            effective = installs.time[of] + self.spec.latency_install
+            spans = self.issues.spans_of(number)
+            if not len(of) or (spans.time < effective[0]).any():
+                raise Irregular("weights-empty")
+            bounds = np.unique(join([effective, spans.time, spans.time + spans.count]))
+            owner, element = cover(spans.time, spans.count, bounds)
+            start = bounds[element]
+            install = of[np.searchsorted(effective, start, "right") - 1]
+            issue = spans.first[owner] + start - spans.time[owner]
+            nothing = np.zeros(len(issue), np.int64)
+            parts.append(Edges(issue, nothing, bounds[element + 1] - start, install, nothing))
+        entries = Edges.concatenate(parts)
+        return entries.take(np.argsort(entries.c))
+
+    def _loads(self, installs: Installs) -> Ints:
+        """The install that takes the rows of each `lw`: the next of its plane."""
+        loads = np.full(len(self.issues.records), -1)
+        for record in np.flatnonzero(self.issues.kind == Kind.LOAD).tolist():
+            shape = self.issues.shape_of(int(record))
+            plane = shape.chip * self.spec.planes + shape.queue.unit
+            low, high = np.searchsorted(installs.plane, [plane, plane + 1])
+            following = low + np.searchsorted(installs.time[low:high], self.issues.records[record].at)
+            loads[record] = following if following < high else -1
+        return loads
+
+
+def _through(edges: Edges, links: Edges) -> Edges:
+    """Edges whose producers are consumers of `links`, led on to the producers of those: of slot 0 only, where all of
+    them take what they pass on. Every producer has one there."""
+    links = links.take(links.slot == 0)
+    links = links.take(np.argsort(links.c))
+    edges = edges.split(links.c, by_producer=True)
+    link = np.searchsorted(links.c, edges.p, "right") - 1
+    return Edges(edges.c, links.p[link] + edges.p - links.c[link], edges.count, edges.slot, links.byte[link])

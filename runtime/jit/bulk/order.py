@@ -1,0 +1,184 @@
+"""The order of groups: what memory makes one wait for another.
+
+Words of SRAM and entries of accumulators are read and written in intervals that move by one word a vector. As in the
+matching of streams, all intervals are cut at all their ends; where the order of two intervals in time differs from
+word to word, they are taken word by word.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .issues import Ints, Irregular, cover, join, ranges
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Accesses:
+    """Reads and writes of words: [accesses] each. Words of all memories have one numbering."""
+
+    word: Ints
+    step: Ints
+    """Words from one vector to the next."""
+    count: Ints
+    time: Ints
+    """The cycle of the first, and cycles to the next."""
+    every: Ints
+    writes: Mask
+    node: Ints
+    """The group, or whatever else does it."""
+    round: Ints
+    """The round of the group in which the first is."""
+    private: Mask
+    """Whether the memory is empty when a run begins and means nothing after it, as accumulators are."""
+
+    def take(self, chosen: Ints) -> Accesses:
+        return Accesses(*(getattr(self, f)[chosen] for f in self.__dataclass_fields__))
+
+    def apart(self, chosen: Mask) -> tuple[Accesses, Ints]:
+        """The same accesses, those chosen word by word; and which access each was."""
+        number = np.where(chosen, self.count, 1)
+        owner, i = np.repeat(np.arange(len(number)), number), ranges(0 * number, number)
+        a = self.take(owner)
+        count = np.where(chosen[owner], 1, a.count)
+        moved = (a.word + i * a.step, a.step, count, a.time + i * a.every, a.every)
+        return Accesses(*moved, a.writes, a.node, a.round + i, a.private), owner
+
+
+@dataclass(frozen=True)
+class Dependences:
+    """Who waits for whom."""
+
+    before: Ints
+    """Nodes, each of which comes before the node of the same index in `after`."""
+    after: Ints
+    stuck: set[int]
+    """Groups that would have to wait for rounds of their own."""
+    updates: set[int]
+    """Groups that write, in one round, words that they read in the same."""
+    live: Mask
+    """By access, whether it is a write that a later access reads."""
+
+
+def dependences(accesses: Accesses) -> Dependences:
+    """The dependences of some accesses. Raises Irregular for a read of a private word that nothing has written."""
+    still = (accesses.step == 0) & (accesses.count > 1)
+    # Of many accesses to one word, the first and the last are ordered as all are: nothing may come between them.
+    ends = np.repeat(np.arange(len(still)), 1 + still)
+    is_last = np.zeros(len(ends), np.bool_)
+    is_last[1:] = ends[1:] == ends[:-1]
+    shrunk = accesses.take(ends)
+    i = np.where(is_last, shrunk.count - 1, 0)
+    at, rounds = shrunk.time + i * shrunk.every, shrunk.round + i
+    count = np.where(still[ends], 1, shrunk.count)
+    shrunk = Accesses(
+        shrunk.word, shrunk.step, count, at, shrunk.every, shrunk.writes, shrunk.node, rounds, shrunk.private
+    )
+    pieces, owner = shrunk.apart((np.abs(shrunk.step) != 1) & (count > 1))
+    owner = ends[owner]
+    while True:
+        elements = _Elements(pieces)
+        mixed = elements.mixed()
+        if not mixed.any():
+            break
+        pieces, origin = pieces.apart(mixed & (pieces.count > 1))
+        owner = owner[origin]
+    return elements.dependences(owner, len(still))
+
+
+class _Elements:
+    """Accesses cut into elements, in the order of words and then of time."""
+
+    def __init__(self, pieces: Accesses):
+        self.pieces = pieces
+        back = pieces.step < 0
+        low = np.where(back, pieces.word - pieces.count + 1, pieces.word)
+        bounds = np.unique(join([low, low + pieces.count]))
+        owner, element = cover(low, pieces.count, bounds)
+        length = bounds[element + 1] - bounds[element]
+        offset = bounds[element] - low[owner]
+        first = np.where(back[owner], pieces.count[owner] - 1 - offset, offset)  # the vector that meets the least word
+        last = np.where(back[owner], first - length + 1, first + length - 1)
+        time, every = pieces.time[owner], pieces.every[owner]
+        writes = pieces.writes[owner]
+        keys = 2 * (time + first * every) + writes, 2 * (time + last * every) + writes
+        order = np.lexsort((keys[1], keys[0], element))
+        self.piece, self.element, self.writes = owner[order], element[order], writes[order]
+        self.last_key = keys[1][order]
+        self.rounds = pieces.round[owner[order]] + first[order], pieces.round[owner[order]] + last[order]
+
+    def mixed(self) -> Mask:
+        """By piece, whether it comes before another in one word and after it in another."""
+        same = self.element[1:] == self.element[:-1]
+        wrong = np.flatnonzero(same & (self.last_key[1:] < self.last_key[:-1]))
+        pieces = np.zeros(len(self.pieces.word), np.bool_)
+        pieces[self.piece[np.isin(self.element, self.element[wrong])]] = True
+        return pieces & (self.pieces.count > 1)
+
+    def dependences(self, owner: Ints, accesses: int) -> Dependences:
+        """What they make of the nodes; `owner` is the access of each piece."""
+        n = len(self.piece)
+        position = np.arange(n)
+        before = np.maximum.accumulate(np.where(self.writes, position, -1)) if n else position
+        before = np.concatenate([[-1], before[:-1]]) if n else before
+        has_before = (before >= 0) & (self.element[before] == self.element) if n else self.writes
+        reads = ~self.writes
+        if (reads & ~has_before & self.pieces.private[self.piece]).any():
+            raise Irregular("accumulator-empty")
+        after = np.minimum.accumulate(np.where(self.writes, position, n)[::-1])[::-1] if n else position
+        has_after = (after < n) & (self.element[np.minimum(after, n - 1)] == self.element) if n else self.writes
+        read_after, read_before = position[reads & has_before], position[reads & has_after]
+        rewritten = position[self.writes & has_before]
+        first = np.concatenate([before[read_after], read_before, before[rewritten]])
+        second = np.concatenate([read_after, after[read_before], rewritten])
+        live = np.zeros(accesses, np.bool_)
+        live[owner[self.piece[before[read_after]]]] = True
+        a, b = (self.pieces.node[self.piece[x]] for x in (first, second))
+        itself = a == b
+        in_place = (
+            reads[first]
+            & self.writes[second]
+            & (self.rounds[0][first] == self.rounds[0][second])
+            & (self.rounds[1][first] == self.rounds[1][second])
+        )
+        pairs = np.unique(np.stack([a[~itself], b[~itself]]), axis=1)
+        stuck, updates = set(a[itself & ~in_place].tolist()), set(a[itself & in_place].tolist())
+        return Dependences(pairs[0], pairs[1], stuck, updates, live)
+
+
+def sequence(nodes: int, before: Ints, after: Ints, time: Ints) -> tuple[list[int], list[int]]:
+    """The nodes in an order that respects the dependences, of those that are free the earliest first; and the nodes
+    that have no order, because they are in circles or between them."""
+    done = _peel(nodes, before, after, time)
+    if len(done) == nodes:
+        return done, []
+    left = np.ones(nodes, np.bool_)
+    left[done] = False
+    inside = left[before] & left[after]
+    left[_peel(nodes, after[inside], before[inside], time)] = False  # what only waits for circles
+    return done, np.flatnonzero(left).tolist()
+
+
+def _peel(nodes: int, before: Ints, after: Ints, time: Ints) -> list[int]:
+    """The nodes that do not wait for circles, in order."""
+    order = np.argsort(before, kind="stable")
+    targets = after[order].tolist()
+    starts = np.searchsorted(before[order], np.arange(nodes + 1)).tolist()
+    waiting = np.bincount(after, minlength=nodes).tolist()
+    times = time.tolist()
+    ready = [(times[n], n) for n in range(nodes) if not waiting[n]]
+    heapq.heapify(ready)
+    done: list[int] = []
+    while ready:
+        node = heapq.heappop(ready)[1]
+        done.append(node)
+        for target in targets[starts[node] : starts[node + 1]]:
+            waiting[target] -= 1
+            if not waiting[target]:
+                heapq.heappush(ready, (times[target], target))
+    return done

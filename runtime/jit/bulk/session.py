@@ -1,0 +1,108 @@
+"""Sessions in bulk mode: a plan, its tables and the memory that they name."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ....dialects.program import Program, program_length
+from ...engine import RunStats
+from ..dots import DOTS
+from ..lanes import QUARTER
+from ..layout import BLOCK
+from ..memory import address, stride_of, zeros
+from .chains import compiled_chain
+from .compiled import CompiledBulk
+from .emit import Emitter, Tables
+from .gemm import array_bytes
+from .loop import SPACE_BITS, Space
+from .plan import plan
+from .rows import BLOCK_VECTORS, ENV_WORDS, OPERAND_WORDS, OPERANDS, ROWS_WORDS, Env, Group, Op, Operand, Step
+
+_CALL = 1 << 16
+"""Vectors of one call to the kernel, between which Python can see an interrupt."""
+
+
+class BulkSession:
+    """A program loaded in bulk mode."""
+
+    mode = "bulk"
+
+    def __init__(self, program: Program, compiled: CompiledBulk, cached: bool = True):
+        """Plans the program; `cached` says whether its chains are kept on disk. Raises Irregular where it must run in
+        cycle mode."""
+        self.program, self._compiled = program, compiled
+        chip = program.system.chip
+        dot, stride = DOTS[compiled.path](), stride_of(chip)
+        size = -(-array_bytes(chip.lanes, stride, dot.unroll, QUARTER * dot.parts) // BLOCK) * BLOCK
+        emitter = Emitter(plan(program), dot.unroll, size)
+        tables = emitter.tables()
+        self._sram = [zeros((2 * chip.slices, chip.words, stride), np.uint8) for _ in program.chips]
+        self._inputs = zeros((BLOCK_VECTORS + 1, stride * dot.input_bytes), np.uint8)
+        self._spaces = [*self._own_spaces(tables), *self._sram]
+        self._groups = tables.groups
+        self._chains = [compiled_chain(c, cached) for c in tables.chains]
+        self._rows, self._steps = self._placed(tables)
+        self._env = zeros((ENV_WORDS,), np.int64)
+        self._env[Env.STRIDE], self._env[Env.BLOCKS] = stride, stride // BLOCK
+        for word, table in ((Env.INPUTS, self._inputs), (Env.GROUPS, self._groups), (Env.STEPS, self._steps)):
+            self._env[word] = address(table)
+        done = np.cumsum(self._groups[:, Group.COUNT]) // _CALL
+        self._calls = [*np.flatnonzero(np.diff(done, prepend=0)).tolist(), len(self._groups)]
+        self._stats = _stats(program)
+
+    def _own_spaces(self, tables: Tables) -> list[npt.NDArray[np.uint8]]:
+        """The memory of all spaces but SRAM, in their order."""
+        constants = np.repeat(np.array(tables.constants, np.uint32), BLOCK)
+        sizes = {**tables.sizes, Space.CONSTANTS: constants.nbytes}
+        spaces = [zeros((sizes[space],), np.uint8) for space in Space if space < Space.SRAM]
+        spaces[Space.CONSTANTS][:] = constants.view(np.uint8)
+        return spaces
+
+    def _placed(self, tables: Tables) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The rows of installs and the steps, with addresses."""
+        bases = np.array([address(s) for s in self._spaces], np.int64)
+        low = (1 << SPACE_BITS) - 1
+
+        def placed(words: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+            return bases[words >> SPACE_BITS] + (words & low)
+
+        rows, steps = tables.rows.copy(), tables.steps.copy()
+        rows[:, ROWS_WORDS:] = placed(rows[:, ROWS_WORDS:])
+        calls = steps[:, Step.OP] == Op.CALL
+        chains = np.array([c.address for c in self._chains], np.int64)
+        steps[calls, Step.MODE] = chains[steps[calls, Step.MODE]]
+        packs = steps[:, Step.OP] == Op.PACK
+        from_rows = Step.OPERANDS + OPERAND_WORDS + Operand.BASE
+        installs = steps[packs, from_rows]
+        for operand in range(OPERANDS):
+            word = Step.OPERANDS + OPERAND_WORDS * operand + Operand.BASE
+            steps[:, word] = placed(steps[:, word])
+        steps[packs, from_rows] = address(rows) + installs * rows.shape[1] * rows.itemsize
+        return rows, steps
+
+    def sram(self, index: int) -> npt.NDArray[np.uint8]:
+        """The SRAM of chip program `index` as [2 * slices, words, lanes], the east's slices first."""
+        return self._sram[index][:, :, : self.program.system.chip.lanes]
+
+    def run(self) -> RunStats:
+        """Runs from cycle 0. The program has no hazard."""
+        first = 0
+        for end in self._calls:
+            self._compiled(address(self._env), first, end)
+            first = end
+        return RunStats(self._stats.cycles, self._stats.issues.copy())
+
+
+def _stats(program: Program) -> RunStats:
+    """What a run of a program without hazards does."""
+    issues = np.zeros((len(program.chips), len(program.system.chip.queues)), np.int64)
+    cycles: list[int] = []
+    for i, chip in enumerate(program.chips):
+        for record in chip.records:
+            count = record.instruction.vectors(record.values)
+            for loop in record.loops:
+                count *= loop.count
+            issues[i, record.queue] += count
+        cycles.append(program_length(max((r.last for r in chip.records), default=-1), program.system))
+    return RunStats(tuple(cycles), issues)
