@@ -143,11 +143,11 @@ def test_calls_of_libraries(triple: str, cpu: str) -> None:
 
 def test_key_covers_the_special_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     """They stand outside the package."""
-    before = cache._key("plain")
+    before = cache._key("plain", (cache.__package__,))
     read = Path.read_bytes
 
     def changed(path: Path) -> bytes:
         return read(path) + b"#" * (path.parts[-2:] == ("runtime", "special.py"))
 
     monkeypatch.setattr(Path, "read_bytes", changed)
-    assert cache._key("plain") != before
+    assert cache._key("plain", (cache.__package__,)) != before

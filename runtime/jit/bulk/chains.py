@@ -7,13 +7,15 @@ chains shares those that differ only in immediates.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
+from ..arithmetic import BINARY, TERNARY, UNARY, prepare
 from ..build import V16I32, V64I8, Module, Value, number, splat
 from ..cache import cache_directory, compile_module, link, object_code
-from ..lanes import OPERATIONS, QUARTER, WIDE, deinterleave, interleave
-from ..layout import BLOCK, Alu
+from ..lanes import QUARTER, WIDE, deinterleave, interleave
+from ..layout import BLOCK, Alu, Form
 from .kernel import Handler
 from .rows import Op
 
@@ -24,6 +26,12 @@ _PACKAGES = (__package__ or "", (__package__ or "").rpartition(".")[0])
 
 WIDTHS = {Op.WIDEN_1: 1, Op.WIDEN_2: 2, Op.WIDEN_4: 4, Op.NARROW_1: 1, Op.NARROW_2: 2, Op.NARROW_4: 4}
 
+LANEWISE = (Op.ALU, Op.SIGN_8, Op.SIGN_16)
+"""From 32-bit lanes to such lanes."""
+
+_OPERATIONS: dict[Alu, Callable[..., Value]] = {**UNARY, **BINARY, **TERNARY}
+_FORMS = {Op.SIGN_8: Form.SIGNED_8, Op.SIGN_16: Form.SIGNED_16}
+_WIDENED = {1: Form.SIGNED_8, 2: Form.SIGNED_16, 4: Form.WORD}
 
 VECTORS, ANY = -1, -2
 
@@ -97,16 +105,19 @@ def build(chain: Chain) -> Module:
 
             for op, mode, operands in chain:
                 if op == Op.ALU:
-                    apply = OPERATIONS[Alu(mode)]
-                    pairs = zip(*(quarters(o) for o in operands[1:]), strict=True)
-                    registers[operands[0].number] = [f.as_type(apply(f, x, y), V16I32) for x, y in pairs]
+                    apply = _OPERATIONS[Alu(mode)]
+                    lanes = zip(*(quarters(o) for o in operands[1:]), strict=True)
+                    registers[operands[0].number] = [f.as_type(apply(f, *own), V16I32) for own in lanes]
+                elif op in _FORMS:
+                    registers[operands[0].number] = [prepare(f, a, _FORMS[op]) for a in quarters(operands[1])]
                 elif op == Op.COPY:
                     block = address(operands[1], wide)
                     for j, quarter in enumerate(quarters(operands[0])):
                         f.store(quarter, f.at(block, j * QUARTER), QUARTER)
                 elif op in (Op.WIDEN_1, Op.WIDEN_2, Op.WIDEN_4):
                     planes = [f.load(address(o, plane), V64I8, BLOCK) for o in operands[1:]]
-                    registers[operands[0].number] = interleave(f, planes * (4 // WIDTHS[op]))
+                    lanes = interleave(f, planes * (4 // WIDTHS[op]))
+                    registers[operands[0].number] = [prepare(f, a, _WIDENED[WIDTHS[op]]) for a in lanes]
                 else:
                     planes = deinterleave(f, quarters(operands[0]))
                     for value, target in zip(planes, operands[1:], strict=False):

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from ....dialects.instruction import CHAIN, ElementType, FieldKind, Instruction, SourceKind, source_kind, source_payload
 from ....dialects.program import Program
 from ....dialects.target import ChipSpec, Queue
-from ..decode import alu_operation
-from ..lanes import OPERATIONS
+from ..layout import Finish, Form
+from ..operations import Operation, immediate, operation
 
 Ints = npt.NDArray[np.int64]
 
@@ -65,6 +65,10 @@ _KINDS = {
 }
 
 
+_FORMS = {Form.WORD, Form.SIGNED_8, Form.SIGNED_16}
+"""Of the operands of an ALU that bulk mode has."""
+
+
 @dataclass(frozen=True)
 class Use:
     """A stream, or an ALU's chain, that an issue samples or drives."""
@@ -90,13 +94,15 @@ class Shape:
         self.chains: list[Use] = []
         """The chains that it reads."""
         self.immediates: dict[int, int] = {}
-        """By operand."""
+        """By operand, its lanes."""
         self.widths: list[int] = []
         """Streams of each operand."""
         self.drives: list[Use] = []
         self.to_chain = False
         self.width = 0
         """Streams of the result."""
+        self.does = self._operation() if kind == Kind.ALU else None
+        """What an ALU does."""
         operand = 0
         for field, value in zip(instruction.fields, values, strict=True):
             if field.role == "read":
@@ -107,7 +113,6 @@ class Shape:
                 self.width = 0 if self.to_chain else instruction.group_width(field, values, spec)
                 offset = instruction.d_func(spec)
                 self.drives += [Use(value + i, i, offset) for i in range(self.width)]
-        self.operation = self._operation() if self.kind == Kind.ALU else 0
 
     def _add_operand(self, operand: int, kind: FieldKind, value: int, width: int, spec: ChipSpec) -> None:
         self.widths.append(width)
@@ -120,19 +125,16 @@ class Shape:
             case SourceKind.ALU:
                 self.chains.append(Use(payload, first, 0))
             case SourceKind.IMMEDIATE:
-                self.immediates[operand] = payload
+                assert self.does is not None
+                self.immediates[operand] = immediate(payload, self.does.forms[operand]) & 0xFFFFFFFF
 
-    def _operation(self) -> int:
-        """The kernel's number of the ALU operation."""
+    def _operation(self) -> Operation:
         fields = {f.name: v for f, v in zip(self.instruction.fields, self.values, strict=True)}
         element = ElementType(fields["type"])
-        try:
-            operation = alu_operation(self.instruction.name, element, ElementType(fields.get("result_type", element)))
-        except KeyError:
-            operation = None
-        if operation is None or operation not in OPERATIONS:
+        does = operation(self.instruction.name, element, ElementType(fields.get("result_type", element)))
+        if does.finish == Finish.HALF or not _FORMS.issuperset(does.forms):
             raise Irregular(f"bulk mode does not do `{self.instruction.name}` on {element.text}")
-        return operation
+        return does
 
     def value(self, field: str) -> int:
         return self.values[self.instruction.index(field)]

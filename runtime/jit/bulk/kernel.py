@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..build import I64, PTR, VOID, WORD, Function, Module, Value, ir, number
 from ..dots import DOTS
 from ..lanes import WIDE, Lanes
-from ..layout import BLOCK
+from ..layout import BLOCK, SOURCES, Form
 from .gemm import Gemm
 from .rows import GROUP_WORDS, OPERAND_WORDS, OPERANDS, STEP_WORDS, Env, Group, Op, Operand, Step
 
@@ -42,12 +42,13 @@ class BulkKernel:
         self.module = Module("tspc_bulk")
         self.lanes = Lanes(self.module)
         self.gemm = Gemm(self.module, path, DOTS[path]())
-        widths = (1, 2, 4)
+        widths, forms = (1, 2, 4), (Form.SIGNED_8, Form.SIGNED_16, Form.WORD)
         self.handlers: dict[Op, Handler] = {
             Op.COPY: self._copy(),
-            **{op: self._widen(n) for op, n in zip((Op.WIDEN_1, Op.WIDEN_2, Op.WIDEN_4), widths, strict=True)},
+            **{op: self._widen(form) for op, form in zip((Op.WIDEN_1, Op.WIDEN_2, Op.WIDEN_4), forms, strict=True)},
             **{op: self._narrow(n) for op, n in zip((Op.NARROW_1, Op.NARROW_2, Op.NARROW_4), widths, strict=True)},
             Op.ALU: self._alu(),
+            **{op: self._sign(form) for op, form in zip((Op.SIGN_8, Op.SIGN_16), forms, strict=False)},
             Op.MULTIPLY: self._multiply(),
             Op.PACK: self._pack(),
         }
@@ -67,8 +68,11 @@ class BulkKernel:
         f.give()
         return f
 
-    def _widen(self, width: int) -> Handler:
-        return self._each(f"widen_step{width}", width + 1, self.lanes.widen[width])
+    def _widen(self, form: Form) -> Handler:
+        return self._each(f"widen_step{form.bytes}", form.bytes + 1, self.lanes.widen[form])
+
+    def _sign(self, form: Form) -> Handler:
+        return self._each(f"sign_step{form.bytes}", 2, self.lanes.prepare[form])
 
     def _narrow(self, width: int) -> Handler:
         """The planes are operands 1 and on; the lanes are operand 0, as they are for widen."""
@@ -94,11 +98,12 @@ class BulkKernel:
         return f
 
     def _alu(self) -> Handler:
-        """Results and operands lie without gaps; an immediate is one block."""
+        """Results and operands lie without gaps; an immediate is one block. An operation looks at as many operands as
+        it has."""
         f = Handler(self.module, "alu_step")
-        (target, _), (a, a_step), (b, b_step) = (f.operand(i) for i in range(3))
-        a_step, b_step = (self._block_step(f, step) for step in (a_step, b_step))
-        f.call(self.lanes.alu, f.mode, target, a, a_step, b, b_step, f.b.mul(f.blocks, f.count))
+        (target, _), *places = (f.operand(i) for i in range(1 + SOURCES))
+        operands = [word for address, step in places for word in (address, self._block_step(f, step))]
+        f.call(self.lanes.alu, f.mode, target, *operands, f.b.mul(f.blocks, f.count))
         f.give()
         return f
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
-from ..layout import BLOCK
-from .chains import VECTORS, WIDTHS, Chain, Link, Memory, Register
+from ..arithmetic import SPECIAL
+from ..layout import BLOCK, Finish, Form
+from .chains import LANEWISE, VECTORS, WIDTHS, Chain, Link, Memory, Register
 from .issues import CHAIN_BYTE, OPERAND_SLOTS, Kind, Shape
 from .rows import BLOCK_VECTORS, OPERAND_WORDS, OPERANDS, STEP_WORDS, Op, Step
 
@@ -24,6 +25,8 @@ _BUFFER_BYTES = 24 << 10
 """What a block's buffers may take of the first-level cache."""
 
 _WIDEN = {1: Op.WIDEN_1, 2: Op.WIDEN_2, 4: Op.WIDEN_4}
+_SIGN = {Form.SIGNED_8: Op.SIGN_8, Form.SIGNED_16: Op.SIGN_16}
+_FINISH = {Finish.SIGN_8: Op.SIGN_8, Finish.SIGN_16: Op.SIGN_16}
 _NARROW = {1: Op.NARROW_1, 2: Op.NARROW_2, 4: Op.NARROW_4}
 
 
@@ -64,6 +67,11 @@ class _Action(NamedTuple):
     mode: int
     operands: tuple[Place, ...]
     """As in a row of `Step`; the first is the result, but of NARROW the source."""
+
+
+def _chains(action: _Action) -> bool:
+    """Whether an action may be part of a chain. Special functions are too long to be compiled for each."""
+    return action.op in (*LANEWISE, *WIDTHS) and not (action.op == Op.ALU and action.mode in SPECIAL)
 
 
 class Source(Protocol):
@@ -175,7 +183,7 @@ class Loop:
     def _narrow(self, segment: int, planes: Sequence[Place]) -> None:
         self._act(_NARROW[len(planes)], 0, self.values[segment], *planes)
 
-    def _operand(self, segment: int, operand: int) -> Place:
+    def _operand(self, segment: int, operand: int, form: Form) -> Place:
         """An operand of an ALU: in wide order without gaps, or an immediate."""
         of, shape = self.source, self.source.shape(segment)
         if operand in shape.immediates:
@@ -185,17 +193,28 @@ class Loop:
         by_slot = of.edges(segment)
         first = OPERAND_SLOTS * operand
         if of.bytes[by_slot[first]] == CHAIN_BYTE:
-            return self._dense(of.producers[by_slot[first]])
+            return self._signed(of.producers[by_slot[first]], form)
         edges = [by_slot[first + i] for i in range(shape.widths[operand])]
         producer = of.producers[edges[0]]
         one = all(not of.from_memory[e] and of.producers[e] == producer for e in edges)
         if one and [of.bytes[e] for e in edges] == list(range(len(edges))):
-            return self._dense(producer)
+            return self._signed(producer, form)
         planes = [self._plane(e) for e in edges]
         key = tuple(planes)
         if key not in self.widened:
             self.widened[key] = self._wide_buffer()
             self._act(_WIDEN[len(planes)], 0, self.widened[key], *planes)
+        return self.widened[key]
+
+    def _signed(self, segment: int, form: Form) -> Place:
+        """A result as an operand of a form that takes its low bits."""
+        place = self._dense(segment)
+        if form == Form.WORD:
+            return place
+        key = (form, place)
+        if key not in self.widened:
+            self.widened[key] = self._wide_buffer()
+            self._act(_SIGN[form], 0, self.widened[key], place)
         return self.widened[key]
 
     def _dense(self, segment: int) -> Place:
@@ -213,11 +232,13 @@ class Loop:
 
     def _alu(self, segment: int) -> None:
         shape = self.source.shape(segment)
-        operands = [self._operand(segment, i) for i in range(len(shape.widths))]
-        if len(operands) == 1:
-            operands *= 2  # a unary operation ignores the second
-        self.values[segment] = self._wide_buffer()
-        self._act(Op.ALU, shape.operation, self.values[segment], *operands)
+        assert shape.does is not None
+        operands = [self._operand(segment, i, form) for i, form in enumerate(shape.does.forms)]
+        result = self.values[segment] = self._wide_buffer()
+        self._act(Op.ALU, shape.does.alu, result, *operands)
+        if shape.to_chain and shape.does.finish != Finish.NONE:  # a stream takes the low bytes only
+            self.values[segment] = self._wide_buffer()
+            self._act(_FINISH[shape.does.finish], 0, self.values[segment], result)
 
     def _accumulate(self, segment: int, wanted: bool) -> None:
         of, shape = self.source, self.source.shape(segment)
@@ -276,7 +297,7 @@ class Loop:
         start = 0
         while start < len(self.actions):
             end = start
-            while end < len(self.actions) and self.actions[end].op in (Op.ALU, *WIDTHS):
+            while end < len(self.actions) and _chains(self.actions[end]):
                 end += 1
             if end - start > 1:
                 later = {p.base for a in self.actions[end:] for p in a.operands if p.buffer}
@@ -301,7 +322,7 @@ class Loop:
 
         links: list[Link] = []
         for op, mode, (first, *others) in actions:
-            inputs = [operand(p) if op == Op.ALU else memory(p) for p in others]
+            inputs = [operand(p) if op in LANEWISE else memory(p) for p in others]
             if op in (Op.NARROW_1, Op.NARROW_2, Op.NARROW_4):
                 links.append(Link(op, mode, (operand(first), *inputs)))
             else:

@@ -71,7 +71,7 @@ class Op(IntEnum):
     COPY = 0
     """Vectors as they are."""
     WIDEN_1 = 1
-    """Byte planes to 32-bit lanes in wide order (lanes.py); the number is that of the planes."""
+    """Byte planes to sign-extended 32-bit lanes in wide order (lanes.py); the number is that of the planes."""
     WIDEN_2 = 2
     WIDEN_4 = 3
     NARROW_1 = 4
@@ -87,6 +87,9 @@ class Op(IntEnum):
     """A chain that was compiled for this program (chains.py); `MODE` is its address. Further operands are in the rows
     that follow, whose operation is MORE."""
     MORE = 11
+    SIGN_8 = 12
+    """The low bits of 32-bit lanes, sign-extended."""
+    SIGN_16 = 13
 
 
 class Rows(IntEnum):
