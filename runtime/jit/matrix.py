@@ -179,7 +179,7 @@ class Matrix:
         """Takes one fp16 vector."""
         f = Handler(self.module, "half_activations")
         plane = self._plane(f)
-        low, high = (self.streams.sample_operand(f, i) for i in range(2))
+        low, high = self.streams.sample_group(f, 2)
         installs = [f.word(p, Plane.INSTALLED) for p in (plane, f.pointer(plane, Plane.HIGH))]
         with f.when(f.b.or_(*(f.compare("==", count, 0) for count in installs))):
             self.streams.note(f, Hazard.WEIGHTS_EMPTY, f.unit)

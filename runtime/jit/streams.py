@@ -7,7 +7,7 @@ slots hold their numbers, so that a drive moves a number, not a vector.
 
 from __future__ import annotations
 
-from .build import I64, PTR, WORD, Function, Module, Value, number
+from .build import I64, PTR, WORD, Function, Module, Value, Variable, number
 from .lanes import Lanes
 from .layout import DUE_WORDS, FAULT_WORDS, SLOT_WORDS, Chip, Due, Fault, Hazard, Row, Slot
 
@@ -74,13 +74,22 @@ class Streams:
 
     def sample_operand(self, f: Handler, stream: Value | int = 0, operand: int = 0) -> Value:
         """The address of the vector on one stream of an operand's group; notes a hazard where there is none."""
-        stream = number(stream) if isinstance(stream, int) else stream
-        slot = f.b.add(f.field(Row.SOURCE + operand), f.b.mul(stream, self.ring(f)))
-        vector = f.variable(f.call(self.sample, f.chip, slot, f.field(Row.SHIFT + operand), f.t, f.number))
+        return self.sample_group(f, 1, stream, operand)[0]
+
+    def sample_group(self, f: Handler, width: int, stream: Value | int = 0, operand: int = 0) -> list[Value]:
+        """The same for several streams, from number `stream` on."""
+        first = number(stream) if isinstance(stream, int) else stream
+        streams = [f.b.add(first, number(i)) for i in range(width)]
+        vectors: list[Variable] = []
+        for stream in streams:
+            slot = f.b.add(f.field(Row.SOURCE + operand), f.b.mul(stream, self.ring(f)))
+            vector = f.call(self.sample, f.chip, slot, f.field(Row.SHIFT + operand), f.t, f.number)
+            vectors.append(f.variable(vector))
         with f.when(f.compare("!=", f.tiles, 0)):
-            place = f.b.add(f.b.mul(f.size(Chip.STREAMS), number(operand)), stream)
-            vector.set(f.call(self.mask_sample, f.chip, f.tiles, vector.get(), place))
-        return vector.get()
+            for stream, vector in zip(streams, vectors, strict=True):
+                place = f.b.add(f.b.mul(f.size(Chip.STREAMS), number(operand)), stream)
+                vector.set(f.call(self.mask_sample, f.chip, f.tiles, vector.get(), place))
+        return [vector.get() for vector in vectors]
 
     def ring(self, f: Handler) -> Value:
         """Slots of one stream."""

@@ -91,7 +91,7 @@ class Switch:
 
     def _permute(self) -> Handler:
         f = Handler(self.module, "permute")
-        low, high = (self.streams.sample_operand(f, i) for i in range(2))
+        low, high = self.streams.sample_group(f, 2)
         self._stage(f, self.streams.sample_operand(f, 0, 1))
         end = f.broadcast(f.b.trunc(f.size(Chip.LANES), I16), BLOCK)
         umin = f.module.intrinsic("llvm.umin.v64i16", _V64I16, [_V64I16, _V64I16])

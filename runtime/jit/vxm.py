@@ -43,7 +43,7 @@ class Alus:
         with f.cases(f.field(Row.KIND + i)) as kinds:
             for form, widen in self.lanes.widen.items():
                 with kinds.case(Source.STREAM + form):
-                    planes = [self.streams.sample_operand(f, s, i) for s in range(form.bytes)]
+                    planes = self.streams.sample_group(f, form.bytes, 0, i)
                     f.call(widen, scratch, *planes, f.size(Chip.BLOCKS))
             for form in Form:
                 with kinds.case(Source.CHAIN + form):

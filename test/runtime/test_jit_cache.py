@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +16,16 @@ from tspc.runtime.jit.kernel import Kernel
 from util import Maker, east
 
 
+@functools.cache
+def plain_code() -> bytes:
+    return cache.compile_kernel("plain")
+
+
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths for which a kernel was compiled during the test."""
     done: list[str] = []
-    code = cache.compile_kernel("plain")
+    code = plain_code()
 
     def compile_kernel(path: str) -> bytes:
         done.append(path)
