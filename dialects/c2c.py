@@ -22,7 +22,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from .target_attr import target_of
 from .topology import Port, Topology
-from .tsp_stream import StreamType
+from .tsp_stream import StreamOp, StreamType
 
 CHIP = "c2c.chip"
 """The attribute of a tensor op that says its chip: `{c2c.chip = 1 : i64}`."""
@@ -104,6 +104,12 @@ class TransferOp(IRDLOperation):
                 raise VerifyException(f"chip {chip}: the system has {chips} (target field `system.chips`)")
         if self.source == self.target:
             raise VerifyException(f"a transfer joins two chips, both are {self.source.value.data}")
+        ends = [(self.input.owner, self.source), *((use.operation, self.target) for use in self.result.uses)]
+        for op, chip in ends:
+            if isinstance(op, StreamOp) and op.chip != chip:
+                raise VerifyException(
+                    f"one end is chip {chip.value.data}, but `{op.name}` there is on {op.chip_number}"
+                )
 
 
 def chip_of(op: Operation) -> int | None:

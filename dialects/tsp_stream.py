@@ -53,6 +53,13 @@ class StreamOp(IRDLOperation):
             raise VerifyException(
                 f"chip {self.chip_number}: the system has {system.chips} (target field `system.chips`)"
             )
+        for value in self.operands:
+            source = value.owner
+            if isinstance(source, StreamOp) and source.chip != self.chip and not isinstance(value.type, FlightType):
+                raise VerifyException(
+                    f"happens on chip {self.chip_number}, but `{source.name}`, whose result it takes, on chip "
+                    f"{source.chip_number}; between chips a value is sent and received"
+                )
 
 
 class TimedOp(StreamOp):
@@ -276,6 +283,12 @@ class MatmulOp(DrivingOp):
         if not self.emits and len(list(self.result.uses)) != 1:
             raise VerifyException("partial sums are used exactly once")
         check_plane(self, self.plane)
+        together = [self, *(v.owner for v in (self.weights, self.partial) if v is not None)]
+        planes = {
+            op.plane.value.data for op in together if isinstance(op, LoadWeightsOp | MatmulOp) and op.plane is not None
+        }
+        if len(planes) > 1:
+            raise VerifyException(f"weights, partial sums and product lie on one plane, not {sorted(planes)}")
 
 
 @irdl_op_definition

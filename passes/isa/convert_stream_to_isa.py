@@ -38,7 +38,7 @@ from ...dialects.program import program_length
 from ...dialects.target import ChipSpec, SystemSpec
 from ...dialects.target_attr import target_of
 from ..stream.clusters import timed_ops
-from ..stream.stream_schedule import direction_of, slice_shifts
+from ..stream.stream_schedule import check_schedule, direction_of, slice_shifts
 from ..stream.timing import access_queues, alu_levels, interval, latency, place_of, required
 
 MAX_VECTORS = ops.ActivationsOp.INSTRUCTION.fields[0].high
@@ -57,6 +57,7 @@ class ConvertStreamToIsaPass(ModulePass):
         system = target_of(op)
         for function in [f for f in op.ops if isinstance(f, func.FuncOp)]:
             check_lowered(function)
+            check_schedule(op)
             chips: dict[int, Queues] = defaultdict(lambda: defaultdict(list))
             for timed in timed_ops(op):
                 for queue, instruction in instructions(timed, system.chip):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -93,6 +93,25 @@ class Reservations:
             if wait is None:
                 return None
             start += wait
+
+    def claim(self, footprint: Footprint, start: int, chosen: Mapping[Hashable, int]) -> Hashable | None:
+        """Takes a footprint at a given start on given streams.
+
+        Gives what is taken already, if something is: the resource of an interval, or the bank and number of a stream.
+        """
+        for need in footprint.intervals:
+            if self.timelines[need.resource].clear_after(start + need.start, start + need.end) is not None:
+                return need.resource
+        for need in footprint.streams:
+            base = chosen[need.key]
+            for number in range(base, base + need.width):
+                where = (start + need.start, start + need.end, need.low, need.high)
+                if self.registers[need.bank, number].clear_after(*where) is not None:
+                    return need.bank, number
+            self._mark(self.registers, need, base, start)
+        for need in footprint.intervals:
+            self.timelines[need.resource].taken.append((start + need.start, start + need.end))
+        return None
 
     def _next_free(self, intervals: Sequence[Interval], start: int) -> int | None:
         """A later start that clears one conflict, or None when there is none."""

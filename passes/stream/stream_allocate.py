@@ -14,7 +14,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from ...dialects import tsp_stream as ts
-from ...dialects.errors import CapacityError
+from ...dialects.errors import CapacityError, MalformedProgram
 from ...dialects.locations import describe
 from ...dialects.placement import Place, PlaceAttr
 from ...dialects.target import ChipSpec
@@ -46,12 +46,23 @@ class StreamAllocatePass(ModulePass):
     name = "stream-allocate"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        chip = target_of(op).chip
-        lives = lifetimes(op)
-        claims: dict[SliceKey, list[Claim]] = defaultdict(list)
-        buffers = [b for b in op.walk() if isinstance(b, ts.BufferOp)]
-        for buffer in sorted(buffers, key=lambda b: place_of(b.buffer).address is None):
-            allocate(buffer, lives[buffer], claims, chip)
+        allocate_buffers(op)
+
+
+def allocate_buffers(module: ModuleOp) -> None:
+    """Decides the addresses that are not decided. Raises MalformedProgram where decided ones overlap."""
+    chip = target_of(module).chip
+    lives = lifetimes(module)
+    claims: dict[SliceKey, list[Claim]] = defaultdict(list)
+    buffers = [b for b in module.walk() if isinstance(b, ts.BufferOp)]
+    for buffer in sorted(buffers, key=lambda b: place_of(b.buffer).address is None):
+        allocate(buffer, lives[buffer], claims, chip)
+
+
+def check_allocation(module: ModuleOp) -> None:
+    """Raises MalformedProgram where buffers overlap that are needed at once, if all of them are allocated."""
+    if all(place_of(b.buffer).address is not None for b in module.walk() if isinstance(b, ts.BufferOp)):
+        allocate_buffers(module)  # there is nothing left to decide
 
 
 def lifetimes(module: ModuleOp) -> dict[ts.BufferOp, tuple[int, int]]:
@@ -71,8 +82,8 @@ def allocate(buffer: ts.BufferOp, life: tuple[int, int], claims: dict[SliceKey, 
     place = place_of(buffer.buffer)
     depth = place.layout.depth(buffer.type.shape, chip)
     keys = [(buffer.chip_number, place.hemisphere, s) for s in place.slices]
+    alive = [c for key in keys for c in claims[key] if c.born <= life[1] and life[0] <= c.dies]
     if place.address is None:
-        alive = [c for key in keys for c in claims[key] if c.born <= life[1] and life[0] <= c.dies]
         starts = sorted({0, *(c.high for c in alive)})
         address = next(a for a in starts if all(c.high <= a or a + depth <= c.low for c in alive))
         if address + depth > chip.words:
@@ -80,6 +91,12 @@ def allocate(buffer: ts.BufferOp, life: tuple[int, int], claims: dict[SliceKey, 
         buffer.place = PlaceAttr(place.allocated(address))
     else:
         address = place.address
+        for c in alive:
+            if c.low < address + depth and address < c.high:
+                raise MalformedProgram(
+                    f"{describe(buffer)}: its words {address}..{address + depth - 1} overlap {c.owner} in words "
+                    f"{c.low}..{c.high - 1} of a slice, and both are needed at once"
+                )
     owner = f"{buffer.kind.data} {buffer.tensor_name.data if buffer.tensor_name else buffer.type.tensor}"
     for key in keys:
         claims[key].append(Claim(address, address + depth, *life, owner))

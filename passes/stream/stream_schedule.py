@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,9 @@ from ...dialects.errors import MalformedProgram, ScheduleError
 from ...dialects.locations import describe
 from ...dialects.target import ChipSpec, SystemSpec
 from ...dialects.target_attr import target_of
-from .clusters import clusters
+from .clusters import clusters, timed_ops
 from .footprint import Footprint, Interval, Reservations, StreamNeed
+from .stream_allocate import check_allocation
 from .timing import (
     access_queues,
     alu_levels,
@@ -52,9 +53,24 @@ class StreamSchedulePass(ModulePass):
     name = "stream-schedule"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        check_allocation(op)
         scheduler = Scheduler(target_of(op))
         for cluster in clusters(op):
             scheduler.place(cluster)
+
+
+def check_schedule(module: ModuleOp) -> None:
+    """Raises ScheduleError, naming the op, unless a module is scheduled as stream-schedule could have done it.
+
+    Every op starts when its streams are there, no queue, link or stream serves two ops at once, and memory and planes
+    are used in the order of the ops.
+    """
+    for op in timed_ops(module):
+        required(op, "at", "stream-schedule")
+    check_allocation(module)
+    scheduler = Scheduler(target_of(module))
+    for cluster in clusters(module):
+        scheduler.check(cluster)
 
 
 class Scheduler:
@@ -68,15 +84,8 @@ class Scheduler:
 
     def place(self, cluster: list[ts.TimedOp]) -> None:
         """Schedules one cluster: sets `at` of its ops and `on` of its streams."""
-        offsets = relative_starts(cluster, self.system)
-        bodies = [Body(op, offsets[op], self.system) for op in cluster]
-        check_apart(bodies)
-        footprint = Footprint(
-            tuple(i for body in bodies for i in body.intervals()),
-            tuple(need for body in bodies if (need := body.stream_need(offsets)) is not None),
-        )
-        earliest = max(self._earliest(body) for body in bodies)
-        placed = self.reservations.place(footprint, earliest)
+        bodies, footprint = self._footprint(cluster)
+        placed = self.reservations.place(footprint, max(self._earliest(body) for body in bodies))
         if placed is None:
             raise ScheduleError(
                 f"{describe(cluster[0])}: this op and the {len(cluster) - 1} joined to it by streams need more streams "
@@ -88,6 +97,40 @@ class Scheduler:
             if isinstance(body.op, ts.DrivingOp) and body.op.driven in streams:
                 body.op.on = IntegerAttr(streams[body.op.driven], i64)
             self._commit(body, start + body.offset)
+
+    def check(self, cluster: list[ts.TimedOp]) -> None:
+        """Takes what a scheduled cluster says that it takes. Raises ScheduleError when it cannot."""
+        bodies, footprint = self._footprint(cluster)
+        first = describe(cluster[0])
+        start = required(cluster[0], "at", "stream-schedule").value.data
+        for body in bodies:
+            if (at := required(body.op, "at", "stream-schedule").value.data) != start + body.offset:
+                raise ScheduleError(
+                    f"{describe(body.op)}: starts in cycle {at}, but by the streams that join it to {first} it is due "
+                    f"in {start + body.offset}"
+                )
+        if start < (earliest := max(self._earliest(body) for body in bodies)):
+            raise ScheduleError(
+                f"{first}: starts in cycle {start}, but what it needs is there for a start in {earliest}"
+            )
+        driving = [op for op in cluster if isinstance(op, ts.DrivingOp) and drive(op) is not None]
+        streams: dict[Hashable, int] = {op.driven: required(op, "on", "stream-schedule").value.data for op in driving}
+        if (taken := self.reservations.claim(footprint, start, streams)) is not None:
+            raise ScheduleError(
+                f"{first}: it, or an op that streams join to it, takes {resource_text(taken)} while another op needs it"
+            )
+        for body in bodies:
+            self._commit(body, start + body.offset)
+
+    def _footprint(self, cluster: list[ts.TimedOp]) -> tuple[list[Body], Footprint]:
+        offsets = relative_starts(cluster, self.system)
+        bodies = [Body(op, offsets[op], self.system) for op in cluster]
+        check_apart(bodies)
+        footprint = Footprint(
+            tuple(i for body in bodies for i in body.intervals()),
+            tuple(need for body in bodies if (need := body.stream_need(offsets)) is not None),
+        )
+        return bodies, footprint
 
     def _earliest(self, body: Body) -> int:
         """The earliest start of the cluster that this op allows."""
@@ -274,12 +317,18 @@ def check_apart(bodies: Sequence[Body]) -> None:
     for start, end, op, resource in held:
         until, before = last.get(resource, (start, op))
         if start < until:
-            name = " ".join(str(part) for part in cast("tuple[object, ...]", resource)[1:])
+            name = resource_text(resource)
             raise ScheduleError(
                 f"{describe(op)}: needs {name} for {until - start} cycles in which {describe(before)}, joined to it by "
                 "streams, still does; give one of them another buffer, or let a value rest in SRAM in between"
             )
         last[resource] = (end, op)
+
+
+def resource_text(resource: Hashable) -> str:
+    """The name of what a footprint holds, for messages: (chip, queue), (chip, "slots", link), ((chip, way), stream)."""
+    where, *rest = cast("tuple[Any, ...]", resource)
+    return f"stream {where[1]}{rest[0]}" if isinstance(where, tuple) else " ".join(map(str, rest))
 
 
 # -- dependences ---------------------------------------------------------------------------------------------------

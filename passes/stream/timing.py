@@ -125,7 +125,9 @@ def drive(op: ts.TimedOp) -> Touch | None:
             return _touch(op.result, latency("abc", chip) + latency("acc_emit", chip), position)
         case ts.VxmOp():
             levels = alu_levels(op)
-            last = levels[cast(Operation, op.yielded.owner)]
+            last = levels.get(cast(Operation, op.yielded.owner))
+            if last is None:
+                raise MalformedProgram(f"{describe(op)}: its region yields what no ALU computes; leave out `alus`")
             return _touch(op.stream, last * chip.latency_alu + latency("add", chip), 0)
         case ts.ReceiveOp():
             return _touch(op.stream, latency("receive", chip), link_position(op.link.value.data, chip))

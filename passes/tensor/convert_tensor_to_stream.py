@@ -380,6 +380,9 @@ class Converter:
     def _buffer(self, tensor: Tensor, layout: Layout, chip: int, copy: int = 0) -> SSAValue:
         """The buffer of a tensor in a layout on a chip; a named one is made on its first use, once for each `copy`."""
         if isinstance(tensor.source, Stored):
+            stored = cast(ts.BufferOp, tensor.source.buffer.owner)
+            if stored.chip_number != chip:
+                raise Unsupported(f"takes a value of chip {stored.chip_number} on chip {chip}; run c2c-partition")
             return self._copy(tensor, copy, chip) if copy else tensor.source.buffer
         assert isinstance(tensor.source, Named)
         named = tensor.source

@@ -310,6 +310,75 @@ def test_more_chips_than_a_node(tmp_path: Path) -> None:
     )
 
 
+# -- modules that were edited after a pass ------------------------------------------------------------------------
+
+
+def edited(tmp_path: Path, name: str, stage: str, old: str, new: str) -> str:
+    """The error for a module that was edited after a stage; `old` is a pattern."""
+    done = [*STAGES].index(stage) + 1
+    text, count = re.subn(old, new, stage_text(name, done), count=1)
+    assert count == 1
+    return refused_text(tmp_path, text, "-p", ",".join([*STAGES][done:]))
+
+
+def test_a_value_on_another_chip_is_not_taken_silently(tmp_path: Path) -> None:
+    message = edited(tmp_path, "digits_two_chips.mlir", "c2c-partition", "%w2 {c2c.chip = 1", "%w2 {c2c.chip = 0")
+    assert re.search("`tsp_tensor.matmul`: takes a value of chip 1 on chip 0; run c2c-partition", message)
+    message = edited(tmp_path, "digits_two_chips.mlir", "stream-place", r'"fc2.bias" chip 1', '"fc2.bias" chip 0')
+    assert "`tsp_stream.read`: happens on chip 1, but `tsp_stream.buffer`, whose result it takes, on chip 0" in message
+
+
+def test_a_product_on_another_plane_than_its_weights(tmp_path: Path) -> None:
+    message = edited(tmp_path, "digits.mlir", "stream-place", r"plane 0 toward", "plane 1 toward")
+    assert message.endswith("`tsp_stream.matmul`: weights, partial sums and product lie on one plane, not [0, 1]")
+
+
+@pytest.mark.parametrize("stage", ["stream-allocate", "stream-schedule"])
+def test_buffers_on_top_of_each_other(stage: str, tmp_path: Path) -> None:
+    """The images are moved to a slice in which the first bias lies, in one word from address 0 on."""
+    message = edited(tmp_path, "digits.mlir", stage, r"W, slices = \[0\]", "W, slices = [1]")
+    assert message.endswith(
+        "`tsp_stream.buffer`: its words 0..0 overlap input images in words 0..2 of a slice, and both are needed at once"
+    )
+
+
+SCHEDULED = [*STAGES].index("stream-schedule") + 1
+
+
+def first_write() -> int:
+    """When the first layer writes its first vector."""
+    found = re.search(r"tsp_stream.write .* to %0 .* at (\d+)", stage_text("digits.mlir", SCHEDULED))
+    assert found is not None
+    return int(found[1])
+
+
+def test_an_op_that_starts_when_its_stream_is_not_there(tmp_path: Path) -> None:
+    at = first_write()
+    message = edited(tmp_path, "digits.mlir", "stream-schedule", f"at {at} ", f"at {at + 1} ")
+    assert re.fullmatch(
+        rf"m.mlir:\d+:5: `tsp_stream.write`: starts in cycle {at + 1}, but by the streams that join it to "
+        rf"m.mlir:\d+:5: `tsp_stream.read` it is due in {at}",
+        message,
+    )
+
+
+def test_two_values_on_one_stream(tmp_path: Path) -> None:
+    """The weights of both layers are loaded at once from one side; on the same streams they would mix."""
+    message = edited(tmp_path, "digits.mlir", "stream-schedule", r'toward "E" on 16 at', 'toward "E" on 0 at')
+    assert re.search(r"it, or an op that streams join to it, takes stream E\d+ while another op needs it", message)
+
+
+def test_work_before_its_turn(tmp_path: Path) -> None:
+    """The second layer, all of it in earlier cycles, would read words that the first has not written yet."""
+    head, layer = stage_text("digits.mlir", SCHEDULED).split("%22 = ")
+    layer = re.sub(r" at (\d+)", lambda m: f" at {int(m[1]) - 6}", layer)
+    message = refused_text(tmp_path, f"{head}%22 = {layer}", "-p", "convert-stream-to-isa")
+    assert re.search(
+        rf"`tsp_stream.read`: starts in cycle \d+, but what it needs is there for a start in {first_write() + 1}",
+        message,
+    )
+
+
 # -- targets -------------------------------------------------------------------------------------------------------
 
 TARGETS = {
@@ -486,3 +555,22 @@ def test_changed_texts_are_compiled_or_refused(name: str, stages: int, tmp_path:
         )
         assert outcome.code == 0 or outcome.err.startswith("error: ")
         assert "\n\n" not in outcome.err
+
+
+@pytest.mark.parametrize("stages", range(1, [*STAGES].index("convert-stream-to-isa") + 1))
+@pytest.mark.parametrize("name", ["digits.mlir", "digits_two_chips.mlir"])
+def test_a_changed_number_never_changes_bits_unnoticed(name: str, stages: int, tmp_path: Path) -> None:
+    """Places, chips, planes, streams, words and times are data that anyone may edit: what still compiles is right."""
+    rng = random.Random(100 + stages)
+    np.savez(tmp_path / "x.npz", images=np.load(DIGITS / "held_out.npz")["images"][:3])
+    text = stage_text(name, stages)
+    numbers = [*re.finditer(r"(?<![\w.])\d+(?![\w.])", text)]
+    for _ in range(25):
+        found = rng.choice(numbers)
+        value = int(found[0])
+        other = rng.choice([n for n in (value + 1, value - 1, value * 2, value // 2, 0, 1, 2) if 0 <= n != value])
+        (tmp_path / "m.mlir").write_text(f"{text[: found.start()]}{other}{text[found.end() :]}")
+        args = ("-p", ",".join([*STAGES][stages:]), "--check-by-running", tmp_path / "x.npz")
+        outcome = call(tsp_opt.main, tmp_path / "m.mlir", *args, "--weights", DIGITS / "digits.safetensors")
+        assert outcome.code == 0 or outcome.err.startswith("error: ")
+        assert "after pass" not in outcome.err
