@@ -9,6 +9,7 @@ import json
 import random
 import struct
 import time
+import tracemalloc
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -176,7 +177,7 @@ def changed(description: Any, path: tuple[str | int, ...], value: Any) -> Any:
     return result
 
 
-def test_the_helper_signs_as_the_container_does() -> None:
+def test_a_file_signed_here_is_taken() -> None:
     assert reason(signed(*content())) is None
 
 
@@ -282,7 +283,11 @@ def test_wrong_descriptions_are_refused_with_the_reason(case: str) -> None:
     for place, value in changes.items():
         path = tuple(int(key) if key.isdecimal() else key for key in place.split("/"))
         description = changed(description, path, value)
-    assert message in str(reason(signed(description, tensors)))
+    data = signed(description, tensors)
+    tracemalloc.start()
+    assert message in str(reason(data))
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000, "a file of 3 kB makes nothing large"
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "{", "[" * 100_000, '{"a":' * 100_000, "1e999999", "9" * 5000])

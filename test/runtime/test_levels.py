@@ -391,7 +391,7 @@ def read_again(module: ModuleOp) -> ModuleOp:
 
 
 CHECKS = settings(
-    deadline=None, derandomize=True, print_blob=False, suppress_health_check=[*HealthCheck], max_examples=80
+    deadline=None, derandomize=True, print_blob=False, suppress_health_check=[*HealthCheck], max_examples=120
 )
 
 
@@ -420,7 +420,7 @@ SPECS = {
 def test_levels_agree_on_other_machines(toml: str) -> None:
     system = load_toml(toml)
 
-    @settings(CHECKS, max_examples=8)
+    @settings(CHECKS, max_examples=12)
     @given(models())
     def agree(model: Model) -> None:
         check(model, system)
@@ -429,7 +429,7 @@ def test_levels_agree_on_other_machines(toml: str) -> None:
 
 
 def test_levels_agree_on_two_chips() -> None:
-    @settings(CHECKS, max_examples=15)
+    @settings(CHECKS, max_examples=20)
     @given(models(chips=2, batch=8))
     def agree(model: Model) -> None:
         check(model, SystemSpec(chips=2))
