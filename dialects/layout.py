@@ -1,102 +1,180 @@
 """How tensors lie in SRAM words, and the patterns in which words are visited. Plain mathematics, no IR.
 
-A layout maps a tensor to a block of words `[slices, depth, lanes]`: `slices` words are read side by side in a cycle,
-one from each slice of the place, and `depth` is the number of addresses that the block takes in every slice.
+A layout maps a tensor to a block of words [width, depth, lanes]: `width` words are read side by side in a cycle, one from
+each slice, and `depth` is the number of words that follow each other. The map is affine: every axis of the block walks
+along dimensions of the tensor, so a layout can tile, transpose, deal out, pad and repeat. What it shows of places
+outside the tensor is zero.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from functools import cached_property
+from math import gcd
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from .target import ChipSpec
+from numpy.lib.stride_tricks import as_strided
 
 Bytes = npt.NDArray[np.uint8]
 
+BYTE = -1
+"""The dimension of the bytes of an element, lowest first."""
 
-class Layout(Enum):
-    """The two ways in which a tensor lies in SRAM."""
 
-    ROWS = "rows"
-    """One word per row of the last dimension, cut into tiles of `lanes` elements, tile by tile; one slice per byte of
-    the element. Lanes past the last column are zero."""
-    WEIGHTS = "weights"
-    """A matrix [K, N] of int8 as the MXM loads it, in tiles of lanes x lanes: row k of a tile lies in slice
-    k % weight_streams at address k // weight_streams. Tiles follow each other along N first, then along K."""
+@dataclass(frozen=True)
+class Axis:
+    """An axis of a block: `extent` places, and by how many elements of which dimension each step moves."""
 
-    def slices(self, element_bytes: int, chip: ChipSpec) -> int:
+    extent: int
+    steps: tuple[tuple[int, int], ...] = ()
+    """(dimension of the tensor, elements, which may be negative); none repeats the same elements."""
+
+    @staticmethod
+    def of(extent: int, dim: int, step: int = 1) -> Axis:
+        return Axis(extent, ((dim, step),))
+
+    def __str__(self) -> str:
+        terms = [("b" if d == BYTE else f"d{d}") + (f" * {s}" if s != 1 else "") for d, s in self.steps]
+        return " + ".join([f"{self.extent} of {terms[0]}" if terms else f"{self.extent}", *terms[1:]])
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the elements of a tensor lie in a block of words."""
+
+    words: tuple[Axis, ...]
+    """The axes of the words that follow each other, the outermost first."""
+    side: tuple[Axis, ...]
+    """The axes of the words side by side, the outermost first."""
+    lanes: tuple[Axis, ...]
+    """The axes of the lanes of a word, the outermost first."""
+    start: tuple[int, ...] = ()
+    """The element of each dimension at the block's first place; negative where padding comes first. Absent ones are 0."""
+
+    @cached_property
+    def depth(self) -> int:
+        """Words that follow each other."""
+        return math.prod(axis.extent for axis in self.words)
+
+    @cached_property
+    def width(self) -> int:
         """Slices that are read side by side."""
-        return chip.weight_streams if self is Layout.WEIGHTS else element_bytes
+        return math.prod(axis.extent for axis in self.side)
 
-    def depth(self, shape: Sequence[int], chip: ChipSpec) -> int:
-        """Words that a tensor of `shape` takes in each of its slices."""
-        if self is Layout.ROWS:
-            rows, columns = rows_and_columns(shape)
-            return rows * tiles(columns, chip)
-        k, n = shape
-        return tiles(n, chip) * -(-k // chip.weight_streams)
+    @cached_property
+    def lane_count(self) -> int:
+        """Lanes that are used; the others are zero."""
+        return math.prod(axis.extent for axis in self.lanes)
 
-    def weight_offset(self, shape: Sequence[int], k_tile: int, n_tile: int, chip: ChipSpec) -> int:
-        """The first word of a weight tile."""
-        k, n = shape
-        full = tiles(n, chip) * chip.load_cycles
-        return k_tile * full + n_tile * weight_groups(k, k_tile, chip)
+    @cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        return (*self.side, *self.words, *self.lanes)
 
-    def pack(self, array: npt.NDArray[np.generic], chip: ChipSpec) -> Bytes:
-        """The block [slices, depth, lanes] that holds `array`."""
-        block = np.zeros((self.slices(array.dtype.itemsize, chip), self.depth(array.shape, chip), chip.lanes), np.uint8)
-        if self is Layout.ROWS:
-            rows, columns = rows_and_columns(array.shape)
-            little = array.dtype.newbyteorder("<")
-            planes = np.ascontiguousarray(array, little).reshape(rows, columns, 1).view(np.uint8)
-            planes = planes.reshape(rows, columns, array.dtype.itemsize)
-            for t in range(tiles(columns, chip)):
-                part = planes[:, t * chip.lanes : (t + 1) * chip.lanes]
-                block[:, t * rows : (t + 1) * rows, : part.shape[1]] = part.transpose(2, 0, 1)
-            return block
-        rows_of = np.ascontiguousarray(array).view(np.uint8)
-        k, n = array.shape
-        for kt in range(tiles(k, chip)):
-            for nt in range(tiles(n, chip)):
-                part = rows_of[kt * chip.lanes : (kt + 1) * chip.lanes, nt * chip.lanes : (nt + 1) * chip.lanes]
-                groups = weight_groups(k, kt, chip)
-                padded = np.zeros((groups * chip.weight_streams, chip.lanes), np.uint8)
-                padded[: part.shape[0], : part.shape[1]] = part
-                at = self.weight_offset(array.shape, kt, nt, chip)
-                block[:, at : at + groups] = padded.reshape(groups, chip.weight_streams, chip.lanes).transpose(1, 0, 2)
+    @cached_property
+    def strides(self) -> tuple[int, ...]:
+        """Words from one place of each of the `words` axes to the next."""
+        result: list[int] = []
+        stride = 1
+        for axis in reversed(self.words):
+            result.append(stride)
+            stride *= axis.extent
+        return tuple(reversed(result))
+
+    def fault(self, rank: int, lanes: int) -> str | None:
+        """Why a tensor of `rank` dimensions cannot lie so in words of `lanes` bytes, or None."""
+        for axis in self.axes:
+            if axis.extent < 1:
+                return f"axis `{axis}` has no extent"
+            for dim, step in axis.steps:
+                if not BYTE <= dim < rank:
+                    return f"axis `{axis}` walks along d{dim}, the tensor has {rank} dimensions"
+        if len(self.start) > rank:
+            return f"there are {len(self.start)} starts, the tensor has {rank} dimensions"
+        if self.lane_count > lanes:
+            return f"{self.lane_count} elements side by side do not fit into {lanes} lanes"
+        return None
+
+    def pack(self, array: npt.NDArray[np.generic], lanes: int) -> Bytes:
+        """The block [width, depth, lanes] that holds `array`."""
+        block = np.zeros((self.width, self.depth, lanes), np.uint8)
+        padded, view = self._view(array.shape, array.dtype.itemsize)
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        padded[...] = little.reshape(array.shape).view(np.uint8).reshape(*array.shape, -1)
+        block[:, :, : self.lane_count] = view.reshape(self.width, self.depth, self.lane_count)
         return block
 
-    def unpack(
-        self, block: Bytes, shape: Sequence[int], dtype: npt.DTypeLike, chip: ChipSpec
-    ) -> npt.NDArray[np.generic]:
+    def unpack(self, block: Bytes, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[np.generic]:
         """The tensor of `shape` and `dtype` that lies in a block of this layout."""
-        if self is not Layout.ROWS:
-            raise ValueError("only the rows layout is read back")
-        rows, columns = rows_and_columns(shape)
-        parts = [block[:, t * rows : (t + 1) * rows] for t in range(tiles(columns, chip))]
-        planes = np.concatenate(parts, axis=2)[:, :, :columns].transpose(1, 2, 0)
-        return np.ascontiguousarray(planes).view(np.dtype(dtype).newbyteorder("<"))[..., 0].astype(dtype).reshape(shape)
+        dtype = np.dtype(dtype)
+        padded, view = self._view(tuple(shape), dtype.itemsize)
+        view[...] = block[:, :, : self.lane_count].reshape(view.shape)
+        return np.ascontiguousarray(padded).view(dtype.newbyteorder("<"))[..., 0].astype(dtype)
+
+    def _view(self, shape: tuple[int, ...], size: int) -> tuple[Bytes, Bytes]:
+        """Zeros for the bytes [*shape, size] of a tensor, and all places of the block as a view of them and what
+        surrounds them."""
+        extents = (*shape, size)
+        low = [self.start[d] if d < len(self.start) else 0 for d in range(len(shape))] + [0]
+        first, high = list(low), list(low)
+        for axis in self.axes:
+            for dim, step in axis.steps:
+                low[dim] += min(0, (axis.extent - 1) * step)
+                high[dim] += max(0, (axis.extent - 1) * step)
+        before = [max(0, -at) for at in low]
+        all_ = np.zeros([b + max(n, h + 1) for b, n, h in zip(before, extents, high, strict=True)], np.uint8)
+        inner = all_[tuple(slice(b, b + n) for b, n in zip(before, extents, strict=True))]
+        origin = all_[tuple(slice(b + at, None) for b, at in zip(before, first, strict=True))]
+        strides = [sum(origin.strides[dim] * step for dim, step in axis.steps) for axis in self.axes]
+        return inner, as_strided(origin, [axis.extent for axis in self.axes], strides)
 
 
-def rows_and_columns(shape: Sequence[int]) -> tuple[int, int]:
-    """A tensor as a matrix: all leading dimensions, and the last one. A scalar is 1 x 1."""
-    return (math.prod(shape[:-1]), shape[-1]) if shape else (1, 1)
+def rows(shape: Sequence[int], size: int, lanes: int, pad: Sequence[tuple[int, int]] = ()) -> Layout:
+    """The layout of a tensor as words along its last dimension, which is cut into tiles of `lanes` elements.
+
+    Tiles come first, then the other dimensions in their order, each with as many zeros before and after as `pad` says
+    (of the leading dimensions, absent ones have none); the `size` bytes of an element lie side by side.
+    """
+    columns = shape[-1] if shape else 1
+    leading = shape[:-1]
+    around = [*pad, *[(0, 0)] * (len(leading) - len(pad))]
+    words = [Axis.of(n + a + b, d) for d, (n, (a, b)) in enumerate(zip(leading, around, strict=True))]
+    last = len(shape) - 1
+    lane_axes = (Axis.of(min(columns, lanes), last),) if shape else ()
+    tile_axes = (Axis.of(tiles(columns, lanes), last, lanes),) if shape else ()
+    start = tuple(-a for a, _ in around) if any(a for a, _ in around) else ()
+    return Layout((*tile_axes, *words), (Axis.of(size, BYTE),), lane_axes, start)
 
 
-def tiles(size: int, chip: ChipSpec) -> int:
+def weights(
+    taps: Sequence[int], k: int, n: int, size: int, lanes: int, streams: int, transposed: bool = False
+) -> Layout:
+    """The layout of a stationary operand [*taps, k, n] as the MXM loads it, or [*taps, n, k] if `transposed`.
+
+    The rows of a tile of lanes x lanes are dealt out to `streams` slices. Tiles follow each other along n, then along
+    the taps, then along k; the bytes of wider elements are loaded one after the other.
+    """
+    kd, nd = len(taps), len(taps) + 1
+    if transposed:
+        kd, nd = nd, kd
+    groups = tiles(min(k, lanes), streams)
+    words = (
+        Axis.of(tiles(n, lanes), nd, lanes),
+        *(Axis.of(count, d) for d, count in enumerate(taps)),
+        Axis.of(tiles(k, lanes), kd, lanes),
+        Axis.of(size, BYTE),
+        Axis.of(groups, kd, streams),
+    )
+    return Layout(words, (Axis.of(streams, kd),), (Axis.of(min(n, lanes), nd),))
+
+
+def tiles(size: int, lanes: int) -> int:
     """Vectors that `size` elements take."""
-    return -(-size // chip.lanes)
-
-
-def weight_groups(k: int, k_tile: int, chip: ChipSpec) -> int:
-    """Groups of `weight_streams` rows in tile `k_tile` of a matrix of `k` rows."""
-    rows = min(k - k_tile * chip.lanes, chip.lanes)
-    return -(-rows // chip.weight_streams)
+    return -(-size // lanes)
 
 
 @dataclass(frozen=True)
@@ -145,3 +223,139 @@ class AccessPattern:
     def high(self) -> int:
         """The greatest word visited."""
         return self.offset + sum(max(0, (n - 1) * s) for n, s in self.levels)
+
+
+Loops = tuple[tuple[int, int, int], ...]
+"""Nested loops, the innermost first: how many rounds, and cycles and words from one to the next."""
+
+
+class Run(NamedTuple):
+    """Visits of words in the order of time, as nested loops."""
+
+    at: int
+    """The cycle of the first visit."""
+    word: int
+    loops: Loops
+
+    @property
+    def span(self) -> int:
+        """Cycles from the first visit to the last."""
+        return sum((count - 1) * cycles for count, cycles, _ in self.loops)
+
+    def busy(self, gap: int = 1) -> Iterator[tuple[int, int]]:
+        """The cycles in which it visits, as intervals [start, end); breaks of less than `gap` cycles are none."""
+        starts, length = [self.at], 1
+        for count, cycles, _ in self.loops:
+            if cycles - length < gap or len(starts) * count > _MOST_INTERVALS:
+                length = (count - 1) * cycles + length if len(starts) == 1 else self.at + self.span + 1 - starts[0]
+                starts = starts[:1]
+            else:
+                starts = [start + i * cycles for i in range(count) for start in starts]
+        return ((start, start + length) for start in starts)
+
+
+_MOST_INTERVALS = 1024
+"""Intervals into which one run is cut at most; more would cost more time than the breaks are worth."""
+
+
+def runs(
+    words: AccessPattern, cycles: AccessPattern, starts: Sequence[int], limits: Limits
+) -> list[tuple[int, Run]]:
+    """The visits of `words` at `cycles`, cut at the words in `starts`: the number of the part, and words within it.
+
+    Both patterns have the same count. Parts come in their order, and the runs of a part in the order of time.
+    """
+    parts: dict[int, list[Run]] = {}
+    _split(Run(cycles.offset, words.offset, _joint(words, cycles)), starts, limits, parts)
+    return [
+        (part, run._replace(word=run.word - starts[part]))
+        for part in sorted(parts)
+        for run in fold(parts[part], limits)
+    ]
+
+
+class Limits(NamedTuple):
+    """What one instruction can repeat."""
+
+    levels: int
+    count: int
+    cycles: int
+    words: int
+
+    def hold(self, loops: Loops) -> bool:
+        return len(loops) <= self.levels and all(
+            n <= self.count and t <= self.cycles and abs(w) <= self.words for n, t, w in loops
+        )
+
+
+def _joint(words: AccessPattern, cycles: AccessPattern) -> Loops:
+    """Both patterns as common loops; the counts of the levels of one are cut at those of the other."""
+    a, b = list(words.levels), list(cycles.levels)
+    joint: list[tuple[int, int, int]] = []
+    while a and b:
+        (n, step), (m, every) = a.pop(0), b.pop(0)
+        common = gcd(n, m)
+        if common not in (n, m):
+            raise ValueError(f"{words} and {cycles} have no common loops")
+        if n > common:
+            a.insert(0, (n // common, step * common))
+        if m > common:
+            b.insert(0, (m // common, every * common))
+        before = joint[-1] if joint else None
+        if before is not None and (every, step) == (before[0] * before[1], before[0] * before[2]):
+            joint[-1] = (before[0] * common, before[1], before[2])
+        elif common > 1:
+            joint.append((common, every, step))
+    return tuple(joint)
+
+
+def _split(run: Run, starts: Sequence[int], limits: Limits, parts: dict[int, list[Run]]) -> None:
+    low = run.word + sum(min(0, (n - 1) * step) for n, _, step in run.loops)
+    high = run.word + sum(max(0, (n - 1) * step) for n, _, step in run.loops)
+    part = bisect_right(starts, low) - 1
+    if part == bisect_right(starts, high) - 1 and limits.hold(run.loops):
+        parts.setdefault(part, []).append(run)
+        return
+    *inner, (count, cycles, step) = run.loops
+    if not inner and limits.hold(((1, cycles, step),)):
+        # a plain run: cut it where a part ends or the count is too great, without walking along it
+        first = 0
+        while first < count:
+            word = run.word + first * step
+            mine = bisect_right(starts, word) - 1
+            rest = count - first
+            if step > 0 and mine + 1 < len(starts):
+                rest = min(rest, -(-(starts[mine + 1] - word) // step))
+            elif step < 0:
+                rest = min(rest, (word - starts[mine]) // -step + 1)
+            rest = min(rest, limits.count)
+            loops = ((rest, cycles, step),) if rest > 1 else ()
+            parts.setdefault(mine, []).append(Run(run.at + first * cycles, word, loops))
+            first += rest
+        return
+    for i in range(count):
+        _split(Run(run.at + i * cycles, run.word + i * step, tuple(inner)), starts, limits, parts)
+
+
+def fold(pieces: list[Run], limits: Limits) -> list[Run]:
+    """Runs that follow each other at a constant distance as loops of them."""
+    for _ in range(limits.levels):
+        folded: list[Run] = []
+        i = 0
+        while i < len(pieces):
+            at, word, loops = pieces[i]
+            count = 1
+            if i + 1 < len(pieces) and pieces[i + 1].loops == loops:
+                cycles, step = pieces[i + 1].at - at, pieces[i + 1].word - word
+                while i + count < len(pieces) and pieces[i + count] == (at + count * cycles, word + count * step, loops):
+                    count += 1
+                if count > 1 and limits.hold(longer := (*loops, (count, cycles, step))):
+                    loops = longer
+                else:
+                    count = 1
+            folded.append(Run(at, word, loops))
+            i += count
+        if len(folded) == len(pieces):
+            break
+        pieces = folded
+    return pieces

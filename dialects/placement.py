@@ -1,11 +1,20 @@
-"""Places in SRAM: which slices of which hemisphere hold a tensor, and from which address on."""
+"""Places in SRAM: which slices hold a block of words, and from which address on.
+
+The words of a block may be cut into parts that lie in different slices, so that several of them can be visited at once,
+and the whole may lie there in several copies, which are written together.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
+from typing import NamedTuple
 
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, IntegerType, TensorType
+import numpy as np
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, TensorType
 from xdsl.ir import Attribute, Data
 from xdsl.irdl import irdl_attr_definition
 from xdsl.parser import AttrParser
@@ -14,84 +23,119 @@ from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.hints import isa
 
 from .elements import element_bytes, element_of
-from .layout import Layout
+from .layout import BYTE, Axis, Bytes, Layout
 from .target import ChipSpec
 
 _MOST_SLICES = 1 << 16
 """More than any hemisphere has; keeps a mistyped run from filling the host's memory."""
 
 
+class Slice(NamedTuple):
+    """A MEM slice: `E4` is number 4 of the east."""
+
+    hemisphere: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.hemisphere}{self.number}"
+
+    @property
+    def queue(self) -> str:
+        """The name of its instruction queue."""
+        return f"MEM.{self}"
+
+    def unit(self, chip: ChipSpec) -> int:
+        """Its number on the chip: the east's come first."""
+        return self.number + (chip.slices if self.hemisphere == "W" else 0)
+
+
 @dataclass(frozen=True)
 class Place:
-    """Words `address ...` of `slices` in one hemisphere. Knows no element type: see Layout."""
+    """The slices of a block of words, and its first address in each of them."""
 
-    layout: Layout
-    hemisphere: str
-    """`E` or `W`."""
-    slices: tuple[int, ...]
-    """The slices side by side, the first holding the lowest byte or weight row."""
+    slices: tuple[Slice, ...]
+    """Those side by side together (the first holding the lowest byte or weight row), part by part, copy by copy."""
+    starts: tuple[int, ...] = (0,)
+    """The first word of each part, ascending from 0."""
+    copies: int = 1
     address: int | None = None
     """The first word in every slice; absent until allocated."""
 
     def allocated(self, address: int) -> Place:
         return replace(self, address=address)
 
-    def queues(self) -> tuple[str, ...]:
-        """The names of the slices' instruction queues."""
-        return tuple(f"MEM.{self.hemisphere}{s}" for s in self.slices)
+    @cached_property
+    def width(self) -> int:
+        """Slices side by side."""
+        return len(self.slices) // (len(self.starts) * self.copies)
 
-    def check(self, tensor: TensorType[Attribute], chip: ChipSpec) -> None:
-        """Raises VerifyException when a tensor of this type cannot lie here."""
-        if any(d < 1 for d in tensor.get_shape()) or element_of(tensor.element_type) is None:
-            raise VerifyException(
-                f"{tensor} cannot lie in SRAM: dimensions are static and at least 1, elements i8, i16, i32, f16 or f32"
+    def part_of(self, word: int) -> int:
+        """The part in which a word of the block lies."""
+        return bisect_right(self.starts, word) - 1
+
+    def side_by_side(self, copy: int, part: int) -> tuple[Slice, ...]:
+        """The slices of a part of a copy."""
+        first = (copy * len(self.starts) + part) * self.width
+        return self.slices[first : first + self.width]
+
+    def part_depth(self, depth: int) -> int:
+        """Words that the largest part of a block of `depth` words takes."""
+        return max(b - a for a, b in self._parts(depth))
+
+    def _parts(self, depth: int) -> list[tuple[int, int]]:
+        return list(zip(self.starts, (*self.starts[1:], depth), strict=True))
+
+    def spread(self, block: Bytes) -> Bytes:
+        """The words of every slice [slices, part_depth, lanes] that hold a block [width, depth, lanes]."""
+        depth = block.shape[1]
+        result = np.zeros((len(self.slices), self.part_depth(depth), block.shape[2]), np.uint8)
+        by_place = result.reshape(self.copies, len(self.starts), self.width, *result.shape[1:])
+        for part, (first, end) in enumerate(self._parts(depth)):
+            by_place[:, part, :, : end - first] = block[:, first:end]
+        return result
+
+    def gather(self, words: Bytes, depth: int) -> Bytes:
+        """The block [width, depth, lanes] whose first copy lies in words [slices, part_depth, lanes]."""
+        by_place = words.reshape(self.copies, len(self.starts), self.width, *words.shape[1:])
+        parts = [by_place[0, part, :, : end - first] for part, (first, end) in enumerate(self._parts(depth))]
+        return np.concatenate(parts, axis=1)
+
+    def fault(self, layout: Layout, chip: ChipSpec) -> str | None:
+        """Why a block of a layout cannot lie here, or None."""
+        if self.starts[:1] != (0,) or list(self.starts) != sorted({*self.starts}) or self.starts[-1] >= layout.depth:
+            return f"parts start at 0 and ascend below the block's {layout.depth} words, not {list(self.starts)}"
+        wanted = layout.width * len(self.starts) * self.copies
+        if self.copies < 1 or len(self.slices) != wanted or len({*self.slices}) != wanted:
+            return (
+                f"{self.copies} copies of {len(self.starts)} parts of {layout.width} slices side by side need {wanted} "
+                f"different slices, got [{slices_text(self.slices)}]"
             )
-        if self.layout is Layout.WEIGHTS and (len(tensor.get_shape()) != 2 or tensor.element_type != IntegerType(8)):
-            raise VerifyException(f"the weights layout holds an int8 matrix, not {tensor}")
-        wanted = self.layout.slices(element_bytes(tensor.element_type), chip)
-        if len(self.slices) != wanted or len(set(self.slices)) != wanted:
-            raise VerifyException(
-                f"{tensor} in layout {self.layout.value} needs {wanted} different slices, got {list(self.slices)}"
-            )
-        if max(self.slices) >= chip.slices:
-            raise VerifyException(f"slice {max(self.slices)} is outside the hemisphere's 0..{chip.slices - 1}")
-        end = (self.address or 0) + self.layout.depth(tensor.get_shape(), chip)
+        for s in self.slices:
+            if s.hemisphere not in ("E", "W") or not 0 <= s.number < chip.slices:
+                return f"slice {s} is none of the hemispheres' E0..{chip.slices - 1} and W0..{chip.slices - 1}"
+        end = (self.address or 0) + self.part_depth(layout.depth)
         if end > chip.words:
-            raise VerifyException(f"the place ends at word {end}, but a slice has {chip.words}")
+            return f"the place ends at word {end}, but a slice has {chip.words}"
+        return None
 
 
-@irdl_attr_definition
-class PlaceAttr(Data[Place]):
-    """`#tsp_stream.place<rows, E, slices = [4 to 7], address = 0>`"""
-
-    name = "tsp_stream.place"
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> Place:
-        with parser.in_angle_brackets():
-            layout = parse_layout(parser)
-            parser.parse_punctuation(",")
-            position = parser.pos
-            hemisphere = parser.parse_identifier()
-            if hemisphere not in ("E", "W"):
-                parser.raise_error("expected hemisphere E or W", position)
-            parser.parse_punctuation(",")
-            parser.parse_keyword("slices")
-            parser.parse_punctuation("=")
-            runs = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: _parse_run(parser))
-            address = None
-            if parser.parse_optional_punctuation(","):
-                parser.parse_keyword("address")
-                parser.parse_punctuation("=")
-                address = parser.parse_integer(allow_negative=False)
-        return Place(layout, hemisphere, tuple(s for run in runs for s in run), address)
-
-    def print_parameter(self, printer: Printer) -> None:
-        place = self.data
-        address = "" if place.address is None else f", address = {place.address}"
-        printer.print_string(
-            f"<{place.layout.value}, {place.hemisphere}, slices = [{slices_text(place.slices)}]{address}>"
+def check_place(tensor: TensorType[Attribute], layout: Layout, place: Place | None, chip: ChipSpec) -> None:
+    """Raises VerifyException when a tensor of this type cannot lie in this layout, or not in this place."""
+    shape = tensor.get_shape()
+    if any(d < 1 for d in shape) or element_of(tensor.element_type) is None:
+        raise VerifyException(
+            f"{tensor} cannot lie in SRAM: dimensions are static and at least 1, elements i8, i16, i32, f16 or f32"
         )
+    bytes_ = prod(
+        axis.extent for axis in layout.axes for dim, _ in axis.steps if dim == BYTE
+    )
+    reason = layout.fault(len(shape), chip.lanes)
+    if reason is None and bytes_ != element_bytes(tensor.element_type):
+        reason = f"its axes visit {bytes_} bytes of an element of {element_bytes(tensor.element_type)}"
+    if reason is None and place is not None:
+        reason = place.fault(layout, chip)
+    if reason is not None:
+        raise VerifyException(f"{tensor} cannot lie so: {reason}")
 
 
 def check_host_tensor(
@@ -106,29 +150,131 @@ def check_host_tensor(
         raise VerifyException(f"the value of a constant is dense<...> : {host}, not {value}")
 
 
+# -- as attributes -------------------------------------------------------------------------------------------------
+
+
+@irdl_attr_definition
+class LayoutAttr(Data[Layout]):
+    """`#tsp_stream.layout<words [2 of d1 * 320, 360 of d0], side [1 of b], lanes [320 of d1]>`; `from [-1, 0]` where the
+    block does not begin with the tensor's first element."""
+
+    name = "tsp_stream.layout"
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> Layout:
+        with parser.in_angle_brackets():
+            return parse_layout(parser)
+
+    def print_parameter(self, printer: Printer) -> None:
+        printer.print_string(f"<{layout_text(self.data)}>")
+
+
+def layout_text(layout: Layout) -> str:
+    """A layout as it is written in angle brackets."""
+    parts = [
+        f"{name} [{', '.join(map(str, axes))}]"
+        for name, axes in (("words", layout.words), ("side", layout.side), ("lanes", layout.lanes))
+    ]
+    if layout.start:
+        parts.append(f"from [{', '.join(map(str, layout.start))}]")
+    return ", ".join(parts)
+
+
 def parse_layout(parser: AttrParser) -> Layout:
+    axes: list[tuple[Axis, ...]] = []
+    for i, name in enumerate(("words", "side", "lanes")):
+        if i:
+            parser.parse_punctuation(",")
+        parser.parse_keyword(name)
+        axes.append(tuple(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: _parse_axis(parser))))
+    start: tuple[int, ...] = ()
+    if parser.parse_optional_punctuation(","):
+        parser.parse_keyword("from")
+        start = tuple(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer))
+    return Layout(*axes, start)
+
+
+def _parse_axis(parser: AttrParser) -> Axis:
+    extent = parser.parse_integer(allow_negative=False)
+    steps: list[tuple[int, int]] = []
+    more = parser.parse_optional_keyword("of") is not None
+    while more:
+        position = parser.pos
+        name = parser.parse_identifier()
+        if name != "b" and not (name[:1] == "d" and name[1:].isdecimal() and len(name) < 5):
+            parser.raise_error("expected a dimension: d0, d1, ... or b for the bytes of an element", position)
+        step = parser.parse_integer() if parser.parse_optional_punctuation("*") else 1
+        steps.append((BYTE if name == "b" else int(name[1:]), step))
+        more = parser.parse_optional_punctuation("+") is not None
+    return Axis(extent, tuple(steps))
+
+
+@irdl_attr_definition
+class PlaceAttr(Data[Place]):
+    """`#tsp_stream.place<[E4 to E7, W0 to W3], parts [0, 90], copies 1, address 0>`; one part, one copy and no address
+    are not written."""
+
+    name = "tsp_stream.place"
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> Place:
+        with parser.in_angle_brackets():
+            runs = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: _parse_run(parser))
+            starts, copies, address = (0,), 1, None
+            while parser.parse_optional_punctuation(","):
+                if parser.parse_optional_keyword("parts"):
+                    numbers = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
+                    starts = tuple(numbers) or (0,)
+                elif parser.parse_optional_keyword("copies"):
+                    copies = parser.parse_integer(allow_negative=False)
+                else:
+                    parser.parse_keyword("address")
+                    address = parser.parse_integer(allow_negative=False)
+        return Place(tuple(s for run in runs for s in run), starts, max(copies, 1), address)
+
+    def print_parameter(self, printer: Printer) -> None:
+        place = self.data
+        text = f"[{slices_text(place.slices)}]"
+        if len(place.starts) > 1:
+            text += f", parts [{', '.join(map(str, place.starts))}]"
+        if place.copies > 1:
+            text += f", copies {place.copies}"
+        if place.address is not None:
+            text += f", address {place.address}"
+        printer.print_string(f"<{text}>")
+
+
+def _parse_run(parser: AttrParser) -> list[Slice]:
     position = parser.pos
-    word = parser.parse_identifier()
-    if word not in [layout.value for layout in Layout]:
-        parser.raise_error(f"expected a layout: {', '.join(layout.value for layout in Layout)}", position)
-    return Layout(word)
+    first = _parse_slice(parser)
+    last = _parse_slice(parser) if parser.parse_optional_keyword("to") else first
+    if first.hemisphere != last.hemisphere or not first.number <= last.number < _MOST_SLICES:
+        parser.raise_error(f"slices {first} to {last} are no run of one hemisphere below {_MOST_SLICES}", position)
+    return [Slice(first.hemisphere, n) for n in range(first.number, last.number + 1)]
 
 
-def _parse_run(parser: AttrParser) -> range:
+def _parse_slice(parser: AttrParser) -> Slice:
     position = parser.pos
-    first = parser.parse_integer(allow_negative=False)
-    last = parser.parse_integer(allow_negative=False) if parser.parse_optional_keyword("to") else first
-    if not first <= last < _MOST_SLICES:
-        parser.raise_error(f"slices {first} to {last} are no run below {_MOST_SLICES}", position)
-    return range(first, last + 1)
+    name = parser.parse_identifier()
+    if name[:1] not in ("E", "W") or not name[1:].isdecimal() or len(name) > 6:
+        parser.raise_error("expected a slice such as E4 or W12", position)
+    return Slice(name[0], int(name[1:]))
 
 
-def slices_text(slices: tuple[int, ...]) -> str:
-    """`4 to 7, 9`: consecutive numbers as runs."""
-    runs: list[list[int]] = []
+def slices_text(slices: tuple[Slice, ...]) -> str:
+    """`E4 to E7, W9`: consecutive slices as runs."""
+    return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in _runs(slices))
+
+
+def _runs(slices: tuple[Slice, ...]) -> Iterator[tuple[Slice, Slice]]:
+    first: Slice | None = None
+    last: Slice | None = None
     for s in slices:
-        if runs and s == runs[-1][1] + 1:
-            runs[-1][1] = s
-        else:
-            runs.append([s, s])
-    return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in runs)
+        if first is not None and last is not None:
+            if s == (last.hemisphere, last.number + 1):
+                last = s
+                continue
+            yield first, last
+        first = last = s
+    if first is not None and last is not None:
+        yield first, last

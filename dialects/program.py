@@ -23,7 +23,8 @@ from .errors import Actor, Hazard, HazardError, LinkError, MalformedProgram, ear
 from .instruction import INSTRUCTION_BYTES, ElementType, Record
 from .instructions import TABLE, check_record
 from .packed import IFETCH, cycles_of, decode_queues
-from .placement import Place
+from .layout import Layout
+from .placement import Place, Slice
 from .supply import Chunk, Fetch, Word, check_chunks, chunk_count, chunk_text, first_fault, text_words
 from .target import ChipSpec, SystemSpec
 from .target_attr import target_of
@@ -40,6 +41,7 @@ class Binding:
     kind: str
     """`input`, `output`, `parameter` or `constant`."""
     name: str
+    layout: Layout
     place: Place
     shape: tuple[int, ...]
     """The shape in which it lies in SRAM."""
@@ -53,15 +55,15 @@ class Binding:
     def dtype(self) -> np.dtype[np.generic]:
         return np.dtype(numpy_of(builtin_of(self.element)))
 
-    def words(self, chip: ChipSpec) -> range:
+    @property
+    def words(self) -> range:
         """The addresses that it takes in each of its slices."""
         first = self.place.address or 0
-        return range(first, first + self.place.layout.depth(self.shape, chip))
+        return range(first, first + self.place.part_depth(self.layout.depth))
 
-    def lies_in(self, word: Word, chip: ChipSpec) -> bool:
+    def lies_in(self, word: Word) -> bool:
         """Whether a word belongs to it."""
-        place = self.place
-        return word.hemisphere == place.hemisphere and word.slice in place.slices and word.address in self.words(chip)
+        return Slice(word.hemisphere, word.slice) in self.place.slices and word.address in self.words
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ def _check_text(chip: ChipProgram, spec: ChipSpec) -> None:
             raise MalformedProgram(place + reason)
     words = [word for chunks in chip.text.values() for chunk in chunks for word in chunk]
     for word in words:
-        if bound := next((b for b in chip.bindings if b.lies_in(word, spec)), None):
+        if bound := next((b for b in chip.bindings if b.lies_in(word)), None):
             raise MalformedProgram(f'chip {chip.chip}: program text and {bound.kind} "{bound.name}" lie in {word}')
     if len({*words}) != len(words):
         raise MalformedProgram(f"chip {chip.chip}: two pieces of program text lie in one word")
@@ -294,4 +296,4 @@ def _binding(op: BindOp) -> Binding:
         value = np.array(op.value.get_values(), numpy_of(op.tensor.element_type)).reshape(-1)
         shape = op.tensor.get_shape()
         value = np.broadcast_to(value, shape) if value.size == 1 else value.reshape(shape)
-    return Binding(op.kind.data, op.tensor_name.data, op.place.data, op.tensor.get_shape(), host, element, value)
+    return Binding(op.kind.data, op.tensor_name.data, op.layout.data, op.place.data, op.tensor.get_shape(), host, element, value)

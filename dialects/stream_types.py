@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from xdsl.dialects.builtin import StringAttr, TensorType
+from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Data, ParametrizedAttribute, TypeAttribute
 from xdsl.irdl import irdl_attr_definition
 from xdsl.parser import AttrParser
@@ -15,24 +15,25 @@ from xdsl.utils.exceptions import VerifyException
 
 from .elements import element_bytes, element_of
 from .layout import AccessPattern, Layout
-from .placement import parse_layout
+from .placement import LayoutAttr, layout_text, parse_layout
 
 
 @irdl_attr_definition
 class BufferType(ParametrizedAttribute, TypeAttribute):
-    """A place in SRAM that holds a tensor in a layout: `!tsp_stream.buffer<360x64xi8, rows>`."""
+    """A place in SRAM that holds a tensor in a layout:
+    `!tsp_stream.buffer<360x64xi8, words [360 of d0], side [1 of b], lanes [64 of d1]>`."""
 
     name = "tsp_stream.buffer"
     tensor: TensorType[Attribute]
-    layout_name: StringAttr
+    layout_attr: LayoutAttr
 
     @staticmethod
     def of(tensor: TensorType[Attribute], layout: Layout) -> BufferType:
-        return BufferType(tensor, StringAttr(layout.value))
+        return BufferType(tensor, LayoutAttr(layout))
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.layout_name.data)
+        return self.layout_attr.data
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -44,17 +45,11 @@ class BufferType(ParametrizedAttribute, TypeAttribute):
             shape, element = parser.parse_ranked_shape()
             parser.parse_punctuation(",")
             layout = parse_layout(parser)
-        return [TensorType(element, shape), StringAttr(layout.value)]
+        return [TensorType(element, shape), LayoutAttr(layout)]
 
     def print_parameters(self, printer: Printer) -> None:
         dims = "".join(f"{d}x" for d in self.shape)
-        printer.print_string(f"<{dims}{self.tensor.element_type}, {self.layout_name.data}>")
-
-    def verify(self) -> None:
-        if element_of(self.tensor.element_type) is None:
-            raise VerifyException(f"element type {self.tensor.element_type} is none of i8, i16, i32, f16, f32")
-        if any(d < 1 for d in self.shape):
-            raise VerifyException("a buffer has static dimensions of at least 1")
+        printer.print_string(f"<{dims}{self.tensor.element_type}, {layout_text(self.layout)}>")
 
 
 @dataclass(frozen=True, init=False)  # without it subclasses would compare equal whatever their tensors
@@ -118,16 +113,15 @@ class StreamType(_VectorsType):
 
 @irdl_attr_definition
 class WeightsType(_VectorsType):
-    """Weights installed in a plane: `!tsp_stream.weights<64x128xi8>` is K x N."""
+    """Weights that are installed in a plane one after the other: `!tsp_stream.weights<13x320x320xi8>` is 13 times K x N.
+    fp16 weights take a pair of planes."""
 
     name = "tsp_stream.weights"
 
-
-@irdl_attr_definition
-class PartialType(_VectorsType):
-    """Sums that rest in a plane's accumulators: `!tsp_stream.partial<256x320xi32>`. Used exactly once."""
-
-    name = "tsp_stream.partial"
+    def verify(self) -> None:
+        super().verify()
+        if len(self.shape) != 3:
+            raise VerifyException("weights are passes x rows x lanes")
 
 
 @irdl_attr_definition

@@ -28,7 +28,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from .instruction import Record
 from .instructions import OP_CLASSES, QUEUE, InstructionOp
-from .placement import PlaceAttr, check_host_tensor
+from .placement import LayoutAttr, PlaceAttr, check_host_tensor, check_place
 from .supply import Chunk, Word, check_chunks
 from .target_attr import TargetAttr, target_of
 
@@ -103,7 +103,8 @@ BIND_KINDS = ("input", "output", "parameter", "constant")
 
 @irdl_op_definition
 class BindOp(IRDLOperation):
-    """Binds a named tensor to words of SRAM: `tsp_isa.bind input "x" : tensor<360x64xi8> at #tsp_stream.place<...>`.
+    """Binds a named tensor to words of SRAM: `tsp_isa.bind input "x" : tensor<360x64xi8> in #tsp_stream.layout<...> at
+    #tsp_stream.place<...>`.
 
     Inputs and outputs are filled and read by the host for every run; parameters come from the weights file and
     constants from `value`, both before the first run.
@@ -113,17 +114,20 @@ class BindOp(IRDLOperation):
     kind = prop_def(StringAttr)
     tensor_name = prop_def(StringAttr)
     tensor = prop_def(TensorType)
+    layout = prop_def(LayoutAttr)
     place = prop_def(PlaceAttr)
     value = opt_prop_def(Attribute)
     external = opt_prop_def(TensorType)
     """The type by which the host knows the tensor, where a reshape makes it another one."""
-    assembly_format = "$kind $tensor_name `:` $tensor (`as` $external^)? `at` $place (`value` $value^)? attr-dict"
+    assembly_format = (
+        "$kind $tensor_name `:` $tensor (`as` $external^)? `in` $layout `at` $place (`value` $value^)? attr-dict"
+    )
 
     def verify_(self) -> None:
         if self.kind.data not in BIND_KINDS:
             raise VerifyException(f"kind `{self.kind.data}` is none of {', '.join(BIND_KINDS)}")
         check_host_tensor(self.kind.data, self.tensor, self.external or self.tensor, self.value)
-        self.place.data.check(self.tensor, target_of(self).chip)
+        check_place(self.tensor, self.layout.data, self.place.data, target_of(self).chip)
 
 
 def _check_queue(op: Operation, name: str) -> None:

@@ -9,13 +9,23 @@ from __future__ import annotations
 from typing import ClassVar, cast
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, IntegerType, StringAttr, TensorType, i32, i64
+from xdsl.dialects.builtin import (
+    I64,
+    DenseArrayBase,
+    IntegerAttr,
+    StringAttr,
+    TensorType,
+    f16,
+    f32,
+    i8,
+    i32,
+    i64,
+)
 from xdsl.ir import Attribute, Dialect, Operation, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     irdl_op_definition,
     operand_def,
-    opt_operand_def,
     opt_prop_def,
     prop_def,
     region_def,
@@ -28,14 +38,13 @@ from xdsl.utils.exceptions import VerifyException
 
 from .elements import element_bytes
 from .layout import AccessPattern
-from .placement import PlaceAttr, check_host_tensor
+from .placement import LayoutAttr, PlaceAttr, check_host_tensor, check_place
 from .regions import check_region
-from .stream_types import BufferType, FlightType, PartialType, PatternAttr, StreamType, WeightsType
+from .stream_types import BufferType, FlightType, PatternAttr, StreamType, WeightsType
 from .target_attr import target_of
 from .tsp_isa import BIND_KINDS
 
 _CHIP_0 = IntegerAttr(0, i64)
-_EVERY_1 = IntegerAttr(1, i64)
 
 
 class StreamOp(IRDLOperation):
@@ -108,7 +117,7 @@ def check_lanes(op: Operation, type_: Attribute) -> None:
 
 @irdl_op_definition
 class BufferOp(StreamOp):
-    """A tensor in SRAM: `tsp_stream.buffer "input" "x" : !tsp_stream.buffer<360x64xi8, rows>`, or `"scratch"`."""
+    """A tensor in SRAM: an input, output, parameter or constant of the program, or scratch."""
 
     name = "tsp_stream.buffer"
     KINDS: ClassVar[tuple[str, ...]] = (*BIND_KINDS, "scratch")
@@ -118,10 +127,14 @@ class BufferOp(StreamOp):
     place = opt_prop_def(PlaceAttr)
     external = opt_prop_def(TensorType)
     """The type by which the host knows the tensor, where a reshape makes it another one."""
+    parts = opt_prop_def(DenseArrayBase[I64])
+    """The first words of the parts into which stream-place should cut it."""
+    copies = opt_prop_def(IntegerAttr[I64])
+    """How many copies stream-place should make room for."""
     buffer = result_def(BufferType)
     assembly_format = (
-        "$kind ($tensor_name^)? (`value` $value^)? (`as` $external^)? (`chip` $chip^)? (`place` $place^)? attr-dict "
-        "`:` type($buffer)"
+        "$kind ($tensor_name^)? (`value` $value^)? (`as` $external^)? (`chip` $chip^)? (`place` $place^)? "
+        "(`parts` $parts^)? (`copies` $copies^)? attr-dict `:` type($buffer)"
     )
 
     @property
@@ -138,58 +151,78 @@ class BufferOp(StreamOp):
         if self.kind.data not in self.KINDS:
             raise VerifyException(f"kind `{self.kind.data}` is none of {', '.join(self.KINDS)}")
         check_host_tensor(self.kind.data, self.type.tensor, self.host_type, self.value)
-        if self.place is not None:
-            if self.place.data.layout is not self.type.layout:
-                raise VerifyException(
-                    f"the place has layout {self.place.data.layout.value}, the type {self.type.layout.value}"
-                )
-            self.place.data.check(self.type.tensor, target_of(self).chip)
+        place = None if self.place is None else self.place.data
+        check_place(self.type.tensor, self.type.layout, place, target_of(self).chip)
 
 
-def _check_access(
-    op: Operation, pattern: AccessPattern, buffer: BufferType, type_: StreamType, byte: int | None
-) -> None:
+def check_access(op: ReadOp | WriteOp, type_: StreamType) -> None:
+    """Raises VerifyException unless the visits fit the buffer and the stream."""
     check_lanes(op, type_)
-    chip = target_of(op).chip
-    slices = buffer.layout.slices(element_bytes(buffer.tensor.element_type), chip)
-    depth = buffer.layout.depth(buffer.shape, chip)
-    if pattern.low < 0 or pattern.high >= depth:
-        raise VerifyException(f"words {pattern.low}..{pattern.high} are outside the buffer's 0..{depth - 1}")
+    layout, pattern, byte = cast(BufferType, op.buffer.type).layout, op.words.data, only_byte(op)
+    if pattern.low < 0 or pattern.high >= layout.depth:
+        raise VerifyException(f"words {pattern.low}..{pattern.high} are outside the buffer's 0..{layout.depth - 1}")
     if pattern.count != type_.vectors:
         raise VerifyException(f"the pattern visits {pattern.count} words, the stream has {type_.vectors} vectors")
-    width = slices if byte is None else 1
+    width = layout.width if byte is None else 1
     if type_.width != width:
         raise VerifyException(f"{type_} has {type_.width} streams side by side, but {width} slices take part")
-    if byte is not None and not 0 <= byte < slices:
-        raise VerifyException(f"byte {byte} is outside the element's 0..{slices - 1}")
+    if byte is not None and not 0 <= byte < layout.width:
+        raise VerifyException(f"byte {byte} is outside the element's 0..{layout.width - 1}")
+
+
+def only_byte(op: ReadOp | WriteOp) -> int | None:
+    """The number of the only slice that an access visits, of those side by side; None for all."""
+    return None if op.byte is None else op.byte.value.data
+
+
+def ascends(times: AccessPattern) -> bool:
+    """Whether every visit is later than the one before it."""
+    span = 0
+    for count, step in times.levels:
+        if step <= span:
+            return False
+        span += (count - 1) * step
+    return True
 
 
 @irdl_op_definition
 class ReadOp(DrivingOp):
-    """Reads words of a buffer onto a stream, one every `every` cycles; of one slice only where `byte` is given."""
+    """Reads words of a buffer onto a stream, one a cycle, or at the `cycles` that a pattern gives; from copy number
+    `copy` of a buffer that has several."""
 
     name = "tsp_stream.read"
     buffer = operand_def(BufferType)
     words = prop_def(PatternAttr)
     byte = opt_prop_def(IntegerAttr[I64])
-    every = prop_def(IntegerAttr[I64], default_value=_EVERY_1)
+    copy = opt_prop_def(IntegerAttr[I64])
+    cycles = opt_prop_def(PatternAttr)
     stream = result_def(StreamType)
     assembly_format = (
-        "$buffer `words` $words (`byte` $byte^)? (`every` $every^)? (`chip` $chip^)? (`toward` $direction^)? "
-        "(`on` $on^)? (`at` $at^)? attr-dict `:` type($buffer) `->` type($stream)"
+        "$buffer `words` $words (`byte` $byte^)? (`copy` $copy^)? (`cycles` $cycles^)? (`chip` $chip^)? "
+        "(`toward` $direction^)? (`on` $on^)? (`at` $at^)? attr-dict `:` type($buffer) `->` type($stream)"
     )
+
+    @property
+    def from_copy(self) -> int:
+        return 0 if self.copy is None else self.copy.value.data
 
     def verify_(self) -> None:
         super().verify_()
-        if self.every.value.data < 1:
-            raise VerifyException(f"a vector every {self.every.value.data} cycles; give at least 1")
-        byte = None if self.byte is None else self.byte.value.data
-        _check_access(self, self.words.data, cast(BufferType, self.buffer.type), self.stream.type, byte)
+        check_access(self, self.stream.type)
+        if self.cycles is not None:
+            times = self.cycles.data
+            if times.offset != 0 or times.count != self.stream.type.vectors:
+                raise VerifyException(f"cycles {times} begin at 0 and are one for each of {self.stream.type.vectors}")
+            if not ascends(times):
+                raise VerifyException(f"cycles {times} do not ascend: each level steps past the ones within it")
+        place = self.buffer.owner.place if isinstance(self.buffer.owner, BufferOp) else None
+        if place is not None and not 0 <= self.from_copy < place.data.copies:
+            raise VerifyException(f"copy {self.from_copy}: the buffer has {place.data.copies}")
 
 
 @irdl_op_definition
 class WriteOp(TimedOp):
-    """Writes a stream to words of a buffer; to one slice only where `byte` is given."""
+    """Writes a stream to words of a buffer, in all of its copies."""
 
     name = "tsp_stream.write"
     stream = operand_def(StreamType)
@@ -203,15 +236,14 @@ class WriteOp(TimedOp):
 
     def verify_(self) -> None:
         super().verify_()
-        byte = None if self.byte is None else self.byte.value.data
-        _check_access(
-            self, self.words.data, cast(BufferType, self.buffer.type), cast(StreamType, self.stream.type), byte
-        )
+        check_access(self, cast(StreamType, self.stream.type))
 
 
 @irdl_op_definition
 class LoadWeightsOp(TimedOp):
-    """Loads weights from 16 streams into a plane's buffer and installs them."""
+    """Loads weights from a group of streams into a plane's buffer and installs them, once for every pass of the product
+    that uses them. The rows of fp16 weights come twice, first their low bytes and then their high bytes, which go to
+    the other plane of the pair."""
 
     name = "tsp_stream.load_weights"
     stream = operand_def(StreamType)
@@ -221,74 +253,102 @@ class LoadWeightsOp(TimedOp):
         "$stream (`plane` $plane^)? (`chip` $chip^)? (`at` $at^)? attr-dict `:` type($stream) `->` type($weights)"
     )
 
+    @property
+    def passes(self) -> int:
+        return self.weights.type.shape[0]
+
+    @property
+    def groups(self) -> int:
+        """Groups of rows that are loaded into one plane in a pass."""
+        return self.weights.type.shape[1] // target_of(self).chip.weight_streams
+
+    @property
+    def bytes(self) -> int:
+        """Planes that a pass takes: one for each byte of a weight."""
+        return element_bytes(self.weights.type.element_type)
+
     def verify_(self) -> None:
         super().verify_()
         check_lanes(self, self.stream.type)
         chip = target_of(self).chip
-        k, n = self.weights.type.shape
-        if k > chip.lanes or n > chip.lanes:
-            raise VerifyException(f"a plane holds {chip.lanes} x {chip.lanes} weights, not {k} x {n}")
-        stream = cast(StreamType, self.stream.type)
-        groups = -(-k // chip.weight_streams)
-        if stream.shape[:2] != (groups, chip.weight_streams):
+        passes, k, n = self.weights.type.shape
+        if k > chip.lanes or n > chip.lanes or k % chip.weight_streams:
             raise VerifyException(
-                f"{k} rows of weights are {groups} steps of {chip.weight_streams} vectors side by side, not {stream}"
+                f"a plane holds {chip.lanes} x {chip.lanes} weights in groups of {chip.weight_streams} rows, "
+                f"not {k} x {n}"
             )
-        check_plane(self, self.plane)
+        if self.weights.type.element_type not in (i8, f16):
+            raise VerifyException(f"weights are i8 or f16, not {self.weights.type.element_type}")
+        stream = cast(StreamType, self.stream.type)
+        wanted = (passes * self.bytes * self.groups, chip.weight_streams, chip.lanes)
+        if stream.shape != wanted or stream.element_type != i8:
+            raise VerifyException(f"{self.weights.type} come as {StreamType.of(wanted, i8)}, not {stream}")
+        if len(list(self.weights.uses)) > 1:
+            raise VerifyException("weights are used by one product; load them once for each")
+        check_plane(self, self.plane, self.bytes)
 
 
-def check_plane(op: Operation, plane: IntegerAttr[I64] | None) -> None:
-    """Raises VerifyException unless the chip has the plane."""
-    planes = target_of(op).chip.planes
-    if plane is not None and not 0 <= plane.value.data < planes:
-        raise VerifyException(f"plane {plane.value.data}: the chip has 0..{planes - 1}")
+def check_plane(op: Operation, plane: IntegerAttr[I64] | None, width: int) -> None:
+    """Raises VerifyException unless the chip has the plane, and the other of the pair where `width` is 2."""
+    chip = target_of(op).chip
+    if plane is None:
+        return
+    if not 0 <= plane.value.data < chip.planes:
+        raise VerifyException(f"plane {plane.value.data}: the chip has 0..{chip.planes - 1}")
+    if width == 2 and chip.paired_plane(plane.value.data) is None:
+        raise VerifyException(f"plane {plane.value.data} is not the first of a pair")
 
 
 @irdl_op_definition
 class MatmulOp(DrivingOp):
-    """Multiplies int8 activation vectors by the installed weights, adding to `partial` sums where given. The result is
-    a stream of int32, or further partial sums that stay in the accumulators."""
+    """Multiplies activation vectors by the weights of one pass after the other and adds up: of `passes` times n vectors
+    come n sums. With the weights of a single pass all activations meet the same.
+
+    int8 vectors give int32 sums, fp16 vectors fp32 sums.
+    """
 
     name = "tsp_stream.matmul"
     activations = operand_def(StreamType)
     weights = operand_def(WeightsType)
-    partial = opt_operand_def(PartialType)
     plane = opt_prop_def(IntegerAttr[I64])
-    result = result_def(StreamType | PartialType)
+    result = result_def(StreamType)
     assembly_format = (
-        "$activations `,` $weights (`add` $partial^ `:` type($partial))? (`plane` $plane^)? (`chip` $chip^)? "
+        "$activations `,` $weights (`plane` $plane^)? (`chip` $chip^)? "
         "(`toward` $direction^)? (`on` $on^)? (`at` $at^)? attr-dict "
         "`:` type($activations) `,` type($weights) `->` type($result)"
     )
 
     @property
-    def emits(self) -> bool:
-        """Whether the sums leave the accumulators."""
-        return isinstance(self.result.type, StreamType)
+    def passes(self) -> int:
+        """Vectors that are added up in each sum."""
+        return cast(StreamType, self.activations.type).vectors // self.result.type.vectors
 
     def verify_(self) -> None:
         super().verify_()
         check_lanes(self, self.activations.type)
-        activations = cast(StreamType, self.activations.type)
-        result = self.result.type
-        if activations.element_type != IntegerType(8) or len(activations.shape) != 2:
-            raise VerifyException(f"activations are one stream of i8, not {activations}")
-        if result.shape != activations.shape or result.element_type != i32:
-            raise VerifyException(f"{activations.vectors} activation vectors give as many of i32, not {result}")
+        activations, result = cast(StreamType, self.activations.type), self.result.type
+        weights = cast(WeightsType, self.weights.type)
+        if (activations.element_type, result.element_type) not in ((i8, i32), (f16, f32)):
+            raise VerifyException(f"i8 gives i32 and f16 gives f32, not {activations} gives {result}")
+        if weights.element_type != activations.element_type:
+            raise VerifyException(f"activations {activations} do not meet weights {weights}")
+        if len(activations.shape) != 2 or len(result.shape) != 2 or result.shape[1] != activations.shape[1]:
+            raise VerifyException(f"{activations} and {result} are plain runs of vectors")
+        if activations.vectors % result.vectors or weights.shape[0] not in (1, self.passes):
+            raise VerifyException(
+                f"{activations.vectors} vectors, {weights.shape[0]} passes of weights and {result.vectors} sums do not "
+                "fit: each pass takes as many vectors as there are sums"
+            )
         entries = target_of(self).chip.accumulators
-        if (not self.emits or self.partial is not None) and activations.vectors > entries:
-            raise VerifyException(f"{activations.vectors} partial sums do not fit into {entries} accumulators")
-        if self.partial is not None and self.partial.type != PartialType.of(result.shape, i32):
-            raise VerifyException(f"the partial sums are {self.partial.type}, the result {result}")
-        if not self.emits and len(list(self.result.uses)) != 1:
-            raise VerifyException("partial sums are used exactly once")
-        check_plane(self, self.plane)
-        together = [self, *(v.owner for v in (self.weights, self.partial) if v is not None)]
-        planes = {
-            op.plane.value.data for op in together if isinstance(op, LoadWeightsOp | MatmulOp) and op.plane is not None
-        }
-        if len(planes) > 1:
-            raise VerifyException(f"weights, partial sums and product lie on one plane, not {sorted(planes)}")
+        if self.passes > 1 and result.vectors > entries:
+            raise VerifyException(f"{result.vectors} sums over several passes do not fit into {entries} accumulators")
+        check_plane(self, self.plane, element_bytes(activations.element_type))
+        load = self.weights.owner
+        if isinstance(load, LoadWeightsOp) and load.plane is not None and self.plane is not None:
+            if load.plane != self.plane:
+                raise VerifyException(
+                    f"weights and product lie on one plane, not {load.plane.value.data} and {self.plane.value.data}"
+                )
 
 
 @irdl_op_definition
@@ -425,5 +485,5 @@ def check_link(op: Operation, link: IntegerAttr[I64], stream: StreamType) -> Non
 TSP_STREAM = Dialect(
     "tsp_stream",
     [BufferOp, ReadOp, WriteOp, LoadWeightsOp, MatmulOp, VxmOp, YieldOp, DelayOp, ConvertOp, SendOp, ReceiveOp],
-    [BufferType, StreamType, WeightsType, PartialType, FlightType, PlaceAttr, PatternAttr],
+    [BufferType, StreamType, WeightsType, FlightType, LayoutAttr, PlaceAttr, PatternAttr],
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -26,16 +26,16 @@ from xdsl.utils.exceptions import VerifyException
 from ..dialects.elements import builtin_of
 from ..dialects.errors import MalformedProgram, TspError
 from ..dialects.instruction import INSTRUCTION_BYTES, ElementType
-from ..dialects.layout import Layout
+from ..dialects.layout import Axis, Layout
 from ..dialects.packed import decode_queues
-from ..dialects.placement import Place
+from ..dialects.placement import Place, Slice, check_place
 from ..dialects.program import Binding, ChipProgram, Program, check_program, chip_program
 from ..dialects.supply import Chunk, Word
-from ..dialects.target import SystemSpec, system_from_overrides, system_overrides
+from ..dialects.target import ChipSpec, SystemSpec, system_from_overrides, system_overrides
 from ..dialects.topology import Port, Topology
 from .executable import Executable, Image
 
-VERSION = 2
+VERSION = 3
 """The version of the format; a file of another version is refused."""
 
 Tensors = dict[str, npt.NDArray[np.uint8]]
@@ -58,9 +58,9 @@ def to_bytes(executable: Executable) -> bytes:
             tensors[f"chip{c}.queue.{name}"] = np.frombuffer(data, np.uint8).reshape(-1, INSTRUCTION_BYTES)
         images = [i for i in executable.images if i.chip == c]
         for i, image in enumerate(images):
-            tensors[f"chip{c}.image.{i}"] = image.block
+            tensors[f"chip{c}.image.{i}"] = image.words
         bindings = [_binding_to_json(b) for b in chip.bindings if b.kind in ("input", "output")]
-        places = [_place_to_json(image.place) for image in images]
+        places = [{"slices": _slices_to_json(i.slices), "address": i.address} for i in images]
         text = {name: [[*first, *second] for first, second in chunks] for name, chunks in chip.text.items()}
         entry = {"chip": chip.chip, "cycles": chip.cycles, "bindings": bindings, "images": places, "text": text}
         chips.append(entry)
@@ -89,12 +89,28 @@ def _digest(header: str, tensors: Mapping[str, npt.NDArray[np.uint8]]) -> str:
     return digest.hexdigest()
 
 
+def _slices_to_json(slices: Sequence[Slice]) -> list[str]:
+    return [str(s) for s in slices]
+
+
 def _place_to_json(place: Place) -> dict[str, Any]:
     return {
-        "layout": place.layout.value,
-        "hemisphere": place.hemisphere,
-        "slices": list(place.slices),
+        "slices": _slices_to_json(place.slices),
+        "starts": list(place.starts),
+        "copies": place.copies,
         "address": place.address,
+    }
+
+
+def _layout_to_json(layout: Layout) -> dict[str, Any]:
+    def axes(of: tuple[Axis, ...]) -> list[list[Any]]:
+        return [[axis.extent, *axis.steps] for axis in of]
+
+    return {
+        "words": axes(layout.words),
+        "side": axes(layout.side),
+        "lanes": axes(layout.lanes),
+        "start": list(layout.start),
     }
 
 
@@ -102,6 +118,7 @@ def _binding_to_json(b: Binding) -> dict[str, Any]:
     return {
         "kind": b.kind,
         "name": b.name,
+        "layout": _layout_to_json(b.layout),
         "place": _place_to_json(b.place),
         "shape": list(b.shape),
         "host_shape": list(b.host_shape),
@@ -176,8 +193,9 @@ def _executable(header: dict[str, Any], tensors: Tensors) -> Executable:
         number, cycles = _natural(entry["chip"]), _natural(entry["cycles"])
         chips.append(chip_program(number, cycles, records, bindings, packed, text, system.chip))
         for i, place in enumerate(entry["images"]):
-            block = tensors[f"chip{c}.image.{i}"]
-            images.append(Image(c, _place_from_json(place, block.shape, system), block))
+            words = tensors[f"chip{c}.image.{i}"]
+            slices, address = _slices_from_json(place["slices"]), _natural(place["address"])
+            images.append(_check_image(Image(c, slices, address, words), system.chip))
     _check_chips(chips, system)
     if unused := len(tensors) - len(images) - sum(len(c.packed) for c in chips):
         raise MalformedProgram(f"the file holds {unused} tensors that are neither queues nor images of its chips")
@@ -194,8 +212,8 @@ def _check_chips(chips: list[ChipProgram], system: SystemSpec) -> None:
     known: dict[tuple[str, str], Binding] = {}
     for b in (b for c in chips for b in c.bindings):
         first = known.setdefault((b.kind, b.name), b)
-        if b.kind == "output" and (first is not b or b.place.layout is not Layout.ROWS):
-            raise MalformedProgram(f"the output `{b.name}` is bound twice, or in a layout that is not read back")
+        if b.kind == "output" and first is not b:
+            raise MalformedProgram(f"the output `{b.name}` is bound twice")
         if (first.host_shape, first.element) != (b.host_shape, b.element):
             raise MalformedProgram(f"the {b.kind} `{b.name}` is bound with two types")
 
@@ -215,23 +233,48 @@ def _text(value: Any) -> str:
     return value
 
 
-def _place_from_json(entry: dict[str, Any], block: tuple[int, ...], system: SystemSpec) -> Place:
-    """A place, checked against the machine and the shape [slices, depth, lanes] of its block."""
-    chip = system.chip
-    layout, hemisphere = Layout(entry["layout"]), _text(entry["hemisphere"])
-    slices, address = tuple(map(_natural, entry["slices"])), _natural(entry["address"])
+def _slices_from_json(entry: Any) -> tuple[Slice, ...]:
+    names = [_text(name) for name in entry]
+    if not all(name[:1] in ("E", "W") and name[1:].isdecimal() and len(name) < 7 for name in names):
+        raise MalformedProgram(f"{names} are no slices")
+    return tuple(Slice(name[0], int(name[1:])) for name in names)
+
+
+def _check_image(image: Image, chip: ChipSpec) -> Image:
+    shape = image.words.shape
     fits = (
-        hemisphere in ("E", "W")
-        and len(block) == 3
-        and block[0] == len(slices) == len(set(slices))
-        and block[0] in {layout.slices(element.bytes, chip) for element in ElementType}
-        and block[2] == chip.lanes
-        and all(s < chip.slices for s in slices)
-        and address <= chip.words - block[1]
+        len(shape) == 3
+        and shape[0] == len(image.slices) == len({*image.slices})
+        and shape[2] == chip.lanes
+        and all(s.number < chip.slices for s in image.slices)
+        and image.address <= chip.words - shape[1]
     )
     if not fits:
-        raise MalformedProgram(f"a block {list(block)} does not fit at {entry}")
-    return Place(layout, hemisphere, slices, address)
+        raise MalformedProgram(f"words {list(shape)} do not fit at {image.address} of {len(image.slices)} slices")
+    return image
+
+
+def _place_from_json(entry: dict[str, Any]) -> Place:
+    starts = tuple(map(_natural, entry["starts"]))
+    return Place(
+        _slices_from_json(entry["slices"]), starts, _natural(entry["copies"]), _natural(entry["address"])
+    )
+
+
+def _layout_from_json(entry: dict[str, Any]) -> Layout:
+    def axes(of: Any) -> tuple[Axis, ...]:
+        return tuple(
+            Axis(_natural(extent), tuple((_integer(dim), _natural(step)) for dim, step in steps))
+            for extent, *steps in of
+        )
+
+    start = tuple(map(_integer, entry["start"]))
+    return Layout(axes(entry["words"]), axes(entry["side"]), axes(entry["lanes"]), start)
+
+
+def _integer(value: Any) -> int:
+    """A JSON value that must be an integer."""
+    return -_natural(-value) if type(value) is int and value < 0 else _natural(value)
 
 
 def _chunk_from_json(entry: list[Any]) -> Chunk:
@@ -246,10 +289,8 @@ def _binding_from_json(entry: dict[str, Any], system: SystemSpec) -> Binding:
     kind, name = _text(entry["kind"]), _text(entry["name"])
     element = ElementType[_text(entry["element"]).upper()]
     shape, host_shape = tuple(map(_natural, entry["shape"])), tuple(map(_natural, entry["host_shape"]))
-    layout = Layout(entry["place"]["layout"])
+    layout, place = _layout_from_json(entry["layout"]), _place_from_json(entry["place"])
     if kind not in ("input", "output") or not 0 < math.prod(shape) == math.prod(host_shape):
         raise MalformedProgram(f"the binding {name} has a wrong kind or shape")
-    block = (layout.slices(element.bytes, system.chip), layout.depth(shape, system.chip), system.chip.lanes)
-    place = _place_from_json(entry["place"], block, system)
-    place.check(TensorType(builtin_of(element), shape), system.chip)
-    return Binding(kind, name, place, shape, host_shape, element)
+    check_place(TensorType(builtin_of(element), shape), layout, place, system.chip)
+    return Binding(kind, name, layout, place, shape, host_shape, element)

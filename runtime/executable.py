@@ -3,7 +3,7 @@ outputs. The `.tspx` file of it is in container.py."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,8 @@ import numpy.typing as npt
 from xdsl.dialects.builtin import ModuleOp
 
 from ..dialects.errors import CapacityError, MismatchError
-from ..dialects.instruction import ElementType
-from ..dialects.layout import Bytes, Layout
-from ..dialects.placement import Place
+from ..dialects.layout import Axis, Bytes, Layout
+from ..dialects.placement import Slice
 from ..dialects.program import Binding, Program, program_from_module
 from ..dialects.target import ChipSpec
 from .engine import Engine, RunStats, Session
@@ -26,21 +25,17 @@ class Image:
 
     chip: int
     """The index of the chip program."""
-    place: Place
-    block: Bytes
+    slices: tuple[Slice, ...]
+    address: int
+    """The first word in every slice."""
+    words: Bytes
     """[slices, depth, lanes]"""
 
-    def as_tensor(self) -> tuple[Array, ElementType]:
-        """The tensor that fills every byte of the block in the layout of its place: [depth, lanes] in rows, of an
-        integer with a byte for each slice, and [depth * slices, lanes] of int8 as weights. What lay there before it
-        was laid out is not known any more, but this lies there in the same way."""
-        slices, depth, lanes = self.block.shape
-        if self.place.layout is Layout.WEIGHTS:
-            rows = np.ascontiguousarray(self.block.transpose(1, 0, 2)).reshape(depth * slices, lanes)
-            return rows.view(np.int8), ElementType.I8
-        element = {1: ElementType.I8, 2: ElementType.I16, 4: ElementType.I32}[slices]
-        elements = np.ascontiguousarray(self.block.transpose(1, 2, 0)).view(f"<i{slices}")
-        return elements.reshape(depth, lanes), element
+    @property
+    def layout(self) -> Layout:
+        """The layout of its words as a tensor of int8."""
+        slices, depth, lanes = self.words.shape
+        return Layout((Axis.of(depth, 1),), (Axis.of(slices, 0),), (Axis.of(lanes, 2),))
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,8 @@ def executable_from_module(module: ModuleOp, weights: Tensors) -> Executable:
     for chip, b in (pair for kind in ("parameter", "constant") for pair in program.bindings(kind)):
         value = weights[b.name] if b.kind == "parameter" else b.value
         assert value is not None  # verified by the op
-        images.append(Image(chip, b.place, b.place.layout.pack(value.reshape(b.shape), program.system.chip)))
+        words = b.place.spread(b.layout.pack(value.reshape(b.shape), program.system.chip.lanes))
+        images.append(Image(chip, b.place.slices, b.place.address or 0, words))
     return Executable(program, tuple(images))
 
 
@@ -89,7 +85,7 @@ class Loaded:
             chip = executable.program.system.chip
             raise CapacityError(f"the host has no room for {chip.sram_bytes} bytes of SRAM per chip: {e}") from e
         for image in executable.images:
-            write_block(self.session.sram(image.chip), image.place, image.block, self._chip)
+            write_words(self.session.sram(image.chip), image.slices, image.address, image.words, self._chip)
         load_text(executable.program, self.session)
 
     @property
@@ -109,16 +105,17 @@ class Loaded:
             raise MismatchError(f"the run took {stats.cycles} cycles per chip, the schedule says {scheduled}")
         outputs: dict[str, Array] = {}
         for chip, b in self._bindings("output"):
-            block = read_block(self.session.sram(chip), b, self._chip)
-            outputs[b.name] = b.place.layout.unpack(block, b.shape, b.dtype, self._chip).reshape(b.host_shape)
+            words = read_words(self.session.sram(chip), b.place.slices, b.words, self._chip)
+            block = b.place.gather(words, b.layout.depth)
+            outputs[b.name] = b.layout.unpack(block, b.shape, b.dtype).reshape(b.host_shape)
         return outputs, stats
 
     def fill(self, inputs: Tensors) -> None:
         """Writes the inputs to SRAM. Raises InputError for those that misfit."""
         check_tensors("input", self.interface.inputs, inputs)
         for chip, b in self._bindings("input"):
-            block = b.place.layout.pack(inputs[b.name].reshape(b.shape), self._chip)
-            write_block(self.session.sram(chip), b.place, block, self._chip)
+            words = b.place.spread(b.layout.pack(inputs[b.name].reshape(b.shape), self._chip.lanes))
+            write_words(self.session.sram(chip), b.place.slices, b.place.address or 0, words, self._chip)
 
     def _bindings(self, kind: str) -> Iterator[tuple[int, Binding]]:
         return self.executable.program.bindings(kind)
@@ -132,20 +129,14 @@ def load_text(program: Program, session: Session) -> None:
             session.sram(i)[word.unit(spec), word.address] = np.frombuffer(text, np.uint8)
 
 
-def _units(place: Place, chip: ChipSpec) -> list[int]:
-    """The slices of a place as they are numbered on the chip: the east's first."""
-    return [s + (chip.slices if place.hemisphere == "W" else 0) for s in place.slices]
+def write_words(
+    sram: npt.NDArray[np.uint8], slices: Sequence[Slice], address: int, words: Bytes, chip: ChipSpec
+) -> None:
+    """Puts words [slices, depth, lanes] into SRAM [2 * slices, words, lanes], from an address on."""
+    for s, column in zip(slices, words, strict=True):
+        sram[s.unit(chip), address : address + len(column)] = column
 
 
-def write_block(sram: npt.NDArray[np.uint8], place: Place, block: Bytes, chip: ChipSpec) -> None:
-    """Puts a block [slices, depth, lanes] where `place` says, in SRAM [2 * slices, words, lanes]."""
-    address = place.address or 0
-    for unit, words in zip(_units(place, chip), block, strict=True):
-        sram[unit, address : address + len(words)] = words
-
-
-def read_block(sram: npt.NDArray[np.uint8], binding: Binding, chip: ChipSpec) -> Bytes:
-    """The block [slices, depth, lanes] of a binding."""
-    address = binding.place.address or 0
-    depth = binding.place.layout.depth(binding.shape, chip)
-    return np.stack([sram[unit, address : address + depth] for unit in _units(binding.place, chip)])
+def read_words(sram: npt.NDArray[np.uint8], slices: Sequence[Slice], addresses: range, chip: ChipSpec) -> Bytes:
+    """The words [slices, depth, lanes] at some addresses."""
+    return np.stack([sram[s.unit(chip), addresses.start : addresses.stop] for s in slices])

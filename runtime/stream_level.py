@@ -51,7 +51,6 @@ class _Run:
     def _block(self, op: ts.BufferOp) -> Bytes:
         """The initial words of a buffer; what nothing has written is zero."""
         type_, name = op.type, op.tensor_name.data if op.tensor_name else ""
-        dtype = np.dtype(numpy_of(type_.tensor.element_type))
         if not name and op.kind.data in ("input", "output", "parameter"):
             raise MalformedProgram(f"{describe(op)}: a buffer of kind {op.kind.data} needs a name")
         match op.kind.data:
@@ -62,18 +61,12 @@ class _Run:
             case "constant":
                 value = dense_value(cast(DenseIntOrFPElementsAttr, op.value))
             case _:
-                depth, slices = (
-                    type_.layout.depth(type_.shape, self.chip),
-                    type_.layout.slices(dtype.itemsize, self.chip),
-                )
-                return np.zeros((slices, depth, self.chip.lanes), np.uint8)
-        return type_.layout.pack(value.reshape(type_.shape), self.chip)
+                return np.zeros((type_.layout.width, type_.layout.depth, self.chip.lanes), np.uint8)
+        return type_.layout.pack(value.reshape(type_.shape), self.chip.lanes)
 
     def _output(self, op: ts.BufferOp) -> Array:
         type_ = op.type
-        tensor = type_.layout.unpack(
-            self.blocks[op.buffer], type_.shape, numpy_of(type_.tensor.element_type), self.chip
-        )
+        tensor = type_.layout.unpack(self.blocks[op.buffer], type_.shape, numpy_of(type_.tensor.element_type))
         return tensor.reshape(op.host_type.get_shape())
 
     def _write(self, op: ts.WriteOp) -> None:
@@ -97,19 +90,29 @@ class _Run:
         planes = np.ascontiguousarray(words.transpose(1, 2, 0))
         return planes.view(dtype.newbyteorder("<"))[..., 0].astype(dtype)
 
+    def _multiply(self, op: ts.MatmulOp) -> Array:
+        weights = np.broadcast_to(self.values[op.weights], (op.passes, self.chip.lanes, self.chip.lanes))
+        vectors = self.values[op.activations].reshape(op.passes, -1, self.chip.lanes)
+        sums = multiply(vectors[0], weights[0])
+        with np.errstate(over="ignore"):
+            for one, stationary in zip(vectors[1:], weights[1:], strict=True):
+                sums = canonical(sums + multiply(one, stationary))
+        return sums
+
     def _evaluate(self, op: Operation) -> Array:
         match op:
             case ts.ReadOp():
                 return self._read(op)
             case ts.LoadWeightsOp():
-                rows = self.values[op.stream].reshape(-1, self.chip.lanes)
-                weights = np.zeros((self.chip.lanes, self.chip.lanes), np.int8)
-                weights[: len(rows)] = rows
+                passes, rows, _ = op.weights.type.shape
+                planes = self.values[op.stream].view(np.uint8).reshape(passes, op.bytes, rows, self.chip.lanes)
+                dtype = np.dtype(numpy_of(op.weights.type.element_type)).newbyteorder("<")
+                elements = np.ascontiguousarray(planes.transpose(0, 2, 3, 1)).view(dtype)[..., 0]
+                weights = np.zeros((passes, self.chip.lanes, self.chip.lanes), dtype)
+                weights[:, :rows] = elements
                 return weights
             case ts.MatmulOp():
-                sums = multiply(self.values[op.activations], self.values[op.weights])
-                with np.errstate(over="ignore"):
-                    return sums if op.partial is None else self.values[op.partial] + sums
+                return self._multiply(op)
             case ts.VxmOp():
                 shape = op.stream.type.shape
                 value = evaluate(op.body.block, [self.values[v] for v in op.inputs])

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
     from xdsl.ir import Attribute, Operation
 
-    from ..dialects.instruction import ElementType
-    from ..dialects.placement import Place
-    from ..dialects.program import Program
+    from ..dialects.program import Binding, Program
     from ..runtime.executable import Executable
     from ..runtime.interface import Array
 
@@ -157,6 +155,9 @@ def module_of(executable: Executable) -> tuple[ModuleOp, dict[str, Array]]:
     from xdsl.ir import Block, Region
 
     from ..dialects.c2c import TOPOLOGY, TopologyAttr
+    from ..dialects.instruction import ElementType
+    from ..dialects.placement import Place
+    from ..dialects.program import Binding
     from ..dialects.target import DEFAULT_SYSTEM
     from ..dialects.target_attr import TARGET, TargetAttr
     from ..dialects.tsp_isa import PackedOp, ProgramOp
@@ -173,32 +174,31 @@ def module_of(executable: Executable) -> tuple[ModuleOp, dict[str, Array]]:
     for c, chip in enumerate(program.chips):
         body: list[Operation] = []
         for b in chip.bindings:
-            body.append(_bind(b.kind, b.name, b.place, b.element, b.shape, b.host_shape))
+            body.append(_bind(b))
         for i, image in enumerate(image for image in executable.images if image.chip == c):
-            tensor, element = image.as_tensor()
-            tensors[name := f"chip{c}.image.{i}"] = tensor
-            body.append(_bind("parameter", name, image.place, element, tensor.shape, tensor.shape))
+            tensors[name := f"chip{c}.image.{i}"] = words = image.words.view(np.int8)
+            place = Place(image.slices, address=image.address)
+            body.append(_bind(Binding("parameter", name, image.layout, place, words.shape, words.shape, ElementType.I8)))
         body += [PackedOp(name, chip.packed[name]) for name in sorted(chip.packed, key=lambda name: numbers[name])]
         name = "main" if len(program.chips) == 1 else f"main_chip{chip.chip}"
         programs.append(ProgramOp(name, chip.chip, chip.cycles, Region([Block(body)])))
     return ModuleOp(programs, attributes), tensors
 
 
-def _bind(
-    kind: str, name: str, place: Place, element: ElementType, shape: tuple[int, ...], host: tuple[int, ...]
-) -> Operation:
+def _bind(b: Binding) -> Operation:
     from xdsl.dialects.builtin import StringAttr, TensorType
 
     from ..dialects.elements import builtin_of
-    from ..dialects.placement import PlaceAttr
+    from ..dialects.placement import LayoutAttr, PlaceAttr
     from ..dialects.tsp_isa import BindOp
 
     properties: dict[str, Attribute | None] = {
-        "kind": StringAttr(kind),
-        "tensor_name": StringAttr(name),
-        "tensor": TensorType(builtin_of(element), shape),
-        "external": TensorType(builtin_of(element), host) if host != shape else None,
-        "place": PlaceAttr(place),
+        "kind": StringAttr(b.kind),
+        "tensor_name": StringAttr(b.name),
+        "tensor": TensorType(builtin_of(b.element), b.shape),
+        "external": TensorType(builtin_of(b.element), b.host_shape) if b.host_shape != b.shape else None,
+        "layout": LayoutAttr(b.layout),
+        "place": PlaceAttr(b.place),
     }
     return BindOp.build(properties=properties)
 

@@ -17,6 +17,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from ...dialects import c2c
 from ...dialects import tsp_stream as ts
 from ...dialects.errors import LinkError, UnsupportedModel
+from ...dialects.layout import AccessPattern
 from ...dialects.locations import describe, located
 from ...dialects.target_attr import target_of
 
@@ -47,7 +48,8 @@ def route(transfer: c2c.TransferOp) -> None:
         raise UnsupportedModel(
             f"{describe(transfer)}: a transfer goes from SRAM to SRAM; write the stream to a buffer first"
         )
-    read.every = IntegerAttr(target_of(transfer).link_slot, i64)
+    cycles = AccessPattern.run(0, stream.vectors, target_of(transfer).link_slot)
+    read.cycles = ts.PatternAttr(cycles)
     send = ts.SendOp.build(
         operands=[transfer.input],
         result_types=[ts.FlightType.of(stream.shape, stream.element_type)],

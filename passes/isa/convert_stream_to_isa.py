@@ -22,24 +22,32 @@ from ...dialects.elements import element_of
 from ...dialects.errors import MalformedProgram
 from ...dialects.instruction import (
     CHAIN,
-    MAX_COUNT,
-    MAX_EVERY,
-    MAX_STEP,
     ElementType,
     Loop,
     source_alu,
     source_immediate,
     stream_code,
 )
-from ...dialects.layout import AccessPattern
+from ...dialects.layout import AccessPattern, Run, fold, runs
 from ...dialects.locations import describe, located
 from ...dialects.placement import PlaceAttr
 from ...dialects.program import program_length
 from ...dialects.target import ChipSpec, SystemSpec
 from ...dialects.target_attr import target_of
 from ..stream.clusters import timed_ops
-from ..stream.stream_schedule import check_schedule, direction_of, slice_shifts
-from ..stream.timing import access_queues, alu_levels, interval, latency, place_of, required
+from ..stream.stream_schedule import access_runs, check_schedule, direction_of
+from ..stream.timing import (
+    activation_op,
+    alu_levels,
+    install_cycles,
+    latency,
+    one_pass,
+    pace,
+    pass_starts,
+    place_of,
+    repeat_limits,
+    required,
+)
 
 MAX_VECTORS = ops.ActivationsOp.INSTRUCTION.fields[0].high
 """Vectors that one `abc` can take."""
@@ -102,6 +110,7 @@ def bind(buffer: ts.BufferOp) -> isa.BindOp:
         "tensor_name": name,
         "tensor": buffer.type.tensor,
         "external": buffer.external,
+        "layout": buffer.type.layout_attr,
         "place": PlaceAttr(place_of(buffer.buffer)),
         "value": buffer.value,
     }
@@ -118,17 +127,17 @@ def instructions(op: ts.TimedOp, chip: ChipSpec) -> Iterator[tuple[str, ops.Inst
         case ts.ReadOp() | ts.WriteOp():
             yield from _access(op, at, chip)
         case ts.LoadWeightsOp():
-            yield from _load_weights(op, at)
+            yield from _load_weights(op, at, chip)
         case ts.MatmulOp():
             yield from _multiply(op, at, chip)
         case ts.VxmOp():
             yield from _vxm(op, at, chip)
         case ts.SendOp():
-            loops = _loops(cast(ts.StreamType, op.stream.type).vectors, interval(op))
-            yield f"C2C.{op.link.value.data}", ops.SendOp.make(at, [stream_of(op.stream)], loops)
+            for run in _still(pace(op), chip):
+                yield f"C2C.{op.link.value.data}", ops.SendOp.make(at + run.at, [stream_of(op.stream)], _nest(run))
         case ts.ReceiveOp():
-            loops = _loops(op.stream.type.vectors, interval(op))
-            yield f"C2C.{op.link.value.data}", ops.ReceiveOp.make(at, [stream_of(op.stream)], loops)
+            for run in _still(pace(op), chip):
+                yield f"C2C.{op.link.value.data}", ops.ReceiveOp.make(at + run.at, [stream_of(op.stream)], _nest(run))
         case _:
             raise MalformedProgram(f"{describe(op)}: has no instructions")
 
@@ -141,64 +150,70 @@ def stream_of(value: SSAValue) -> int:
     return stream_code(direction_of(op), required(op, "on", "stream-schedule").value.data)
 
 
-def _loops(count: int, every: int, step: int = 0) -> list[Loop]:
-    return [Loop(count, every, step)] if count > 1 else []
-
-
 def _access(op: ts.ReadOp | ts.WriteOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, ops.InstructionOp]]:
     address = place_of(op.buffer).address
     if address is None:
         raise MalformedProgram(f"{describe(op)}: its buffer has no address; run stream-allocate first")
     kind = ops.ReadOp if isinstance(op, ts.ReadOp) else ops.WriteOp
-    runs = list(loop_runs(op.words.data, interval(op), chip.loop_levels))
-    for i, (queue, shift) in enumerate(zip(access_queues(op), slice_shifts(op), strict=True)):
-        for after, word, loops in runs:
-            yield queue, kind.make(at + shift + after, [address + word, stream_of(op.stream) + i], loops)
+    first = stream_of(op.stream)
+    for slice_, number, run in access_runs(op, pace(op)):
+        yield slice_.queue, kind.make(at + run.at, [address + run.word, first + number], _nest(run))
 
 
-def loop_runs(pattern: AccessPattern, every: int, deepest: int) -> Iterator[tuple[int, int, list[Loop]]]:
-    """A pattern as instructions: cycles after the first, word, and loops that an instruction can hold."""
-    loops: list[Loop] = []
-    round_trip = every
-    levels = list(pattern.levels)
-    while levels and len(loops) < deepest:
-        count, step = levels[0]
-        if count > MAX_COUNT or round_trip > MAX_EVERY or abs(step) > MAX_STEP:
-            break
-        del levels[0]
-        loops.append(Loop(count, round_trip, step))
-        round_trip *= count
-    rest = AccessPattern(pattern.offset, tuple(levels))
-    for i, word in enumerate(rest.words()):
-        yield i * round_trip, int(word), loops
+def _nest(run: Run) -> list[Loop]:
+    return [Loop(*loop) for loop in run.loops]
 
 
-def _load_weights(op: ts.LoadWeightsOp, at: int) -> Iterator[tuple[str, ops.InstructionOp]]:
-    queue = f"MXM.{required(op, 'plane', 'stream-place').value.data}.weights"
-    groups, every = cast(ts.StreamType, op.stream.type).vectors, interval(op)
-    yield queue, ops.LoadWeightsOp.make(at, [0, stream_of(op.stream)], _loops(groups, every, 1))
-    yield queue, ops.InstallWeightsOp.make(at + (groups - 1) * every + 1, [])
+def _paced(cycles: AccessPattern, words: AccessPattern, chip: ChipSpec) -> list[Run]:
+    """The visits of a unit that does something at `cycles`, with a field that follows `words`."""
+    return [run for _, run in runs(words, cycles, (0,), repeat_limits(chip))]
+
+
+def _still(cycles: AccessPattern, chip: ChipSpec) -> list[Run]:
+    return _paced(cycles, AccessPattern(0, ((cycles.count, 0),)), chip)
+
+
+def _repeated(pieces: Sequence[Run], starts: Sequence[int], chip: ChipSpec) -> list[Run]:
+    """The same visits after each of some starts."""
+    return fold([p._replace(at=p.at + start) for start in starts for p in pieces], repeat_limits(chip))
+
+
+def _load_weights(op: ts.LoadWeightsOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, ops.InstructionOp]]:
+    plane, stream = required(op, "plane", "stream-place").value.data, stream_of(op.stream)
+    times = pace(op).words().reshape(op.passes, op.bytes, op.groups).tolist()
+    for byte in range(op.bytes):
+        queue = f"MXM.{plane + byte}.weights"
+        pieces = [Run(t, row, ()) for one in times for row, t in enumerate(one[byte])]
+        for run in fold(pieces, repeat_limits(chip)):
+            yield queue, ops.LoadWeightsOp.make(at + run.at, [run.word, stream], _nest(run))
+        for run in fold([Run(t, 0, ()) for t in install_cycles(op)], repeat_limits(chip)):
+            yield queue, ops.InstallWeightsOp.make(at + run.at, [], _nest(run))
 
 
 def _multiply(op: ts.MatmulOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, ops.InstructionOp]]:
     plane = required(op, "plane", "stream-place").value.data
-    vectors, every = cast(ts.StreamType, op.activations.type).vectors, interval(op)
-    stream = stream_of(op.activations)
-    queue = f"MXM.{plane}.activations"
-    if every == 1:
-        for first in range(0, vectors, MAX_VECTORS):
-            yield queue, ops.ActivationsOp.make(at + first, [min(MAX_VECTORS, vectors - first), stream])
+    starts, one = pass_starts(op), one_pass(op, pace(op))
+    kind = ops.ActivationsOp if activation_op(op) == "abc" else ops.HalfActivationsOp
+    step = kind.INSTRUCTION.pace
+    if all(t == step for _, t in one.levels) and len(one.levels) <= 1:
+        runs_of = [(min(MAX_VECTORS, one.count - first), first * step) for first in range(0, one.count, MAX_VECTORS)]
+        bursts = [(count, _repeated([Run(first, 0, ())], starts, chip)) for count, first in runs_of]
     else:
-        yield queue, ops.ActivationsOp.make(at, [1, stream], _loops(vectors, every))
-    sums = at + latency("abc", chip)
-    mode = int(op.partial is not None)
-    resting = op.partial is not None or not op.emits
-    loops = _loops(vectors, every, 1 if resting else 0)
+        bursts = [(1, _repeated(_still(one, chip), starts, chip))]
+    for count, found in bursts:
+        for run in found:
+            values = [count, stream_of(op.activations)]
+            yield f"MXM.{plane}.activations", kind.make(at + run.at, values, _nest(run))
+    sums = at + latency(activation_op(op), chip)
     queue = f"MXM.{plane}.accumulators"
-    if op.emits:
-        yield queue, ops.AccumulateEmitOp.make(sums, [0, mode, stream_of(op.result)], loops)
-    else:
-        yield queue, ops.AccumulateOp.make(sums, [0, mode], loops)
+    entries = AccessPattern.run(0, one.count) if len(starts) > 1 else AccessPattern(0, ((one.count, 0),))
+    entry_runs = _paced(one, entries, chip)
+    for mode, some in ((0, starts[:-1][:1]), (1, starts[1:-1])):
+        for run in _repeated(entry_runs, some, chip):
+            yield queue, ops.AccumulateOp.make(sums + run.at, [run.word, mode], _nest(run))
+    for run in _repeated(entry_runs, starts[-1:], chip):
+        values = [run.word, int(len(starts) > 1), stream_of(op.result)]
+        yield queue, ops.AccumulateEmitOp.make(sums + run.at, values, _nest(run))
 
 
 # -- ALU regions ---------------------------------------------------------------------------------------------------
@@ -233,7 +248,7 @@ def _vxm(op: ts.VxmOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, ops.Instr
         raise MalformedProgram(f"{describe(op)}: has no `alus`; run stream-place first")
     levels = alu_levels(op)
     alus = dict(zip(op.alu_ops, op.alus.get_values(), strict=True))
-    loops = _loops(op.stream.type.vectors, interval(op))
+    issues = _still(pace(op), chip)
     for inner, level in levels.items():
         operands = [_source(op, v, alus) for v in inner.operands]
         to = stream_of(op.stream) if inner.results[0] is op.yielded else CHAIN
@@ -245,8 +260,9 @@ def _vxm(op: ts.VxmOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, ops.Instr
             instruction, values = (_BINARY | _UNARY)[kind], [element, *operands, to]
         else:
             raise MalformedProgram(f"{describe(inner)}: no ALU executes it; run convert-tensor-to-stream")
-        made = instruction.make(at + level * chip.latency_alu, values, loops)
-        yield f"VXM.{alus[inner]}", located(made, inner)
+        for run in issues:
+            made = instruction.make(at + level * chip.latency_alu + run.at, values, _nest(run))
+            yield f"VXM.{alus[inner]}", located(made, inner)
 
 
 def _element(value: SSAValue, op: Operation) -> ElementType:

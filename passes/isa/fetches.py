@@ -204,8 +204,8 @@ class Supplier:
             queue = self._mem[unit]
             free = np.ones(self.chip.words, np.bool_)
             for b in self._bindings:
-                if queue.name in b.place.queues():
-                    free[b.words(self.chip)] = False
+                if queue.name in {s.queue for s in b.place.slices}:
+                    free[b.words.start : b.words.stop] = False
             text = self.texts.get(queue.name)
             for record in text.records if text is not None else ():
                 if record.instruction.name in ("read", "write"):

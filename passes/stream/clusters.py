@@ -7,6 +7,8 @@ from xdsl.ir import SSAValue
 from xdsl.utils.disjoint_set import DisjointSet
 
 from ...dialects import tsp_stream as ts
+from ...dialects.errors import MalformedProgram
+from ...dialects.locations import describe
 
 
 def timed_ops(module: ModuleOp) -> list[ts.TimedOp]:
@@ -14,9 +16,17 @@ def timed_ops(module: ModuleOp) -> list[ts.TimedOp]:
     return [op for op in module.walk() if isinstance(op, ts.TimedOp)]
 
 
-def stream_operands(op: ts.TimedOp) -> list[SSAValue]:
-    """The operands that tie an op to its producer's time: streams, and vectors on a link."""
-    return [v for v in op.operands if isinstance(v.type, ts.StreamType | ts.FlightType)]
+def tied_operands(op: ts.TimedOp) -> list[SSAValue]:
+    """The operands that tie an op to its producer's time: streams, weights, and vectors on a link."""
+    return [v for v in op.operands if isinstance(v.type, ts.StreamType | ts.WeightsType | ts.FlightType)]
+
+
+def weights_load(op: ts.MatmulOp) -> ts.LoadWeightsOp:
+    """The op that loads a product's weights."""
+    load = op.weights.owner
+    if not isinstance(load, ts.LoadWeightsOp):
+        raise MalformedProgram(f"{describe(op)}: its weights come from no tsp_stream.load_weights")
+    return load
 
 
 def clusters(module: ModuleOp) -> list[list[ts.TimedOp]]:
@@ -24,7 +34,7 @@ def clusters(module: ModuleOp) -> list[list[ts.TimedOp]]:
     ops = timed_ops(module)
     sets = DisjointSet(ops)
     for op in ops:
-        for value in stream_operands(op):
+        for value in tied_operands(op):
             if isinstance(value.owner, ts.TimedOp):
                 sets.union(value.owner, op)
     members: dict[ts.TimedOp, list[ts.TimedOp]] = {}

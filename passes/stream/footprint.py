@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+Spans = tuple[tuple[int, int], ...]
+"""Disjoint intervals [start, end) of cycles, ascending."""
+
 
 @dataclass(frozen=True)
-class Interval:
-    """A resource that a footprint holds, from `start` to before `end`, in cycles after the footprint's start."""
+class Need:
+    """A resource that a footprint holds, in cycles after the footprint's start."""
 
     resource: Hashable
-    start: int
-    end: int
+    spans: Spans
 
 
 @dataclass(frozen=True)
 class StreamNeed:
     """A group of streams that a footprint needs; which one, is decided when it is placed.
 
-    `start` and `end` are diagonals, relative to the footprint's start; `low` and `high` the positions between which
-    the values must survive. On one diagonal a register may serve several values one after the other along its way.
+    The spans are diagonals, relative to the footprint's start. A stream is cut into `zones` along its way: on one
+    diagonal its register may serve one value in each of them.
     """
 
     key: Hashable
@@ -29,41 +32,48 @@ class StreamNeed:
     bank: Hashable
     """The set of streams to choose from: a chip and a direction."""
     width: int
-    start: int
-    end: int
-    low: int
-    high: int
+    spans: Spans
+    zones: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Footprint:
     """All that a cluster holds, relative to its start."""
 
-    intervals: tuple[Interval, ...]
+    needs: tuple[Need, ...]
     streams: tuple[StreamNeed, ...]
 
 
 @dataclass
-class _Timeline:
-    """What is taken of one resource: disjoint intervals of cycles, in no order."""
+class Timeline:
+    """What is taken of one resource: disjoint intervals in ascending order; those that touch are joined."""
 
-    taken: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    starts: list[int] = field(default_factory=list[int])
+    ends: list[int] = field(default_factory=list[int])
 
-    def clear_after(self, start: int, end: int) -> int | None:
-        """The end of a taken interval that overlaps, or None when all is free."""
-        return max((b for a, b in self.taken if a < end and start < b), default=None)
+    def wait(self, spans: Spans, start: int) -> int:
+        """The least number of cycles by which `start` must grow so that the first conflict goes; 0 when all is free."""
+        ends = self.ends
+        if not ends or start + spans[0][0] >= ends[-1]:
+            return 0
+        starts, count = self.starts, len(ends)
+        most = 0
+        for a, b in spans:
+            i = bisect_right(ends, start + a)
+            if i < count and starts[i] < start + b:
+                most = max(most, ends[i] - start - a)
+        return most
 
-
-@dataclass
-class _Register:
-    """What is taken of one stream: diagonals and spans of positions."""
-
-    taken: list[tuple[int, int, int, int]] = field(default_factory=list[tuple[int, int, int, int]])
-
-    def clear_after(self, start: int, end: int, low: int, high: int) -> int | None:
-        return max(
-            (b for a, b, lo, hi in self.taken if a < end and start < b and lo <= high and low <= hi), default=None
-        )
+    def take(self, spans: Spans, start: int) -> None:
+        starts, ends = self.starts, self.ends
+        for a, b in spans:
+            first, end = start + a, start + b
+            i = bisect_left(ends, first)
+            j = bisect_right(starts, end)
+            if i < j:
+                first, end = min(first, starts[i]), max(end, ends[j - 1])
+            starts[i:j] = [first]
+            ends[i:j] = [end]
 
 
 class Reservations:
@@ -72,104 +82,98 @@ class Reservations:
     def __init__(self, streams: int):
         self.streams = streams
         """Stream numbers per direction."""
-        self.timelines: dict[Hashable, _Timeline] = defaultdict(_Timeline)
-        self.registers: dict[tuple[Hashable, int], _Register] = defaultdict(_Register)
+        self.timelines: dict[Hashable, Timeline] = defaultdict(Timeline)
 
     def place(self, footprint: Footprint, earliest: int) -> tuple[int, dict[Hashable, int]] | None:
         """Takes the earliest start from `earliest` on at which everything is free, and the streams chosen.
 
         None when the footprint's own streams can never be free together.
         """
+        lines = [(self.timelines[need.resource], need.spans) for need in footprint.needs]
+        needs = sorted(footprint.streams, key=lambda n: (-n.width, n.spans[0][0]))
         start = earliest
         while True:
-            moved = self._next_free(footprint.intervals, start)
-            if moved is not None:
-                start = moved
-                continue
-            chosen, wait = self._choose_streams(footprint.streams, start)
-            if chosen is not None:
-                self._take(footprint, start, chosen)
-                return start, chosen
-            if wait is None:
-                return None
+            wait = 0
+            for line, spans in lines:
+                wait = max(wait, line.wait(spans, start))
+            if not wait:
+                chosen, wait = self._choose_streams(needs, start)
+                if chosen is not None:
+                    self._take(footprint, start, chosen)
+                    return start, chosen
+                if not wait:
+                    return None
             start += wait
 
     def claim(self, footprint: Footprint, start: int, chosen: Mapping[Hashable, int]) -> Hashable | None:
         """Takes a footprint at a given start on given streams.
 
-        Gives what is taken already, if something is: the resource of an interval, or the bank and number of a stream.
+        Gives what is taken already, if something is: the resource of a need, or the bank and number of a stream.
         """
-        for need in footprint.intervals:
-            if self.timelines[need.resource].clear_after(start + need.start, start + need.end) is not None:
+        for need in footprint.needs:
+            if self.timelines[need.resource].wait(need.spans, start):
                 return need.resource
         for need in footprint.streams:
             base = chosen[need.key]
             for number in range(base, base + need.width):
-                where = (start + need.start, start + need.end, need.low, need.high)
-                if self.registers[need.bank, number].clear_after(*where) is not None:
-                    return need.bank, number
-            self._mark(self.registers, need, base, start)
-        for need in footprint.intervals:
-            self.timelines[need.resource].taken.append((start + need.start, start + need.end))
+                for zone in need.zones:
+                    line = self.timelines[need.bank, number, zone]
+                    if line.wait(need.spans, start):
+                        return need.bank, number
+                    line.take(need.spans, start)
+        for need in footprint.needs:
+            self.timelines[need.resource].take(need.spans, start)
         return None
 
-    def _next_free(self, intervals: Sequence[Interval], start: int) -> int | None:
-        """A later start that clears one conflict, or None when there is none."""
-        for need in intervals:
-            end = self.timelines[need.resource].clear_after(start + need.start, start + need.end)
-            if end is not None:
-                return end - need.start
-        return None
-
-    def _choose_streams(self, needs: Sequence[StreamNeed], start: int) -> tuple[dict[Hashable, int] | None, int | None]:
-        """A stream for every need; else None, and the least wait that frees one group for the need that failed.
+    def _choose_streams(self, needs: Sequence[StreamNeed], start: int) -> tuple[dict[Hashable, int] | None, int]:
+        """A stream for every need; else None, and the least wait that frees one group for the need that failed, 0 if
+        none will.
 
         Each need takes the first group that is free. Wide ones come first, so that groups never leave gaps, and then
         those that begin first, which colours intervals with the fewest streams. Seldom another choice fits earlier.
         """
         chosen: dict[Hashable, int] = {}
-        own: dict[tuple[Hashable, int], _Register] = defaultdict(_Register)
-        for need in sorted(needs, key=lambda n: (-n.width, n.start)):
-            waits: list[int] = []
+        own: dict[Hashable, Timeline] = defaultdict(Timeline)
+        for need in needs:
+            least = 0
             for base in self._bases(need.width):
-                ends, blocked = self._conflicts(need, base, start, own)
+                wait, blocked = self._wait(need, base, start, own)
                 if blocked:
                     continue
-                if not ends:
+                if not wait:
                     chosen[need.key] = base
-                    self._mark(own, need, base, start)
+                    if len(needs) > 1:
+                        for number in range(base, base + need.width):
+                            for zone in need.zones:
+                                own[need.bank, number, zone].take(need.spans, start)
                     break
-                waits.append(max(ends) - (start + need.start))
+                least = min(least, wait) if least else wait
             else:
-                return None, min(waits, default=None)
-        return chosen, None
+                return None, least
+        return chosen, 0
 
     def _bases(self, width: int) -> range:
         """Groups to try: wide ones from below, narrow ones from above, so that both find room."""
         groups = range(0, self.streams - width + 1, width)
         return groups if 2 * width >= self.streams else groups[::-1]
 
-    def _conflicts(
-        self, need: StreamNeed, base: int, start: int, own: dict[tuple[Hashable, int], _Register]
-    ) -> tuple[list[int], bool]:
-        """The ends of what others have taken of a group, and whether the footprint itself has taken some of it."""
-        ends: list[int] = []
-        where = (start + need.start, start + need.end, need.low, need.high)
+    def _wait(self, need: StreamNeed, base: int, start: int, own: dict[Hashable, Timeline]) -> tuple[int, bool]:
+        """How long a group stays taken by others, and whether the footprint itself has taken some of it."""
+        wait = 0
         for number in range(base, base + need.width):
-            if own[need.bank, number].clear_after(*where) is not None:
-                return [], True
-            end = self.registers[need.bank, number].clear_after(*where)
-            if end is not None:
-                ends.append(end)
-        return ends, False
+            for zone in need.zones:
+                key = (need.bank, number, zone)
+                if key in own and own[key].wait(need.spans, start):
+                    return 0, True
+                if key in self.timelines:
+                    wait = max(wait, self.timelines[key].wait(need.spans, start))
+        return wait, False
 
-    def _take(self, footprint: Footprint, start: int, chosen: dict[Hashable, int]) -> None:
-        for need in footprint.intervals:
-            self.timelines[need.resource].taken.append((start + need.start, start + need.end))
+    def _take(self, footprint: Footprint, start: int, chosen: Mapping[Hashable, int]) -> None:
+        for need in footprint.needs:
+            self.timelines[need.resource].take(need.spans, start)
         for need in footprint.streams:
-            self._mark(self.registers, need, chosen[need.key], start)
-
-    @staticmethod
-    def _mark(registers: dict[tuple[Hashable, int], _Register], need: StreamNeed, base: int, start: int) -> None:
-        for number in range(base, base + need.width):
-            registers[need.bank, number].taken.append((start + need.start, start + need.end, need.low, need.high))
+            base = chosen[need.key]
+            for number in range(base, base + need.width):
+                for zone in need.zones:
+                    self.timelines[need.bank, number, zone].take(need.spans, start)

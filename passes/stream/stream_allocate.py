@@ -16,14 +16,14 @@ from xdsl.passes import ModulePass
 from ...dialects import tsp_stream as ts
 from ...dialects.errors import CapacityError, MalformedProgram
 from ...dialects.locations import describe
-from ...dialects.placement import Place, PlaceAttr
+from ...dialects.placement import Place, PlaceAttr, Slice
 from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
 from .clusters import timed_ops
 from .timing import place_of
 
-SliceKey = tuple[int, str, int]
-"""Chip, hemisphere, slice."""
+SliceKey = tuple[int, Slice]
+"""Chip and slice."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def lifetimes(module: ModuleOp) -> dict[ts.BufferOp, tuple[int, int]]:
 def allocate(buffer: ts.BufferOp, life: tuple[int, int], claims: dict[SliceKey, list[Claim]], chip: ChipSpec) -> None:
     """Gives one buffer its address and claims the words. Raises CapacityError with what takes the space."""
     place = place_of(buffer.buffer)
-    depth = place.layout.depth(buffer.type.shape, chip)
-    keys = [(buffer.chip_number, place.hemisphere, s) for s in place.slices]
+    depth = place.part_depth(buffer.type.layout.depth)
+    keys = [(buffer.chip_number, s) for s in place.slices]
     alive = [c for key in keys for c in claims[key] if c.born <= life[1] and life[0] <= c.dies]
     if place.address is None:
         starts = sorted({0, *(c.high for c in alive)})
@@ -110,6 +110,6 @@ def _capacity_error(
     size = excess * len(place.slices) * chip.lanes
     return CapacityError(
         f"{describe(buffer)}: {buffer.type.tensor} does not fit into SRAM: it needs {depth} words in each of "
-        f"{len(place.slices)} slices of hemisphere {place.hemisphere}, {excess} words ({size} bytes) more than are "
+        f"{len(place.slices)} slices, {excess} words ({size} bytes) more than are "
         f"free of {chip.words}; what takes the space there: {taken}"
     )

@@ -11,21 +11,18 @@ from dataclasses import dataclass
 from typing import cast
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from ...dialects import tsp_stream as ts
-from ...dialects.elements import element_bytes
 from ...dialects.errors import CapacityError, ScheduleError, UnsupportedModel
-from ...dialects.layout import Layout
 from ...dialects.locations import describe, located
-from ...dialects.placement import Place, PlaceAttr
-from ...dialects.target import ChipSpec
+from ...dialects.placement import Place, PlaceAttr, Slice
 from ...dialects.target_attr import target_of
-from .clusters import clusters, timed_ops
-from .timing import alu_levels, drive, samples
+from .clusters import clusters, timed_ops, weights_load
+from .timing import alu_levels, drive, pace, samples
 
 
 @dataclass(frozen=True)
@@ -48,114 +45,177 @@ class StreamPlacePass(ModulePass):
 
 
 def place_planes(module: ModuleOp) -> None:
-    """Gives weights to the plane with the least vectors to multiply so far; sums of several tiles share one."""
+    """Gives every product that has no plane the one with the least vectors to multiply so far."""
     load: dict[tuple[int, int], int] = defaultdict(int)
     chip = target_of(module).chip
     for op in timed_ops(module):
-        if isinstance(op, ts.LoadWeightsOp):
-            products = [u.operation for u in op.weights.uses if isinstance(u.operation, ts.MatmulOp)]
-            plane = op.plane
-            if plane is None:  # an IntegerAttr of 0 is false, so `or` would not do
-                plane = _partial_plane(products)
-            if plane is None:
-                plane = _least_loaded(load, op.chip_number, chip)
-            op.plane = plane
-            for product in products:
-                product.plane = plane
-                load[op.chip_number, plane.value.data] += cast(ts.StreamType, product.activations.type).vectors
-
-
-def _partial_plane(products: list[ts.MatmulOp]) -> IntegerAttr[I64] | None:
-    """The plane in whose accumulators the sums rest to which a product is added."""
-    for product in products:
-        if product.partial is not None and isinstance(before := product.partial.owner, ts.MatmulOp):
-            return before.plane
-    return None
-
-
-def _least_loaded(load: dict[tuple[int, int], int], chip_number: int, chip: ChipSpec) -> IntegerAttr[I64]:
-    return IntegerAttr(min(range(chip.planes), key=lambda p: load[chip_number, p]), i64)
+        if not isinstance(op, ts.MatmulOp):
+            continue
+        weights = weights_load(op)
+        plane = op.plane if op.plane is not None else weights.plane  # an IntegerAttr of 0 is false
+        if plane is None:
+            able = [p for p in range(chip.planes) if weights.bytes == 1 or chip.paired_plane(p) is not None]
+            if not able:
+                raise UnsupportedModel(f"{describe(op)}: takes a pair of planes, a hemisphere has one; use int8")
+            plane = IntegerAttr(min(able, key=lambda p: load[op.chip_number, p]), i64)
+        op.plane = weights.plane = plane
+        for i in range(weights.bytes):
+            load[op.chip_number, plane.value.data + i] += cast(ts.StreamType, op.activations.type).vectors
 
 
 # -- buffers -------------------------------------------------------------------------------------------------------
 
+_NEAR = 8
+"""Clusters that are so near to each other in the program may well run at the same time."""
+
 
 def place_buffers(module: ModuleOp) -> None:
-    """Gives every buffer its hemisphere and slices. Raises CapacityError when too few slices are free of conflicts."""
-    chip = target_of(module).chip
-    neighbours = _neighbours(module)
-    load: dict[tuple[int, str, int], int] = defaultdict(int)
+    """Gives every buffer its slices. Raises CapacityError when too few slices are free of conflicts."""
+    placer = _Placer(module)
     for buffer in [b for b in module.walk() if isinstance(b, ts.BufferOp)]:
         if buffer.place is None:
-            buffer.place = PlaceAttr(_choose(buffer, neighbours[buffer], load, chip))
+            buffer.place = PlaceAttr(placer.choose(buffer))
+        placer.count(buffer)
+
+
+class _Placer:
+    """Chooses slices: those of one cluster apart, since a slice has one instruction queue, those of clusters that may
+    run at the same time apart if there is room, and among the others those with the fewest words."""
+
+    def __init__(self, module: ModuleOp):
+        self.chip = target_of(module).chip
+        self.words: dict[tuple[int, Slice], int] = defaultdict(int)
+        """Words that lie in each slice so far."""
+        self.busy: dict[tuple[int, Slice], list[tuple[int, int]]] = defaultdict(list)
+        """For each slice the clusters in which it takes part so far, and the visits there."""
+        self.together: dict[ts.BufferOp, set[ts.BufferOp]] = defaultdict(set)
+        self.clusters_of: dict[ts.BufferOp, list[int]] = defaultdict(list)
+        self.writers: dict[ts.BufferOp, set[ts.VxmOp | ts.MatmulOp]] = defaultdict(set)
+        for number, cluster in enumerate(clusters(module)):
+            touched: set[ts.BufferOp] = set()
+            for op in cluster:
+                if isinstance(op, ts.ReadOp | ts.WriteOp) and isinstance(op.buffer.owner, ts.BufferOp):
+                    touched.add(op.buffer.owner)
+            for buffer in touched:
+                self.together[buffer] |= {b for b in touched if b is not buffer and b.chip == buffer.chip}
+                self.clusters_of[buffer].append(number)
+
+    def count(self, buffer: ts.BufferOp) -> None:
+        """Takes note of a placed buffer."""
+        assert buffer.place is not None
         place = buffer.place.data
+        depth = place.part_depth(buffer.type.layout.depth)
         for s in place.slices:
-            load[buffer.chip_number, place.hemisphere, s] += place.layout.depth(buffer.type.shape, chip)
+            self.words[buffer.chip_number, s] += depth
+            self.busy[buffer.chip_number, s] += [(n, depth) for n in self.clusters_of[buffer]]
 
+    def choose(self, buffer: ts.BufferOp) -> Place:
+        layout, chip = buffer.type.layout, self.chip
+        starts = tuple(buffer.parts.get_values()) if buffer.parts is not None else (0,)
+        if layout.depth > chip.words and len(starts) == 1:
+            pieces = -(-layout.depth // chip.words)
+            starts = tuple(i * -(-layout.depth // pieces) for i in range(pieces))
+        copies = buffer.copies.value.data if buffer.copies is not None else 1
+        per_copy = layout.width * len(starts)
+        depth = Place((), starts).part_depth(layout.depth)
+        taken = {s for b in self.together[buffer] if b.place is not None for s in b.place.data.slices}
+        weights = self._planes(buffer)
+        chosen: list[Slice] = []
+        for _ in range(copies if not self._is_written(buffer) else 1):
+            wanted = per_copy * (copies if self._is_written(buffer) else 1)
+            found = [
+                (score, picked)
+                for order, hemisphere in enumerate(self._preference(buffer, weights))
+                if (picked := self._pick(buffer, hemisphere, wanted, depth, taken | {*chosen}, weights)) is not None
+                for score in [(self._crowded(buffer, picked, depth), self._conflicts(buffer, picked), order)]
+            ]
+            if not found:
+                raise self._no_room(buffer, per_copy * copies)
+            chosen += min(found, key=lambda f: f[0])[1]
+        return Place(tuple(chosen), starts, copies)
 
-def _neighbours(module: ModuleOp) -> dict[ts.BufferOp, set[ts.BufferOp]]:
-    """The buffers that share a cluster with each buffer."""
-    result: dict[ts.BufferOp, set[ts.BufferOp]] = defaultdict(set)
-    for cluster in clusters(module):
-        touched = {
-            op.buffer.owner
-            for op in cluster
-            if isinstance(op, ts.ReadOp | ts.WriteOp) and isinstance(op.buffer.owner, ts.BufferOp)
-        }
-        for buffer in touched:
-            result[buffer] |= {b for b in touched if b is not buffer and b.chip_number == buffer.chip_number}
-    return result
+    def _pick(
+        self, buffer: ts.BufferOp, hemisphere: str, wanted: int, depth: int, taken: set[Slice], weights: list[int]
+    ) -> list[Slice] | None:
+        """The best slices of a hemisphere, in their order, or None where too few are free."""
+        free = [s for n in range(self.chip.slices) if (s := Slice(hemisphere, n)) not in taken]
+        if len(free) < wanted:
+            return None
+        key = buffer.chip_number
+        if weights:
+            # next to the planes; where each plane of the hemisphere has its own weights, beside those of the others
+            own = len(weights) == 1
+            skip = weights[0] % (self.chip.planes // 2) * wanted if own and self._loads_most(buffer) else 0
+            free.sort(key=lambda s: (self.words[key, s] + depth > self.chip.words, -s.number))
+            picked = free[skip : skip + wanted] if len(free) >= skip + wanted else free[:wanted]
+        else:
+            free.sort(
+                key=lambda s: (
+                    self.words[key, s] + depth > self.chip.words,
+                    self._overlap(buffer, s),
+                    self.words[key, s],
+                    s.number,
+                )
+            )
+            picked = free[:wanted]
+        return sorted(picked)
 
+    def _overlap(self, buffer: ts.BufferOp, s: Slice) -> int:
+        """Visits of a slice by clusters that may run at the same time as those of a buffer."""
+        mine = self.clusters_of[buffer]
+        if not mine:
+            return 0
+        low, high = mine[0] - _NEAR, mine[-1] + _NEAR
+        return sum(depth for n, depth in self.busy[buffer.chip_number, s] if low <= n <= high)
 
-def _choose(
-    buffer: ts.BufferOp, neighbours: set[ts.BufferOp], load: dict[tuple[int, str, int], int], chip: ChipSpec
-) -> Place:
-    layout = buffer.type.layout
-    wanted = layout.slices(element_bytes(buffer.type.tensor.element_type), chip)
-    depth = layout.depth(buffer.type.shape, chip)
-    if depth > chip.words:
-        raise CapacityError(
-            f"{describe(buffer)}: {_name(buffer)} takes {depth} words in each of its slices, a slice has {chip.words}: "
-            f"{depth - chip.words} too many; split the tensor"
+    def _crowded(self, buffer: ts.BufferOp, picked: list[Slice], depth: int) -> bool:
+        return any(self.words[buffer.chip_number, s] + depth > self.chip.words for s in picked)
+
+    def _conflicts(self, buffer: ts.BufferOp, picked: list[Slice]) -> int:
+        return 0 if self._planes(buffer) else sum(self._overlap(buffer, s) for s in picked)
+
+    def _planes(self, buffer: ts.BufferOp) -> list[int]:
+        """The planes for which a buffer holds weights, if it does."""
+        return sorted({op.plane.value.data for op in self._loads(buffer) if op.plane is not None})
+
+    def _loads(self, buffer: ts.BufferOp) -> list[ts.LoadWeightsOp]:
+        reads = [u.operation for u in buffer.buffer.uses if isinstance(u.operation, ts.ReadOp)]
+        users = [u.operation for read in reads for u in read.stream.uses]
+        return [op for op in users if isinstance(op, ts.LoadWeightsOp)]
+
+    def _loads_most(self, buffer: ts.BufferOp) -> bool:
+        """Whether loading these weights takes most of the time of the products that use them."""
+        cycles = [pace(op) for op in self._loads(buffer)]
+        return any(2 * c.count > c.high for c in cycles)
+
+    def _is_written(self, buffer: ts.BufferOp) -> bool:
+        return any(isinstance(u.operation, ts.WriteOp) for u in buffer.buffer.uses)
+
+    def _preference(self, buffer: ts.BufferOp, weights: list[int]) -> list[str]:
+        """The hemispheres in the order of preference: weights near their plane, a copy opposite to what it copies (so that
+        all its bytes flow one way), and else the less loaded."""
+        if weights:
+            return ["E", "W"] if weights[0] < self.chip.planes // 2 else ["W", "E"]
+        for use in buffer.buffer.uses:
+            op = use.operation
+            if isinstance(op, ts.WriteOp) and isinstance(read := op.stream.owner, ts.ReadOp):
+                source = cast(ts.BufferOp, read.buffer.owner)
+                if source.place is not None:
+                    return ["W" if source.place.data.slices[0].hemisphere == "E" else "E"]
+        sums = {h: sum(n for (_, s), n in self.words.items() if s.hemisphere == h) for h in "EW"}
+        return sorted("EW", key=lambda h: sums[h])
+
+    def _no_room(self, buffer: ts.BufferOp, wanted: int) -> CapacityError:
+        slices = self.chip.slices
+        if wanted > slices:
+            return CapacityError(
+                f"{describe(buffer)}: {_name(buffer)} lies in {wanted} slices, {wanted - slices} more than a hemisphere's "
+                f"{slices} (target field `chip.slices`); split the tensor"
+            )
+        return CapacityError(
+            f"{describe(buffer)}: {_name(buffer)} needs {wanted} slices that the {len(self.together[buffer])} other "
+            f"tensors used together with it leave free in one hemisphere of {slices}; split the op that uses them all"
         )
-    taken = {(b.place.data.hemisphere, s) for b in neighbours if b.place for s in b.place.data.slices}
-    places: list[tuple[bool, Place]] = []
-    for hemisphere in _preference(buffer, load, chip):
-        free = [s for s in range(chip.slices) if (hemisphere, s) not in taken]
-        free.sort(key=lambda s: (load[buffer.chip_number, hemisphere, s], s))
-        if len(chosen := free[:wanted]) == wanted:
-            crowded = load[buffer.chip_number, hemisphere, chosen[-1]] + depth > chip.words
-            places.append((crowded, Place(layout, hemisphere, tuple(sorted(chosen)))))
-    if places:
-        return min(places, key=lambda p: p[0])[1]
-    if wanted > chip.slices:
-        raise CapacityError(
-            f"{describe(buffer)}: {_name(buffer)} lies in {wanted} slices side by side, {wanted - chip.slices} more "
-            f"than a hemisphere's {chip.slices} (target field `chip.slices`)"
-        )
-    raise CapacityError(
-        f"{describe(buffer)}: {_name(buffer)} needs {wanted} slices that the {len(neighbours)} other tensors used "
-        f"together with it leave free in one hemisphere of {chip.slices}; split the op that uses them all"
-    )
-
-
-def _preference(buffer: ts.BufferOp, load: dict[tuple[int, str, int], int], chip: ChipSpec) -> list[str]:
-    """The hemispheres in the order of preference: weights near their plane, a copy opposite to what it copies (so that
-    all its bytes flow one way), and else the less loaded."""
-    sums = {h: sum(load[buffer.chip_number, h, s] for s in range(chip.slices)) for h in "EW"}
-    order = sorted("EW", key=lambda h: sums[h])
-    for use in buffer.buffer.uses:
-        op = use.operation
-        if isinstance(op, ts.WriteOp) and isinstance(read := op.stream.owner, ts.ReadOp):
-            source = cast(ts.BufferOp, read.buffer.owner)
-            if source.place is not None:
-                return ["W" if source.place.data.hemisphere == "E" else "E"]
-        if isinstance(op, ts.ReadOp) and buffer.type.layout is Layout.WEIGHTS:
-            for consumer in op.stream.uses:
-                if isinstance(load_op := consumer.operation, ts.LoadWeightsOp) and load_op.plane is not None:
-                    near = "E" if load_op.plane.value.data < chip.planes // 2 else "W"
-                    return [near, "W" if near == "E" else "E"]
-    return order
 
 
 def _name(buffer: ts.BufferOp) -> str:
@@ -242,10 +302,7 @@ def set_direction(op: ts.DrivingOp) -> None:
     for use in touch.value.uses:
         for sample in samples(cast(ts.TimedOp, use.operation)):
             if sample.value is touch.value:
-                pairs = zip(
-                    touch.positions * len(sample.positions), sample.positions * len(touch.positions), strict=True
-                )
-                ways |= {"E" if b > a else "W" for a, b in pairs if a != b}
+                ways |= {"E" if b > a else "W" for a in touch.positions for b in sample.positions if a != b}
     if len(ways) > 1:
         raise ScheduleError(f"{describe(op)}: its consumers lie on both sides; read or compute it once for each")
     op.direction = StringAttr(ways.pop() if ways else "E")

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from itertools import pairwise
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,25 +22,33 @@ from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 
 from ...dialects import tsp_stream as ts
+from ...dialects.elements import element_bytes
 from ...dialects.errors import MalformedProgram, ScheduleError
+from ...dialects.layout import AccessPattern, Run, runs
 from ...dialects.locations import describe
+from ...dialects.placement import Slice
 from ...dialects.target import ChipSpec, SystemSpec
 from ...dialects.target_attr import target_of
-from .clusters import clusters, timed_ops
-from .footprint import Footprint, Interval, Reservations, StreamNeed
+from .clusters import clusters, timed_ops, weights_load
+from .footprint import Footprint, Need, Reservations, Spans, StreamNeed
 from .stream_allocate import check_allocation
 from .timing import (
-    access_queues,
+    access_positions,
+    access_slices,
+    activation_op,
     alu_levels,
     cycle_on,
     diagonal,
     drive,
-    interval,
+    drive_pace,
     latency,
+    pace,
     place_of,
+    product_offset,
+    repeat_limits,
     required,
     samples,
-    slice_positions,
+    slice_position,
 )
 
 NEVER = np.int64(-(1 << 62))
@@ -79,7 +88,7 @@ class Scheduler:
     def __init__(self, system: SystemSpec):
         self.system, self.chip = system, system.chip
         self.reservations = Reservations(self.chip.streams)
-        self.memory = Memory()
+        self.memory = Memory(self.chip)
         self.planes: dict[tuple[int, int], PlaneState] = defaultdict(PlaneState)
 
     def place(self, cluster: list[ts.TimedOp]) -> None:
@@ -127,25 +136,25 @@ class Scheduler:
         bodies = [Body(op, offsets[op], self.system) for op in cluster]
         check_apart(bodies)
         footprint = Footprint(
-            tuple(i for body in bodies for i in body.intervals()),
-            tuple(need for body in bodies if (need := body.stream_need(offsets)) is not None),
+            tuple(need for body in bodies for need in body.needs()),
+            tuple(need for body in bodies if (need := body.stream_need()) is not None),
         )
         return bodies, footprint
 
     def _earliest(self, body: Body) -> int:
         """The earliest start of the cluster that this op allows."""
         bound = self.system.release - body.first_dispatch
-        for access in body.accesses():
+        for access in body.accesses:
             bound = max(bound, self.memory.earliest(access))
-        if body.plane is not None:
-            bound = max(bound, self.planes[body.plane].earliest(body))
+        for plane in body.planes:
+            bound = max(bound, self.planes[plane].earliest(body))
         return bound - body.offset
 
     def _commit(self, body: Body, start: int) -> None:
-        for access in body.accesses():
+        for access in body.accesses:
             self.memory.commit(access, start)
-        if body.plane is not None:
-            self.planes[body.plane].commit(body, start)
+        for plane in body.planes:
+            self.planes[plane].commit(body, start)
 
 
 # -- rigid bodies --------------------------------------------------------------------------------------------------
@@ -179,6 +188,9 @@ def relative_starts(cluster: list[ts.TimedOp], system: SystemSpec) -> dict[ts.Ti
 def _edges(cluster: list[ts.TimedOp], system: SystemSpec) -> Iterator[tuple[ts.TimedOp, ts.TimedOp, int]]:
     """Producer, consumer, and the cycles from the one's start to the other's."""
     for op in cluster:
+        if isinstance(op, ts.MatmulOp):
+            load = weights_load(op)
+            yield load, op, product_offset(load, op)
         if isinstance(op, ts.ReceiveOp):
             yield cast(ts.SendOp, op.flight.owner), op, system.chip.latency_send + system.link_latency
         for sample in samples(op):
@@ -202,16 +214,26 @@ def direction_of(op: ts.DrivingOp) -> str:
     return op.direction.data
 
 
+SliceKey = tuple[int, Slice]
+
+
 @dataclass(frozen=True)
 class Access:
     """The words of one slice that an op visits, and when, in cycles after its start."""
 
-    slice: tuple[int, str]
-    """Chip and MEM queue."""
+    slice: SliceKey
+    """Chip and slice."""
     words: npt.NDArray[np.int64]
     times: npt.NDArray[np.int64]
     """When SRAM is read or written: a write does so when it samples its stream, not when it is dispatched."""
     writes: bool
+
+
+class Dispatch(NamedTuple):
+    """The cycles in which an op keeps a queue to itself, after its own start."""
+
+    queue: str
+    spans: Spans
 
 
 class Body:
@@ -220,50 +242,55 @@ class Body:
     def __init__(self, op: ts.TimedOp, offset: int, system: SystemSpec):
         self.op, self.offset, self.system = op, offset, system
         self.chip: ChipSpec = system.chip
-        self.every = interval(op)
-        self.vectors = _vectors(op)
-        self.span = (self.vectors - 1) * self.every + 1
+        self.pace = pace(op)
+        self.span = self.pace.high + 1
         """Cycles from the first vector to the last, both included."""
-        attr = getattr(op, "plane", None)
-        self.plane: tuple[int, int] | None = (op.chip_number, attr.value.data) if attr is not None else None
+        self.planes = planes_of(op)
+        self.dispatches = tuple(self._dispatches())
+        self.accesses = tuple(self._accesses())
 
-    def dispatches(self) -> Iterator[tuple[str, int, int]]:
-        """The queues that the op uses: name, first dispatch after the op's start, cycles until past the last."""
+    def _dispatches(self) -> Iterator[Dispatch]:
         op, chip = self.op, self.chip
+        whole = ((0, self.span),)
         match op:
             case ts.ReadOp() | ts.WriteOp():
-                for queue, shift in zip(access_queues(op), slice_shifts(op), strict=True):
-                    yield queue, shift, self.span
+                for slice_, _, run in access_runs(op, self.pace):
+                    yield Dispatch(slice_.queue, tuple(run.busy(_BREAK)))
             case ts.LoadWeightsOp():
-                yield f"MXM.{required(op, 'plane', 'stream-place').value.data}.weights", 0, self.span + 1
+                plane = required(op, "plane", "stream-place").value.data
+                for i in range(op.bytes):
+                    yield Dispatch(f"MXM.{plane + i}.weights", ((0, self.span + chip.latency_install),))
             case ts.MatmulOp():
                 plane = required(op, "plane", "stream-place").value.data
-                yield f"MXM.{plane}.activations", 0, self.span
-                yield f"MXM.{plane}.accumulators", latency("abc", chip), self.span
+                after, planes = latency(activation_op(op), chip), len(self.planes)
+                for i in range(planes):  # a vector of two bytes takes a pair of planes for two cycles
+                    yield Dispatch(f"MXM.{plane + i}.activations", ((0, self.span + planes - 1),))
+                yield Dispatch(f"MXM.{plane}.accumulators", ((after, after + self.span),))
             case ts.VxmOp():
                 if op.alus is None:
                     raise MalformedProgram(f"{describe(op)}: has no `alus`; run stream-place first")
                 for alu, level in zip(op.alus.get_values(), alu_levels(op).values(), strict=True):
-                    yield f"VXM.{alu}", level * chip.latency_alu, self.span
+                    first = level * chip.latency_alu
+                    yield Dispatch(f"VXM.{alu}", ((first, first + self.span),))
             case ts.SendOp() | ts.ReceiveOp():
-                yield f"C2C.{op.link.value.data}", 0, self.span
+                yield Dispatch(f"C2C.{op.link.value.data}", whole)
             case _:
                 raise MalformedProgram(f"{describe(op)}: has no instructions")
 
     @property
     def first_dispatch(self) -> int:
         """The first dispatch after the op's start; slices side by side may come before it."""
-        return min(shift for _, shift, _ in self.dispatches())
+        return min(spans[0][0] for _, spans in self.dispatches)
 
-    def intervals(self) -> Iterator[Interval]:
+    def needs(self) -> Iterator[Need]:
         """The queues and link slots that the op holds, relative to the cluster's start."""
-        for queue, shift, span in self.dispatches():
-            yield Interval((self.op.chip_number, queue), self.offset + shift, self.offset + shift + span)
+        for queue, spans in self.dispatches:
+            yield Need((self.op.chip_number, queue), shifted(spans, self.offset))
         if isinstance(self.op, ts.SendOp):
             slots = (self.op.chip_number, "slots", self.op.link.value.data)
-            yield Interval(slots, self.offset, self.offset + self.span - 1 + self.system.link_slot)
+            yield Need(slots, ((self.offset, self.offset + self.span - 1 + self.system.link_slot),))
 
-    def stream_need(self, offsets: dict[ts.TimedOp, int]) -> StreamNeed | None:
+    def stream_need(self) -> StreamNeed | None:
         """The streams that the op drives, from where it does to its last consumer."""
         touch = drive(self.op)
         if touch is None:
@@ -275,54 +302,98 @@ class Body:
             positions += [p for s in samples(consumer) if s.value is touch.value for p in s.positions]
         first = diagonal(way, self.offset + touch.offset, touch.position)
         width = cast(ts.StreamType, touch.value.type).width
-        bank = (self.op.chip_number, way)
-        return StreamNeed(touch.value, bank, width, first, first + self.span, min(positions), max(positions))
+        rhythm = drive_pace(touch.value)
+        spans = tuple(Run(first, 0, tuple((n, t, 0) for n, t in rhythm.levels)).busy(_BREAK))
+        return StreamNeed(touch.value, (self.op.chip_number, way), width, spans, zones(min(positions), max(positions)))
 
-    def accesses(self) -> Iterator[Access]:
-        """The words that the op reads or writes."""
+    def _accesses(self) -> Iterator[Access]:
+        """The words that the op reads or writes, of those that some op of the program writes."""
         op = self.op
-        if not isinstance(op, ts.ReadOp | ts.WriteOp):
+        if not isinstance(op, ts.ReadOp | ts.WriteOp) or not is_written(op.buffer):
             return
         place = place_of(op.buffer)
         if place.address is None:
             raise MalformedProgram(f"{describe(op)}: its buffer has no address; run stream-allocate first")
-        words = op.words.data.words() + place.address
         writes = isinstance(op, ts.WriteOp)
-        times = np.arange(len(words), dtype=np.int64) * self.every + (self.chip.latency_write if writes else 0)
-        for queue, shift in zip(access_queues(op), slice_shifts(op), strict=True):
-            yield Access((op.chip_number, queue), words, times + shift, writes)
+        words, times = op.words.data.words(), self.pace.words() + (self.chip.latency_write if writes else 0)
+        parts = np.searchsorted(np.array(place.starts), words, side="right") - 1
+        shifts = slice_shifts(op)
+        for part in range(place.part_of(op.words.data.low), place.part_of(op.words.data.high) + 1):
+            mine = parts == part
+            if mine.any():
+                inside, when = words[mine] - place.starts[part] + place.address, times[mine]
+                for slice_, _ in access_slices(op, part):
+                    yield Access((op.chip_number, slice_), inside, when + shifts[slice_], writes)
 
 
-def slice_shifts(op: ts.ReadOp | ts.WriteOp) -> list[int]:
-    """For slices side by side: their dispatches after the first slice's, so that all meet one diagonal."""
-    positions = slice_positions(op, target_of(op).chip)
+def planes_of(op: ts.TimedOp) -> list[tuple[int, int]]:
+    """The planes that an op of the MXM takes: chip and number."""
+    if not isinstance(op, ts.LoadWeightsOp | ts.MatmulOp):
+        return []
+    first = required(op, "plane", "stream-place").value.data
+    type_ = op.weights.type
+    return [(op.chip_number, first + i) for i in range(element_bytes(cast(ts.WeightsType, type_).element_type))]
+
+
+_BREAK = 8
+"""Cycles without a visit that are worth to be left to others."""
+
+
+def access_runs(op: ts.ReadOp | ts.WriteOp, cycles: AccessPattern) -> Iterator[tuple[Slice, int, Run]]:
+    """The visits of every slice, in words of its part and cycles after the op's start, and which of the op's streams it
+    takes part in."""
+    place, shifts = place_of(op.buffer), slice_shifts(op)
+    try:
+        found = runs(op.words.data, cycles, place.starts, repeat_limits(target_of(op).chip))
+    except ValueError as e:
+        raise ScheduleError(f"{describe(op)}: its words and its cycles do not go together: {e}") from e
+    for part, run in found:
+        for slice_, number in access_slices(op, part):
+            yield slice_, number, run._replace(at=run.at + shifts[slice_])
+
+
+def shifted(spans: Spans, by: int) -> Spans:
+    return tuple((a + by, b + by) for a, b in spans) if by else spans
+
+
+def zones(low: int, high: int) -> tuple[int, ...]:
+    """The zones of a stream that a value passes: west of the VXM, at it, and east of it."""
+    return tuple(z for z, there in ((-1, low < 0), (0, low <= 0 <= high), (1, high > 0)) if there)
+
+
+def is_written(buffer: SSAValue) -> bool:
+    """Whether some op writes to a buffer; what the host alone fills needs no dependences."""
+    return any(isinstance(use.operation, ts.WriteOp) for use in buffer.uses)
+
+
+def slice_shifts(op: ts.ReadOp | ts.WriteOp) -> dict[Slice, int]:
+    """The dispatches of the slices after that of the first one, so that all meet one diagonal."""
+    chip = target_of(op).chip
     stream = op.stream.owner
     assert isinstance(stream, ts.DrivingOp)
     sign = 1 if direction_of(stream) == "E" else -1
-    return [sign * (p - positions[0]) for p in positions]
-
-
-def _vectors(op: ts.TimedOp) -> int:
-    """The steps of an op: vectors that follow each other."""
-    value: SSAValue = op.results[0] if isinstance(op, ts.ReadOp | ts.ReceiveOp | ts.VxmOp) else op.operands[0]
-    return cast(ts.StreamType, value.type).vectors
+    first = access_positions(op, chip)[0]
+    parts = range(len(place_of(op.buffer).starts))
+    return {s: sign * (slice_position(s, chip) - first) for part in parts for s, _ in access_slices(op, part)}
 
 
 def check_apart(bodies: Sequence[Body]) -> None:
     """Raises ScheduleError where two ops of one cluster need a queue or a link at once: no start would help."""
-    held = sorted(
-        ((i.start, i.end, body.op, i.resource) for body in bodies for i in body.intervals()), key=lambda h: h[0]
-    )
-    last: dict[Hashable, tuple[int, ts.TimedOp]] = {}
-    for start, end, op, resource in held:
-        until, before = last.get(resource, (start, op))
-        if start < until:
-            name = resource_text(resource)
-            raise ScheduleError(
-                f"{describe(op)}: needs {name} for {until - start} cycles in which {describe(before)}, joined to it by "
-                "streams, still does; give one of them another buffer, or let a value rest in SRAM in between"
-            )
-        last[resource] = (end, op)
+    held: dict[Hashable, list[tuple[int, int, ts.TimedOp]]] = defaultdict(list)
+    for body in bodies:
+        for need in body.needs():
+            held[need.resource] += [(start, end, body.op) for start, end in need.spans]
+    for resource, spans in held.items():
+        if len({op for _, _, op in spans}) < 2:
+            continue
+        spans.sort(key=lambda span: span[0])
+        for (_, until, before), (start, _, op) in pairwise(spans):
+            if start < until and op is not before:
+                name = resource_text(resource)
+                raise ScheduleError(
+                    f"{describe(op)}: needs {name} for {until - start} cycles in which {describe(before)}, joined to it "
+                    "by streams, still does; give one of them another buffer, or let a value rest in SRAM in between"
+                )
 
 
 def resource_text(resource: Hashable) -> str:
@@ -337,62 +408,44 @@ def resource_text(resource: Hashable) -> str:
 class Memory:
     """When each word of SRAM was last written and read by what is placed so far."""
 
-    def __init__(self) -> None:
-        self.written: dict[tuple[int, str], npt.NDArray[np.int64]] = {}
-        self.read: dict[tuple[int, str], npt.NDArray[np.int64]] = {}
+    def __init__(self, chip: ChipSpec) -> None:
+        self.words = chip.words
+        self.tables: dict[tuple[bool, SliceKey], npt.NDArray[np.int64]] = {}
+        """By whether it is of writes, and slice."""
 
     def earliest(self, access: Access) -> int:
         """The earliest start of the op at which every word is read after its write and written after its uses."""
         bound = NEVER
-        times = [self.written, self.read] if access.writes else [self.written]
-        for table in times:
-            before = self._of(table, access)[access.words]
-            bound = max(bound, (before + 1 - access.times).max())
-        return int(max(bound, 0))
+        for writes in (True, False) if access.writes else (True,):
+            table = self.tables.get((writes, access.slice))
+            if table is not None:
+                bound = max(bound, (table[access.words] + 1 - access.times).max())
+        return int(bound)
 
     def commit(self, access: Access, start: int) -> None:
-        table = self._of(self.written if access.writes else self.read, access)
-        np.maximum.at(table, access.words, access.times + start)
-
-    def _of(self, table: dict[tuple[int, str], npt.NDArray[np.int64]], access: Access) -> npt.NDArray[np.int64]:
-        size = int(access.words.max()) + 1
-        known = table.get(access.slice, np.zeros(0, np.int64))
-        if len(known) < size:
-            known = np.concatenate([known, np.full(size - len(known), NEVER)])
-            table[access.slice] = known
-        return known
+        key = access.writes, access.slice
+        if key not in self.tables:
+            self.tables[key] = np.full(self.words, NEVER)
+        table = self.tables[key]
+        # of a word that is visited twice the later visit comes last, and the last assignment stays
+        table[access.words] = np.maximum(table[access.words], access.times + start)
 
 
 @dataclass
 class PlaneState:
     """What has been placed on one MXM plane. Its work stays in program order."""
 
-    weights: SSAValue | None = None
-    """The weights of the last load."""
-    installed: int = 0
-    """The first cycle in which activations meet them."""
+    loaded: int = 0
+    """The first cycle in which the next weights may be loaded: after the last install."""
     free: int = 0
     """The first cycle in which activations may follow the last placed ones."""
-    sums: SSAValue | None = None
-    """The partial sums that rest in the accumulators."""
 
     def earliest(self, body: Body) -> int:
-        """The earliest start of a load or a product. Raises ScheduleError for work that the plane cannot keep apart."""
-        op = body.op
-        if isinstance(op, ts.LoadWeightsOp):
-            return self.free - body.span - body.chip.latency_install
-        assert isinstance(op, ts.MatmulOp)
-        if op.weights is not self.weights:
-            raise ScheduleError(f"{describe(op)}: its weights were replaced by a later load into plane {body.plane}")
-        if self.sums is not None and op.partial is not self.sums:
-            raise ScheduleError(f"{describe(op)}: partial sums still rest in the accumulators of plane {body.plane}")
-        return max(self.installed, self.free)
+        """The earliest start of a load or a product."""
+        return self.loaded if isinstance(body.op, ts.LoadWeightsOp) else self.free
 
     def commit(self, body: Body, start: int) -> None:
-        op = body.op
-        if isinstance(op, ts.LoadWeightsOp):
-            self.weights = op.weights
-            self.installed = start + body.span + body.chip.latency_install
-        elif isinstance(op, ts.MatmulOp):
-            self.free = start + body.span
-            self.sums = None if op.emits else op.result
+        if isinstance(body.op, ts.LoadWeightsOp):
+            self.loaded = start + body.span + body.chip.latency_install
+        else:
+            self.free = start + body.span + len(body.planes) - 1

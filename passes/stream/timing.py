@@ -2,7 +2,8 @@
 
 Everything is said in diagonals: a stream value has one diagonal for ever, its cycle minus its position when it flows
 east and plus its position when it flows west. An op's start `at` is the dispatch of its first instruction on the unit
-that it names first; its other instructions follow from the diagonals of its streams.
+that it names first; its other instructions follow from the diagonals of its streams. The vectors of a run need not
+follow each other in every cycle: the read that they come from says when, and what they become keeps that pace.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
-from xdsl.dialects.builtin import I64, IntegerAttr
+from xdsl.dialects.builtin import I64, IntegerAttr, i8
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from ...dialects import tsp_stream as ts
-from ...dialects.errors import MalformedProgram
+from ...dialects.errors import MalformedProgram, ScheduleError
+from ...dialects.instruction import MAX_COUNT, MAX_EVERY, MAX_STEP
 from ...dialects.instructions import OP_CLASSES
+from ...dialects.layout import AccessPattern, Limits
 from ...dialects.locations import describe
-from ...dialects.placement import Place
+from ...dialects.placement import Place, Slice
 from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
 
@@ -31,7 +34,7 @@ class Touch:
     offset: int
     """Cycles from the op's start to the touch at the first position."""
     positions: tuple[int, ...]
-    """Hops from the VXM; several for slices side by side, which touch one stream of the group each."""
+    """Hops from the VXM; several for slices that take part side by side or one after the other."""
 
     @property
     def position(self) -> int:
@@ -56,15 +59,34 @@ def place_of(value: SSAValue) -> Place:
     return buffer.place.data
 
 
-def slice_positions(op: ts.ReadOp | ts.WriteOp, chip: ChipSpec) -> tuple[int, ...]:
-    """The positions of the slices that an access visits side by side."""
-    return tuple(chip.queues[chip.queue_numbers[name]].position for name in access_queues(op))
+def repeat_limits(chip: ChipSpec) -> Limits:
+    """What one instruction can repeat."""
+    return Limits(chip.loop_levels, MAX_COUNT, MAX_EVERY, MAX_STEP)
 
 
-def access_queues(op: ts.ReadOp | ts.WriteOp) -> tuple[str, ...]:
-    """The MEM queues that an access visits side by side."""
-    queues = place_of(op.buffer).queues()
-    return queues if op.byte is None else (queues[op.byte.value.data],)
+# -- slices --------------------------------------------------------------------------------------------------------
+
+
+def access_slices(op: ts.ReadOp | ts.WriteOp, part: int) -> tuple[tuple[Slice, int], ...]:
+    """The slices of a part that an access visits, each with the number of the stream that it takes part in."""
+    place, byte = place_of(op.buffer), ts.only_byte(op)
+    copies = [op.from_copy] if isinstance(op, ts.ReadOp) else range(place.copies)
+    found = [(s, i) for copy in copies for i, s in enumerate(place.side_by_side(copy, part))]
+    return tuple((s, 0) for s, i in found if i == byte) if byte is not None else tuple(found)
+
+
+def slice_position(slice_: Slice, chip: ChipSpec) -> int:
+    """The stream register of a slice, in hops from the VXM."""
+    return chip.queues[chip.queue_numbers[slice_.queue]].position
+
+
+def access_positions(op: ts.ReadOp | ts.WriteOp, chip: ChipSpec) -> tuple[int, ...]:
+    """The positions of all slices that an access may visit, that of the first word's first slice first."""
+    parts = range(len(place_of(op.buffer).starts))
+    return tuple(slice_position(s, chip) for part in parts for s, _ in access_slices(op, part))
+
+
+# -- units ---------------------------------------------------------------------------------------------------------
 
 
 def plane_position(plane: int, chip: ChipSpec) -> int:
@@ -78,6 +100,11 @@ def link_position(link: int, chip: ChipSpec) -> int:
 def latency(name: str, chip: ChipSpec) -> int:
     """d_func of an instruction."""
     return OP_CLASSES[name].INSTRUCTION.d_func(chip)
+
+
+def activation_op(op: ts.MatmulOp) -> str:
+    """The name of the instruction that takes a product's activations."""
+    return "abc" if cast(ts.WeightsType, op.weights.type).element_type == i8 else "abc_f16"
 
 
 def alu_levels(op: ts.VxmOp) -> dict[Operation, int]:
@@ -94,12 +121,15 @@ def argument_level(op: ts.VxmOp, argument: BlockArgument, levels: dict[Operation
     return min((levels[use.operation] for use in argument.uses if use.operation in levels), default=0)
 
 
+# -- touches -------------------------------------------------------------------------------------------------------
+
+
 def samples(op: ts.TimedOp) -> Iterator[Touch]:
     """The streams that an op samples."""
     chip = target_of(op).chip
     match op:
         case ts.WriteOp():
-            yield Touch(op.stream, OP_CLASSES["write"].INSTRUCTION.d_skew(chip), slice_positions(op, chip))
+            yield Touch(op.stream, OP_CLASSES["write"].INSTRUCTION.d_skew(chip), access_positions(op, chip))
         case ts.LoadWeightsOp():
             yield _touch(op.stream, 0, plane_position(required(op, "plane", "stream-place").value.data, chip))
         case ts.MatmulOp():
@@ -119,10 +149,11 @@ def drive(op: ts.TimedOp) -> Touch | None:
     chip = target_of(op).chip
     match op:
         case ts.ReadOp():
-            return Touch(op.stream, latency("read", chip), slice_positions(op, chip))
-        case ts.MatmulOp() if op.emits:
+            return Touch(op.stream, latency("read", chip), access_positions(op, chip))
+        case ts.MatmulOp():
             position = plane_position(required(op, "plane", "stream-place").value.data, chip)
-            return _touch(op.result, latency("abc", chip) + latency("acc_emit", chip), position)
+            last_pass = int(pace(op).words()[-op.result.type.vectors])
+            return _touch(op.result, last_pass + latency(activation_op(op), chip) + latency("acc_emit", chip), position)
         case ts.VxmOp():
             levels = alu_levels(op)
             last = levels.get(cast(Operation, op.yielded.owner))
@@ -139,16 +170,82 @@ def _touch(value: SSAValue, offset: int, position: int) -> Touch:
     return Touch(value, offset, (position,))
 
 
-def interval(op: ts.TimedOp) -> int:
-    """Cycles between two vectors of an op: those of the read that its streams come from."""
+# -- pace ----------------------------------------------------------------------------------------------------------
+
+
+def pace(op: ts.TimedOp) -> AccessPattern:
+    """The cycles of an op's vectors after the first one: of those that it takes, or that it brings where it takes none.
+
+    Raises ScheduleError where streams that meet do not keep one pace.
+    """
     match op:
         case ts.ReadOp():
-            return op.every.value.data
+            vectors = op.stream.type.vectors
+            return AccessPattern.run(0, vectors) if op.cycles is None else op.cycles.data.canonicalize()
         case ts.ReceiveOp():
-            return interval(cast(ts.SendOp, op.flight.owner))
+            return pace(cast(ts.SendOp, op.flight.owner))
         case _:
-            sources = [touch.value.owner for touch in samples(op)]
-            return max((interval(source) for source in sources if isinstance(source, ts.TimedOp)), default=1)
+            paces = [drive_pace(touch.value) for touch in samples(op)]
+            if any(other != paces[0] for other in paces):
+                raise ScheduleError(f"{describe(op)}: the streams that meet here have vectors at different cycles")
+            return paces[0] if paces else AccessPattern(0, ())
+
+
+def drive_pace(value: SSAValue) -> AccessPattern:
+    """The cycles of a stream's vectors after its first one."""
+    producer = value.owner
+    if not isinstance(producer, ts.DrivingOp):
+        raise MalformedProgram("a stream comes from an op that drives it")
+    whole = pace(producer)
+    return whole if not isinstance(producer, ts.MatmulOp) else one_pass(producer, whole)
+
+
+def one_pass(op: ts.MatmulOp, whole: AccessPattern) -> AccessPattern:
+    """The cycles of the vectors of each pass after its first one. Raises ScheduleError where passes differ."""
+    wanted, levels = op.result.type.vectors, list[tuple[int, int]]()
+    for count, step in whole.levels:
+        if wanted % count == 0:
+            levels.append((count, step))
+            wanted //= count
+        elif count % wanted == 0:
+            levels.append((wanted, step))
+            wanted = 1
+        else:
+            break
+        if wanted == 1:
+            break
+    if wanted > 1:
+        raise ScheduleError(f"{describe(op)}: its activations come in no {op.passes} equal passes")
+    return AccessPattern(0, tuple(levels)).canonicalize()
+
+
+def pass_starts(op: ts.MatmulOp) -> list[int]:
+    """The cycles of the first vectors of all passes after the op's start."""
+    return [int(t) for t in pace(op).words()[:: op.result.type.vectors]]
+
+
+def install_cycles(op: ts.LoadWeightsOp) -> list[int]:
+    """The cycles after the start of a load in which the weights of each pass are installed."""
+    return [int(t) + 1 for t in pace(op).words()[op.groups * op.bytes - 1 :: op.groups * op.bytes]]
+
+
+def product_offset(load: ts.LoadWeightsOp, product: ts.MatmulOp) -> int:
+    """Cycles from the start of a load to that of the product that uses its weights.
+
+    Raises ScheduleError where a pass would not meet its own weights, or a load would not find the buffer empty.
+    """
+    installs = install_cycles(load)
+    offset = installs[0] + target_of(load).chip.latency_install
+    starts = pass_starts(product)
+    if load.passes > 1:
+        first = [int(t) for t in pace(load).words()[:: load.groups * load.bytes]]
+        early = any(t <= before for t, before in zip(first[1:], installs, strict=False))
+        if early or [t - installs[0] for t in installs] != starts:
+            raise ScheduleError(
+                f"{describe(product)}: its passes start at {starts[:3]}... cycles, those of its weights are installed at "
+                f"{[t - installs[0] for t in installs][:3]}...; give both the same cycles, with room for the install"
+            )
+    return offset
 
 
 def diagonal(direction: str, cycle: int, position: int) -> int:

@@ -1,0 +1,238 @@
+"""Makes the buffers and streams of the lowering: what lies where, in which layout, and the ops that move it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, StringAttr, TensorType, i8, i64
+from xdsl.ir import Attribute, Block, Operation, SSAValue
+
+from ...dialects import tsp_stream as ts
+from ...dialects.elements import element_bytes
+from ...dialects.layout import AccessPattern, Axis, Layout, rows
+from ...dialects.locations import located
+from ...dialects.target import ChipSpec
+from .views import Named, Pads, Shape, Stored, Tensor
+
+
+class Unsupported(Exception):
+    """Why an op has no lowering, and what to do."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a computed value is to the host."""
+
+    name: str
+    type: TensorType[Attribute]
+
+
+class Buffers:
+    """The block that is written, and the buffers in it."""
+
+    def __init__(self, chip: ChipSpec, at: Operation):
+        self.chip = chip
+        self.block = Block()
+        self.at = at
+        """The op that is being lowered: the source of locations."""
+        self.nowhere: SSAValue = Block(arg_types=[i8]).args[0]
+        """Stands for the buffer of a view whose buffer is not made yet."""
+        self.of_named: dict[tuple[Named, Layout, int, int, str], SSAValue] = {}
+
+    def add(self, op: Operation) -> SSAValue:
+        """Appends an op at the current location and gives its result, if it has one."""
+        self.block.add_op(located(op, self.at))
+        return op.results[0] if op.results else cast(SSAValue, None)
+
+    # -- buffers -----------------------------------------------------------------------------------------------
+
+    def make(
+        self,
+        kind: str,
+        name: str,
+        tensor: TensorType[Attribute],
+        layout: Layout,
+        chip: int,
+        host: TensorType[Attribute] | None = None,
+        value: Attribute | None = None,
+        parts: Sequence[int] = (0,),
+        copies: int = 1,
+    ) -> SSAValue:
+        properties: dict[str, Attribute | None] = {
+            "kind": StringAttr(kind),
+            "tensor_name": StringAttr(name) if name else None,
+            "chip": IntegerAttr(chip, i64),
+            "external": host if host is not None and host != tensor else None,
+            "value": value,
+            "parts": DenseArrayBase.from_list(i64, self.fitting(parts, layout.depth)),
+            "copies": IntegerAttr(copies, i64),
+        }
+        return self.add(ts.BufferOp.build(result_types=[ts.BufferType.of(tensor, layout)], properties=properties))
+
+    def fitting(self, parts: Sequence[int], depth: int) -> list[int]:
+        """The first words of parts, with further ones so that each fits into a slice."""
+        result: list[int] = []
+        for first, end in zip(parts, (*parts[1:], depth), strict=True):
+            pieces = -(-(end - first) // self.chip.words)
+            result += [first + i * -(-(end - first) // pieces) for i in range(pieces)]
+        return result
+
+    def named(
+        self,
+        named: Named,
+        layout: Layout,
+        chip: int,
+        parts: Sequence[int] = (0,),
+        copies: int = 1,
+        user: str = "",
+    ) -> SSAValue:
+        """The buffer of a tensor that the host places, in a layout of the view; made on its first use, and once more for
+        each kind of `user` that wants its own."""
+        layout = named.layout(layout)
+        for (known, its_layout, its_chip, its_copies, its_user), buffer in self.of_named.items():
+            if (known, its_layout, its_chip, its_user) == (named, layout, chip, user) and its_copies >= copies:
+                return buffer
+        tensor = TensorType(named.host.element_type, named.base)
+        name = named.name or f"constant{len(self.of_named)}"
+        buffer = self.make(named.kind, name, tensor, layout, chip, named.host, named.value, parts, copies)
+        self.of_named[named, layout, chip, copies, user] = buffer
+        return buffer
+
+    def in_rows(
+        self, tensor: Tensor, chip: int, pads: Pads = (), parts: Sequence[int] = (0,), copies: int = 1
+    ) -> Stored:
+        """A tensor as rows in SRAM: a stored one as it lies, one that the host places in a buffer of its own."""
+        source = tensor.source
+        if isinstance(source, Stored):
+            there = cast(ts.BufferOp, source.buffer.owner).chip_number
+            if there != chip:
+                raise Unsupported(f"takes a value of chip {there} on chip {chip}; run c2c-partition")
+            return source
+        layout = rows(tensor.shape, element_bytes(tensor.element), self.chip.lanes, pads)
+        return view_of(self.named(source, layout, chip, parts, copies), layout, tensor.shape)
+
+    # -- operands of maps --------------------------------------------------------------------------------------
+
+    def operand_layout(self, tensor: Tensor, columns: int) -> Layout:
+        """The layout in which the host places an operand of a map with `columns` columns: a single column is repeated."""
+        layout = rows(tensor.shape, element_bytes(tensor.element), self.chip.lanes)
+        if tensor.columns == columns:
+            return layout
+        return Layout(layout.words, layout.side, (Axis(min(columns, self.chip.lanes)),), layout.start)
+
+    def operand_view(self, tensor: Tensor, columns: int) -> Stored:
+        """The words of an operand of a map, in a buffer if it is stored. Raises Unsupported."""
+        if tensor.columns not in (1, columns):
+            raise Unsupported(f"an operand of {tensor.columns} columns does not meet {columns}")
+        if isinstance(tensor.source, Stored):
+            if tensor.columns != columns:
+                raise Unsupported(
+                    f"the computed operand {'x'.join(map(str, tensor.shape))} is broadcast along the lanes; give it the "
+                    "full last dimension"
+                )
+            return tensor.source
+        view = view_of(self.nowhere, self.operand_layout(tensor, columns), tensor.shape)
+        return view if tensor.columns == columns else replace(view, tile_stride=0)
+
+    def operand(self, tensor: Tensor, columns: int, chip: int, parts: Sequence[int], copies: int) -> SSAValue:
+        """The buffer of an operand of a map."""
+        if isinstance(tensor.source, Stored):
+            return self.in_rows(tensor, chip).buffer
+        return self.named(tensor.source, self.operand_layout(tensor, columns), chip, parts, copies)
+
+    @staticmethod
+    def copy_for(buffer: SSAValue, number: int) -> int:
+        """The copy of a buffer that the reader with this number takes."""
+        copies = cast(ts.BufferOp, buffer.owner).copies
+        return number % copies.value.data if copies is not None else 0
+
+    # -- streams -----------------------------------------------------------------------------------------------
+
+    def read(
+        self,
+        buffer: SSAValue,
+        words: AccessPattern,
+        chip: int,
+        cycles: AccessPattern | None = None,
+        copy: int = 0,
+        byte: int | None = None,
+        element: Attribute | None = None,
+    ) -> SSAValue:
+        type_ = cast(ts.BufferType, buffer.type)
+        if element is None:
+            element = type_.tensor.element_type if byte is None else i8
+        side = type_.layout.width // element_bytes(element) if byte is None else 1
+        shape = (words.count, *((side,) if side > 1 else ()), self.chip.lanes)
+        paced = cycles is not None and cycles.canonicalize() != AccessPattern.run(0, words.count)
+        properties: dict[str, Attribute | None] = {
+            "words": ts.PatternAttr(words.canonicalize()),
+            "byte": None if byte is None else IntegerAttr(byte, i64),
+            "copy": IntegerAttr(copy, i64) if copy else None,
+            "cycles": ts.PatternAttr(cycles.canonicalize()) if paced and cycles is not None else None,
+            "chip": IntegerAttr(chip, i64),
+        }
+        stream = ts.StreamType.of(shape, element)
+        return self.add(ts.ReadOp.build(operands=[buffer], result_types=[stream], properties=properties))
+
+    def write(
+        self, stream: SSAValue, buffer: SSAValue, words: AccessPattern, chip: int, byte: int | None = None
+    ) -> None:
+        properties: dict[str, Attribute | None] = {
+            "words": ts.PatternAttr(words.canonicalize()),
+            "byte": None if byte is None else IntegerAttr(byte, i64),
+            "chip": IntegerAttr(chip, i64),
+        }
+        self.add(ts.WriteOp.build(operands=[stream, buffer], properties=properties))
+
+
+def view_of(buffer: SSAValue, layout: Layout, shape: Shape) -> Stored:
+    """All of a buffer in rows, without its padding, as a view of a tensor of `shape`."""
+    if not shape:
+        return Stored(buffer, 0, (), 0)
+    tile_stride, *strides = layout.strides
+    offset = sum(-at * stride for at, stride in zip(layout.start, strides, strict=False))
+    return Stored(buffer, offset, tuple(strides), tile_stride)
+
+
+def rows_layout(
+    type_: TensorType[Attribute], chip: ChipSpec, pads: Pads = (), transposed: bool = False
+) -> Layout:
+    """A tensor in rows along its last dimension, or a matrix in rows along its first one if `transposed`."""
+    shape, size = type_.get_shape(), element_bytes(type_.element_type)
+    if not transposed:
+        return rows(shape, size, chip.lanes, pads)
+    named = Named.of("", "", type_).transposed((1, 0))
+    return named.layout(rows(shape[::-1], size, chip.lanes))
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a computed tensor will lie. Its words are known before its buffer is made."""
+
+    to: Buffers
+    kind: str
+    name: str
+    type: TensorType[Attribute]
+    layout: Layout
+    chip: int
+    copies: int = 1
+    host: TensorType[Attribute] | None = None
+
+    @property
+    def shape(self) -> Shape:
+        return self.type.get_shape()
+
+    @property
+    def view(self) -> Stored:
+        """The view of the words, without a buffer."""
+        shape = self.type.get_shape()
+        return view_of(self.to.nowhere, self.layout, shape)
+
+    def make(self, parts: Sequence[int]) -> Stored:
+        """The view in a buffer of its own, cut into parts at these words."""
+        buffer = self.to.make(
+            self.kind, self.name, self.type, self.layout, self.chip, self.host, parts=parts, copies=self.copies
+        )
+        return view_of(buffer, self.layout, self.type.get_shape())
