@@ -48,11 +48,12 @@ from ..stream.timing import (
     repeat_limits,
     required,
 )
+from .drafts import Draft, untangled
 
 MAX_VECTORS = ops.ActivationsOp.INSTRUCTION.fields[0].high
 """Vectors that one `abc` can take."""
 
-Queues = dict[str, list[ops.InstructionOp]]
+Queues = dict[str, list[Draft]]
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ class ConvertStreamToIsaPass(ModulePass):
             check_schedule(op)
             chips: dict[int, Queues] = defaultdict(lambda: defaultdict(list))
             for timed in timed_ops(op):
-                for queue, instruction in instructions(timed, system.chip):
-                    chips[timed.chip_number][queue].append(located(instruction, timed))
+                for queue, draft in instructions(timed, system.chip):
+                    chips[timed.chip_number][queue].append(draft)
             buffers = [b for b in function.walk() if isinstance(b, ts.BufferOp)]
             for chip in sorted({*chips, *(b.chip_number for b in buffers)}):
                 binds = [bind(b) for b in buffers if b.chip_number == chip and b.kind.data != "scratch"]
@@ -94,9 +95,9 @@ def chip_program(name: str, chip: int, binds: Sequence[Operation], queues: Queue
     body: list[Operation] = list(binds)
     last = -1
     for queue in sorted(queues, key=lambda q: numbers[q]):
-        in_order = sorted(queues[queue], key=lambda i: i.at.value.data)
-        body.append(isa.QueueOp(queue, in_order))
-        last = max(last, *(i.record(0).last for i in in_order))
+        drafts = untangled(queues[queue])
+        body.append(isa.QueueOp(queue, [located(d.kind.make(d.at, d.values, d.loops), d.source) for d in drafts]))
+        last = max(last, *(draft.last for draft in drafts))
     return isa.ProgramOp(name, chip, program_length(last, system), Region([Block(body)]))
 
 
@@ -120,7 +121,7 @@ def bind(buffer: ts.BufferOp) -> isa.BindOp:
 # -- instructions of an op -----------------------------------------------------------------------------------------
 
 
-def instructions(op: ts.TimedOp, chip: ChipSpec) -> Iterator[tuple[str, ops.InstructionOp]]:
+def instructions(op: ts.TimedOp, chip: ChipSpec) -> Iterator[tuple[str, Draft]]:
     """The instructions of a scheduled op, each with its queue."""
     at = required(op, "at", "stream-schedule").value.data
     match op:
@@ -134,10 +135,10 @@ def instructions(op: ts.TimedOp, chip: ChipSpec) -> Iterator[tuple[str, ops.Inst
             yield from _vxm(op, at, chip)
         case ts.SendOp():
             for run in _still(pace(op), chip):
-                yield f"C2C.{op.link.value.data}", ops.SendOp.make(at + run.at, [stream_of(op.stream)], _nest(run))
+                yield f"C2C.{op.link.value.data}", _draft(ops.SendOp, at, [stream_of(op.stream)], run, op)
         case ts.ReceiveOp():
             for run in _still(pace(op), chip):
-                yield f"C2C.{op.link.value.data}", ops.ReceiveOp.make(at + run.at, [stream_of(op.stream)], _nest(run))
+                yield f"C2C.{op.link.value.data}", _draft(ops.ReceiveOp, at, [stream_of(op.stream)], run, op)
         case _:
             raise MalformedProgram(f"{describe(op)}: has no instructions")
 
@@ -150,18 +151,19 @@ def stream_of(value: SSAValue) -> int:
     return stream_code(direction_of(op), required(op, "on", "stream-schedule").value.data)
 
 
-def _access(op: ts.ReadOp | ts.WriteOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, ops.InstructionOp]]:
+def _access(op: ts.ReadOp | ts.WriteOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, Draft]]:
     address = place_of(op.buffer).address
     if address is None:
         raise MalformedProgram(f"{describe(op)}: its buffer has no address; run stream-allocate first")
     kind = ops.ReadOp if isinstance(op, ts.ReadOp) else ops.WriteOp
     first = stream_of(op.stream)
     for slice_, number, run in access_runs(op, pace(op)):
-        yield slice_.queue, kind.make(at + run.at, [address + run.word, first + number], _nest(run))
+        yield slice_.queue, _draft(kind, at, [address + run.word, first + number], run, op)
 
 
-def _nest(run: Run) -> list[Loop]:
-    return [Loop(*loop) for loop in run.loops]
+def _draft(kind: type[ops.InstructionOp], at: int, values: Sequence[int], run: Run, op: Operation) -> Draft:
+    """An instruction that starts a run after `at` and follows its loops."""
+    return Draft(at + run.at, kind, tuple(values), tuple(Loop(*loop) for loop in run.loops), op)
 
 
 def _paced(cycles: AccessPattern, words: AccessPattern, chip: ChipSpec) -> list[Run]:
@@ -178,19 +180,19 @@ def _repeated(pieces: Sequence[Run], starts: Sequence[int], chip: ChipSpec) -> l
     return fold([p._replace(at=p.at + start) for start in starts for p in pieces], repeat_limits(chip))
 
 
-def _load_weights(op: ts.LoadWeightsOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, ops.InstructionOp]]:
+def _load_weights(op: ts.LoadWeightsOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, Draft]]:
     plane, stream = required(op, "plane", "stream-place").value.data, stream_of(op.stream)
     times = pace(op).words().reshape(op.passes, op.bytes, op.groups).tolist()
     for byte in range(op.bytes):
         queue = f"MXM.{plane + byte}.weights"
         pieces = [Run(t, row, ()) for one in times for row, t in enumerate(one[byte])]
         for run in fold(pieces, repeat_limits(chip)):
-            yield queue, ops.LoadWeightsOp.make(at + run.at, [run.word, stream], _nest(run))
+            yield queue, _draft(ops.LoadWeightsOp, at, [run.word, stream], run, op)
         for run in fold([Run(t, 0, ()) for t in install_cycles(op)], repeat_limits(chip)):
-            yield queue, ops.InstallWeightsOp.make(at + run.at, [], _nest(run))
+            yield queue, _draft(ops.InstallWeightsOp, at, [], run, op)
 
 
-def _multiply(op: ts.MatmulOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, ops.InstructionOp]]:
+def _multiply(op: ts.MatmulOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, Draft]]:
     plane = required(op, "plane", "stream-place").value.data
     starts, one = pass_starts(op), one_pass(op, pace(op))
     kind = ops.ActivationsOp if activation_op(op) == "abc" else ops.HalfActivationsOp
@@ -203,17 +205,17 @@ def _multiply(op: ts.MatmulOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, o
     for count, found in bursts:
         for run in found:
             values = [count, stream_of(op.activations)]
-            yield f"MXM.{plane}.activations", kind.make(at + run.at, values, _nest(run))
+            yield f"MXM.{plane}.activations", _draft(kind, at, values, run, op)
     sums = at + latency(activation_op(op), chip)
     queue = f"MXM.{plane}.accumulators"
     entries = AccessPattern.run(0, one.count) if len(starts) > 1 else AccessPattern(0, ((one.count, 0),))
     entry_runs = _paced(one, entries, chip)
     for mode, some in ((0, starts[:-1][:1]), (1, starts[1:-1])):
         for run in _repeated(entry_runs, some, chip):
-            yield queue, ops.AccumulateOp.make(sums + run.at, [run.word, mode], _nest(run))
+            yield queue, _draft(ops.AccumulateOp, sums, [run.word, mode], run, op)
     for run in _repeated(entry_runs, starts[-1:], chip):
         values = [run.word, int(len(starts) > 1), stream_of(op.result)]
-        yield queue, ops.AccumulateEmitOp.make(sums + run.at, values, _nest(run))
+        yield queue, _draft(ops.AccumulateEmitOp, sums, values, run, op)
 
 
 # -- ALU regions ---------------------------------------------------------------------------------------------------
@@ -243,7 +245,7 @@ _CONVERSIONS: dict[type[Operation], type[ops.InstructionOp]] = {
 }
 
 
-def _vxm(op: ts.VxmOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, ops.InstructionOp]]:
+def _vxm(op: ts.VxmOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, Draft]]:
     if op.alus is None:
         raise MalformedProgram(f"{describe(op)}: has no `alus`; run stream-place first")
     levels = alu_levels(op)
@@ -261,8 +263,7 @@ def _vxm(op: ts.VxmOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, ops.Instr
         else:
             raise MalformedProgram(f"{describe(inner)}: no ALU executes it; run convert-tensor-to-stream")
         for run in issues:
-            made = instruction.make(at + level * chip.latency_alu + run.at, values, _nest(run))
-            yield f"VXM.{alus[inner]}", located(made, inner)
+            yield f"VXM.{alus[inner]}", _draft(instruction, at + level * chip.latency_alu, values, run, inner)
 
 
 def _element(value: SSAValue, op: Operation) -> ElementType:

@@ -285,7 +285,9 @@ class Body:
     def needs(self) -> Iterator[Need]:
         """The queues and link slots that the op holds, relative to the cluster's start."""
         for queue, spans in self.dispatches:
-            yield Need((self.op.chip_number, queue), shifted(spans, self.offset))
+            *most, (start, end) = spans
+            kept = (*most, (start, end + _FETCH))
+            yield Need((self.op.chip_number, queue), shifted(kept, self.offset))
         if isinstance(self.op, ts.SendOp):
             slots = (self.op.chip_number, "slots", self.op.link.value.data)
             yield Need(slots, ((self.offset, self.offset + self.span - 1 + self.system.link_slot),))
@@ -335,6 +337,9 @@ def planes_of(op: ts.TimedOp) -> list[tuple[int, int]]:
     return [(op.chip_number, first + i) for i in range(element_bytes(cast(ts.WeightsType, type_).element_type))]
 
 
+_FETCH = 1
+"""Cycles that every op leaves free behind it in its queues, so that there is time for an `ifetch`."""
+
 _BREAK = 8
 """Cycles without a visit that are worth to be left to others."""
 
@@ -381,8 +386,9 @@ def check_apart(bodies: Sequence[Body]) -> None:
     """Raises ScheduleError where two ops of one cluster need a queue or a link at once: no start would help."""
     held: dict[Hashable, list[tuple[int, int, ts.TimedOp]]] = defaultdict(list)
     for body in bodies:
-        for need in body.needs():
-            held[need.resource] += [(start, end, body.op) for start, end in need.spans]
+        for queue, spans in body.dispatches:
+            resource = (body.op.chip_number, queue)
+            held[resource] += [(start + body.offset, end + body.offset, body.op) for start, end in spans]
     for resource, spans in held.items():
         if len({op for _, _, op in spans}) < 2:
             continue
@@ -448,4 +454,4 @@ class PlaneState:
         if isinstance(body.op, ts.LoadWeightsOp):
             self.loaded = start + body.span + body.chip.latency_install
         else:
-            self.free = start + body.span + len(body.planes) - 1
+            self.free = start + body.span + len(body.planes) - 1 + _FETCH

@@ -1,0 +1,64 @@
+"""Instructions of scheduled ops before they are written down, and how those of one queue are untangled.
+
+A repeated instruction keeps its queue from its first issue to its last. Two ops may use one queue in turn, each in the
+pauses of the other: then the loops with the pauses are taken apart.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from xdsl.ir import Operation
+
+from ...dialects.instruction import Loop
+from ...dialects.instructions import InstructionOp
+
+
+class Draft(NamedTuple):
+    """An instruction of a queue."""
+
+    at: int
+    """The cycle of its dispatch."""
+    kind: type[InstructionOp]
+    values: tuple[int, ...]
+    loops: tuple[Loop, ...]
+    source: Operation
+    """The op that it comes from."""
+
+    @property
+    def last(self) -> int:
+        """The last cycle in which it keeps its queue."""
+        spans = sum((loop.count - 1) * loop.every for loop in self.loops)
+        return self.at + spans + self.kind.INSTRUCTION.occupancy(self.values) - 1
+
+    def rounds(self) -> Iterable[Draft]:
+        """The rounds of its outermost loop, one by one."""
+        *inner, outer = self.loops
+        field = self.kind.INSTRUCTION.stepping
+        for i in range(outer.count):
+            values = list(self.values)
+            if field is not None:
+                values[field] += i * outer.step
+            yield self._replace(at=self.at + i * outer.every, values=tuple(values), loops=tuple(inner))
+
+
+def untangled(drafts: Iterable[Draft]) -> list[Draft]:
+    """The drafts of a queue in the order of time, with the loops taken apart in which others have their turn.
+
+    Drafts that need the queue in one cycle stay as they are; reading the program reports them.
+    """
+    heap = [(draft.at, i, draft) for i, draft in enumerate(drafts)]
+    heapq.heapify(heap)
+    number = len(heap)
+    result: list[Draft] = []
+    while heap:
+        _, _, draft = heapq.heappop(heap)
+        if heap and heap[0][0] <= draft.last and draft.loops:
+            for piece in draft.rounds():
+                number += 1
+                heapq.heappush(heap, (piece.at, number, piece))
+        else:
+            result.append(draft)
+    return result
