@@ -54,9 +54,11 @@ class Place:
     """The slices of a block of words, and its first address in each of them."""
 
     slices: tuple[Slice, ...]
-    """Those side by side together (the first holding the lowest byte or weight row), part by part, copy by copy."""
+    """Those side by side together (the first holding the lowest byte or weight row), group by group, copy by copy."""
     starts: tuple[int, ...] = (0,)
     """The first word of each part, ascending from 0."""
+    owners: tuple[int, ...] = ()
+    """The group of slices in which each part lies, those of one group after each other; empty for a group each."""
     copies: int = 1
     address: int | None = None
     """The first word in every slice; absent until allocated."""
@@ -65,55 +67,81 @@ class Place:
         return replace(self, address=address)
 
     @cached_property
+    def groups(self) -> int:
+        """Groups of slices that hold different words."""
+        return max(self.owners) + 1 if self.owners else len(self.starts)
+
+    @cached_property
     def width(self) -> int:
         """Slices side by side."""
-        return len(self.slices) // (len(self.starts) * self.copies)
+        return len(self.slices) // (self.groups * self.copies)
 
     def part_of(self, word: int) -> int:
         """The part in which a word of the block lies."""
         return bisect_right(self.starts, word) - 1
 
+    def owner(self, part: int) -> int:
+        """The group in which a part lies."""
+        return self.owners[part] if self.owners else part
+
+    @cached_property
+    def bases(self) -> tuple[int, ...]:
+        """The address of each part within its group, after those of the group that come before it."""
+        free = [0] * self.groups
+        bases: list[int] = []
+        for part, first in enumerate(self.starts):
+            owner = self.owner(part)
+            bases.append(free[owner])
+            free[owner] += self.starts[part + 1] - first if part + 1 < len(self.starts) else 0
+        return tuple(bases)
+
     def side_by_side(self, copy: int, part: int) -> tuple[Slice, ...]:
         """The slices of a part of a copy."""
-        first = (copy * len(self.starts) + part) * self.width
+        first = (copy * self.groups + self.owner(part)) * self.width
         return self.slices[first : first + self.width]
 
-    def part_depth(self, depth: int) -> int:
-        """Words that the largest part of a block of `depth` words takes."""
-        return max(b - a for a, b in self._parts(depth))
+    def depth_of(self, depth: int) -> int:
+        """Words that the largest group of a block of `depth` words takes."""
+        return max(base + end - first for base, (first, end) in zip(self.bases, self._parts(depth), strict=True))
 
     def _parts(self, depth: int) -> list[tuple[int, int]]:
         return list(zip(self.starts, (*self.starts[1:], depth), strict=True))
 
     def spread(self, block: Bytes) -> Bytes:
-        """The words of every slice [slices, part_depth, lanes] that hold a block [width, depth, lanes]."""
+        """The words of every slice [slices, depth, lanes] that hold a block [width, depth, lanes]."""
         depth = block.shape[1]
-        result = np.zeros((len(self.slices), self.part_depth(depth), block.shape[2]), np.uint8)
-        by_place = result.reshape(self.copies, len(self.starts), self.width, *result.shape[1:])
+        result = np.zeros((len(self.slices), self.depth_of(depth), block.shape[2]), np.uint8)
+        by_place = result.reshape(self.copies, self.groups, self.width, *result.shape[1:])
         for part, (first, end) in enumerate(self._parts(depth)):
-            by_place[:, part, :, : end - first] = block[:, first:end]
+            base = self.bases[part]
+            by_place[:, self.owner(part), :, base : base + end - first] = block[:, first:end]
         return result
 
     def gather(self, words: Bytes, depth: int) -> Bytes:
-        """The block [width, depth, lanes] whose first copy lies in words [slices, part_depth, lanes]."""
-        by_place = words.reshape(self.copies, len(self.starts), self.width, *words.shape[1:])
-        parts = [by_place[0, part, :, : end - first] for part, (first, end) in enumerate(self._parts(depth))]
+        """The block [width, depth, lanes] whose first copy lies in words [slices, depth, lanes]."""
+        by_place = words.reshape(self.copies, self.groups, self.width, *words.shape[1:])
+        parts = [
+            by_place[0, self.owner(part), :, base : base + end - first]
+            for part, (base, (first, end)) in enumerate(zip(self.bases, self._parts(depth), strict=True))
+        ]
         return np.concatenate(parts, axis=1)
 
     def fault(self, layout: Layout, chip: ChipSpec) -> str | None:
         """Why a block of a layout cannot lie here, or None."""
         if self.starts[:1] != (0,) or list(self.starts) != sorted({*self.starts}) or self.starts[-1] >= layout.depth:
             return f"parts start at 0 and ascend below the block's {layout.depth} words, not {list(self.starts)}"
-        wanted = layout.width * len(self.starts) * self.copies
+        if self.owners and (len(self.owners) != len(self.starts) or {*self.owners} != {*range(self.groups)}):
+            return f"the {len(self.starts)} parts lie in groups numbered from 0 on, not {list(self.owners)}"
+        wanted = layout.width * self.groups * self.copies
         if self.copies < 1 or len(self.slices) != wanted or len({*self.slices}) != wanted:
             return (
-                f"{self.copies} copies of {len(self.starts)} parts of {layout.width} slices side by side need {wanted} "
+                f"{self.copies} copies of {self.groups} groups of {layout.width} slices side by side need {wanted} "
                 f"different slices, got [{slices_text(self.slices)}]"
             )
         for s in self.slices:
             if s.hemisphere not in ("E", "W") or not 0 <= s.number < chip.slices:
                 return f"slice {s} is none of the hemispheres' E0..{chip.slices - 1} and W0..{chip.slices - 1}"
-        end = (self.address or 0) + self.part_depth(layout.depth)
+        end = (self.address or 0) + self.depth_of(layout.depth)
         if end > chip.words:
             return f"the place ends at word {end}, but a slice has {chip.words}"
         return None
@@ -211,8 +239,8 @@ def _parse_axis(parser: AttrParser) -> Axis:
 
 @irdl_attr_definition
 class PlaceAttr(Data[Place]):
-    """`#tsp_stream.place<[E4 to E7, W0 to W3], parts [0, 90], copies 1, address 0>`; one part, one copy and no address
-    are not written."""
+    """`#tsp_stream.place<[E4 to E7, W0 to W3], parts [0, 90, 180, 270] in [0, 1, 0, 1], copies 1, address 0>`; one part, a
+    group of slices for each part, one copy and no address are not written."""
 
     name = "tsp_stream.place"
 
@@ -220,23 +248,29 @@ class PlaceAttr(Data[Place]):
     def parse_parameter(cls, parser: AttrParser) -> Place:
         with parser.in_angle_brackets():
             runs = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: _parse_run(parser))
-            starts, copies, address = (0,), 1, None
+            starts, owners, copies, address = (0,), (), 1, None
             while parser.parse_optional_punctuation(","):
                 if parser.parse_optional_keyword("parts"):
                     numbers = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
                     starts = tuple(numbers) or (0,)
+                    if parser.parse_optional_keyword("in"):
+                        owners = tuple(
+                            parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
+                        )
                 elif parser.parse_optional_keyword("copies"):
                     copies = parser.parse_integer(allow_negative=False)
                 else:
                     parser.parse_keyword("address")
                     address = parser.parse_integer(allow_negative=False)
-        return Place(tuple(s for run in runs for s in run), starts, max(copies, 1), address)
+        return Place(tuple(s for run in runs for s in run), starts, owners, max(copies, 1), address)
 
     def print_parameter(self, printer: Printer) -> None:
         place = self.data
         text = f"[{slices_text(place.slices)}]"
         if len(place.starts) > 1:
             text += f", parts [{', '.join(map(str, place.starts))}]"
+            if place.owners:
+                text += f" in [{', '.join(map(str, place.owners))}]"
         if place.copies > 1:
             text += f", copies {place.copies}"
         if place.address is not None:

@@ -59,7 +59,7 @@ class Binding:
     def words(self) -> range:
         """The addresses that it takes in each of its slices."""
         first = self.place.address or 0
-        return range(first, first + self.place.part_depth(self.layout.depth))
+        return range(first, first + self.place.depth_of(self.layout.depth))
 
     def lies_in(self, word: Word) -> bool:
         """Whether a word belongs to it."""

@@ -129,12 +129,14 @@ class BufferOp(StreamOp):
     """The type by which the host knows the tensor, where a reshape makes it another one."""
     parts = opt_prop_def(DenseArrayBase[I64])
     """The first words of the parts into which stream-place should cut it."""
+    owners = opt_prop_def(DenseArrayBase[I64])
+    """The group of slices in which each part should lie; each in its own without it."""
     copies = opt_prop_def(IntegerAttr[I64])
     """How many copies stream-place should make room for."""
     buffer = result_def(BufferType)
     assembly_format = (
         "$kind ($tensor_name^)? (`value` $value^)? (`as` $external^)? (`chip` $chip^)? (`place` $place^)? "
-        "(`parts` $parts^)? (`copies` $copies^)? attr-dict `:` type($buffer)"
+        "(`parts` $parts^)? (`in` $owners^)? (`copies` $copies^)? attr-dict `:` type($buffer)"
     )
 
     @property

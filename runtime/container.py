@@ -97,6 +97,7 @@ def _place_to_json(place: Place) -> dict[str, Any]:
     return {
         "slices": _slices_to_json(place.slices),
         "starts": list(place.starts),
+        "owners": list(place.owners),
         "copies": place.copies,
         "address": place.address,
     }
@@ -256,9 +257,9 @@ def _check_image(image: Image, chip: ChipSpec) -> Image:
 
 def _place_from_json(entry: dict[str, Any]) -> Place:
     starts = tuple(map(_natural, entry["starts"]))
-    return Place(
-        _slices_from_json(entry["slices"]), starts, _natural(entry["copies"]), _natural(entry["address"])
-    )
+    owners = tuple(map(_natural, entry["owners"]))
+    slices, copies = _slices_from_json(entry["slices"]), _natural(entry["copies"])
+    return Place(slices, starts, owners, copies, _natural(entry["address"]))
 
 
 def _layout_from_json(entry: dict[str, Any]) -> Layout:

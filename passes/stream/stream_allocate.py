@@ -80,7 +80,7 @@ def lifetimes(module: ModuleOp) -> dict[ts.BufferOp, tuple[int, int]]:
 def allocate(buffer: ts.BufferOp, life: tuple[int, int], claims: dict[SliceKey, list[Claim]], chip: ChipSpec) -> None:
     """Gives one buffer its address and claims the words. Raises CapacityError with what takes the space."""
     place = place_of(buffer.buffer)
-    depth = place.part_depth(buffer.type.layout.depth)
+    depth = place.depth_of(buffer.type.layout.depth)
     keys = [(buffer.chip_number, s) for s in place.slices]
     alive = [c for key in keys for c in claims[key] if c.born <= life[1] and life[0] <= c.dies]
     if place.address is None:

@@ -7,7 +7,7 @@ different slices, since a slice has one instruction queue; among the slices left
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from xdsl.context import Context
@@ -104,35 +104,43 @@ class _Placer:
         """Takes note of a placed buffer."""
         assert buffer.place is not None
         place = buffer.place.data
-        depth = place.part_depth(buffer.type.layout.depth)
+        depth = place.depth_of(buffer.type.layout.depth)
         for s in place.slices:
             self.words[buffer.chip_number, s] += depth
             self.busy[buffer.chip_number, s] += [(n, depth) for n in self.clusters_of[buffer]]
 
     def choose(self, buffer: ts.BufferOp) -> Place:
+        """A place for a buffer: each group of slices in one hemisphere, with all its copies if they are written."""
         layout, chip = buffer.type.layout, self.chip
         starts = tuple(buffer.parts.get_values()) if buffer.parts is not None else (0,)
+        owners = tuple(buffer.owners.get_values()) if buffer.owners is not None else ()
         if layout.depth > chip.words and len(starts) == 1:
             pieces = -(-layout.depth // chip.words)
             starts = tuple(i * -(-layout.depth // pieces) for i in range(pieces))
+            owners = ()
         copies = buffer.copies.value.data if buffer.copies is not None else 1
-        per_copy = layout.width * len(starts)
-        depth = Place((), starts).part_depth(layout.depth)
+        shape = Place((), starts, owners, copies)
+        depth = shape.depth_of(layout.depth)
         taken = {s for b in self.together[buffer] if b.place is not None for s in b.place.data.slices}
         weights = self._planes(buffer)
-        chosen: list[Slice] = []
-        for _ in range(copies if not self._is_written(buffer) else 1):
-            wanted = per_copy * (copies if self._is_written(buffer) else 1)
-            found = [
-                (score, picked)
-                for order, hemisphere in enumerate(self._preference(buffer, weights))
-                if (picked := self._pick(buffer, hemisphere, wanted, depth, taken | {*chosen}, weights)) is not None
-                for score in [(self._crowded(buffer, picked, depth), self._conflicts(buffer, picked), order)]
-            ]
-            if not found:
-                raise self._no_room(buffer, per_copy * copies)
-            chosen += min(found, key=lambda f: f[0])[1]
-        return Place(tuple(chosen), starts, copies)
+        joined = copies if self._is_written(buffer) else 1
+        chosen: dict[tuple[int, int], list[Slice]] = {}
+        for copy in range(0, copies, joined):
+            for group in range(shape.groups):
+                wanted = layout.width * joined
+                found = [
+                    ((self._crowded(buffer, picked, depth), self._conflicts(buffer, picked), order), picked)
+                    for order, hemisphere in enumerate(self._preference(buffer, weights))
+                    if (picked := self._pick(buffer, hemisphere, wanted, depth, taken, weights)) is not None
+                ]
+                if not found:
+                    raise self._no_room(buffer, layout.width * shape.groups * copies)
+                picked = min(found, key=lambda f: f[0])[1]
+                taken |= {*picked}
+                for i in range(joined):
+                    chosen[copy + i, group] = picked[i * layout.width : (i + 1) * layout.width]
+        slices = tuple(s for key in sorted(chosen) for s in chosen[key])
+        return replace(shape, slices=slices)
 
     def _pick(
         self, buffer: ts.BufferOp, hemisphere: str, wanted: int, depth: int, taken: set[Slice], weights: list[int]

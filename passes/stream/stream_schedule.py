@@ -33,6 +33,7 @@ from .clusters import clusters, timed_ops, weights_load
 from .footprint import Footprint, Need, Reservations, Spans, StreamNeed
 from .stream_allocate import check_allocation
 from .timing import (
+    access_parts,
     access_positions,
     access_slices,
     activation_op,
@@ -245,6 +246,8 @@ class Body:
         self.pace = pace(op)
         self.span = self.pace.high + 1
         """Cycles from the first vector to the last, both included."""
+        self.dense = self.span <= 1 + (self.pace.count - 1) * (self.pace.levels[0][1] if self.pace.levels else 1)
+        """Whether its vectors follow each other without a pause."""
         self.planes = planes_of(op)
         self.dispatches = tuple(self._dispatches())
         self.accesses = tuple(self._accesses())
@@ -285,8 +288,7 @@ class Body:
     def needs(self) -> Iterator[Need]:
         """The queues and link slots that the op holds, relative to the cluster's start."""
         for queue, spans in self.dispatches:
-            *most, (start, end) = spans
-            kept = (*most, (start, end + _FETCH))
+            kept = ((spans[0][0], spans[0][1] + _FETCH),) if len(spans) == 1 and self.dense else spans
             yield Need((self.op.chip_number, queue), shifted(kept, self.offset))
         if isinstance(self.op, ts.SendOp):
             slots = (self.op.chip_number, "slots", self.op.link.value.data)
@@ -305,7 +307,8 @@ class Body:
         first = diagonal(way, self.offset + touch.offset, touch.position)
         width = cast(ts.StreamType, touch.value.type).width
         rhythm = drive_pace(touch.value)
-        spans = tuple(Run(first, 0, tuple((n, t, 0) for n, t in rhythm.levels)).busy(_BREAK))
+        worth = 1 if width >= self.chip.weight_streams else _BREAK  # beside wide groups every gap counts
+        spans = tuple(Run(first, 0, tuple((n, t, 0) for n, t in rhythm.levels)).busy(worth))
         return StreamNeed(touch.value, (self.op.chip_number, way), width, spans, zones(min(positions), max(positions)))
 
     def _accesses(self) -> Iterator[Access]:
@@ -320,10 +323,10 @@ class Body:
         words, times = op.words.data.words(), self.pace.words() + (self.chip.latency_write if writes else 0)
         parts = np.searchsorted(np.array(place.starts), words, side="right") - 1
         shifts = slice_shifts(op)
-        for part in range(place.part_of(op.words.data.low), place.part_of(op.words.data.high) + 1):
+        for part in access_parts(op):
             mine = parts == part
             if mine.any():
-                inside, when = words[mine] - place.starts[part] + place.address, times[mine]
+                inside, when = words[mine] - place.starts[part] + place.bases[part] + place.address, times[mine]
                 for slice_, _ in access_slices(op, part):
                     yield Access((op.chip_number, slice_), inside, when + shifts[slice_], writes)
 
@@ -338,7 +341,8 @@ def planes_of(op: ts.TimedOp) -> list[tuple[int, int]]:
 
 
 _FETCH = 1
-"""Cycles that every op leaves free behind it in its queues, so that there is time for an `ifetch`."""
+"""Cycles that an op leaves free behind it in its queues if it has no pause of its own, so that there is time for an
+`ifetch`."""
 
 _BREAK = 8
 """Cycles without a visit that are worth to be left to others."""
@@ -354,7 +358,7 @@ def access_runs(op: ts.ReadOp | ts.WriteOp, cycles: AccessPattern) -> Iterator[t
         raise ScheduleError(f"{describe(op)}: its words and its cycles do not go together: {e}") from e
     for part, run in found:
         for slice_, number in access_slices(op, part):
-            yield slice_, number, run._replace(at=run.at + shifts[slice_])
+            yield slice_, number, run._replace(at=run.at + shifts[slice_], word=run.word + place.bases[part])
 
 
 def shifted(spans: Spans, by: int) -> Spans:
@@ -378,8 +382,9 @@ def slice_shifts(op: ts.ReadOp | ts.WriteOp) -> dict[Slice, int]:
     assert isinstance(stream, ts.DrivingOp)
     sign = 1 if direction_of(stream) == "E" else -1
     first = access_positions(op, chip)[0]
-    parts = range(len(place_of(op.buffer).starts))
-    return {s: sign * (slice_position(s, chip) - first) for part in parts for s, _ in access_slices(op, part)}
+    return {
+        s: sign * (slice_position(s, chip) - first) for part in access_parts(op) for s, _ in access_slices(op, part)
+    }
 
 
 def check_apart(bodies: Sequence[Body]) -> None:
@@ -454,4 +459,4 @@ class PlaneState:
         if isinstance(body.op, ts.LoadWeightsOp):
             self.loaded = start + body.span + body.chip.latency_install
         else:
-            self.free = start + body.span + len(body.planes) - 1 + _FETCH
+            self.free = start + body.span + len(body.planes) - 1 + (_FETCH if body.dense else 0)

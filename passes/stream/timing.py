@@ -80,10 +80,15 @@ def slice_position(slice_: Slice, chip: ChipSpec) -> int:
     return chip.queues[chip.queue_numbers[slice_.queue]].position
 
 
+def access_parts(op: ts.ReadOp | ts.WriteOp) -> range:
+    """The parts of the buffer among which are all that an access visits."""
+    place, words = place_of(op.buffer), op.words.data
+    return range(place.part_of(words.low), place.part_of(words.high) + 1)
+
+
 def access_positions(op: ts.ReadOp | ts.WriteOp, chip: ChipSpec) -> tuple[int, ...]:
-    """The positions of all slices that an access may visit, that of the first word's first slice first."""
-    parts = range(len(place_of(op.buffer).starts))
-    return tuple(slice_position(s, chip) for part in parts for s, _ in access_slices(op, part))
+    """The positions of all slices that an access may visit, that of the least word's first slice first."""
+    return tuple(slice_position(s, chip) for part in access_parts(op) for s, _ in access_slices(op, part))
 
 
 # -- units ---------------------------------------------------------------------------------------------------------
@@ -235,8 +240,11 @@ def product_offset(load: ts.LoadWeightsOp, product: ts.MatmulOp) -> int:
     Raises ScheduleError where a pass would not meet its own weights, or a load would not find the buffer empty.
     """
     installs = install_cycles(load)
-    offset = installs[0] + target_of(load).chip.latency_install
     starts = pass_starts(product)
+    offset = installs[0] + target_of(load).chip.latency_install
+    if len(starts) > 1 and load.passes > 1:
+        # as late as the next install lets it: then it takes no stream from the loads that run before it
+        offset += max(0, starts[1] - one_pass(product, pace(product)).high - 1)
     if load.passes > 1:
         first = [int(t) for t in pace(load).words()[:: load.groups * load.bytes]]
         early = any(t <= before for t, before in zip(first[1:], installs, strict=False))

@@ -17,6 +17,12 @@ from ...dialects.target import ChipSpec
 from .views import Named, Pads, Shape, Stored, Tensor
 
 
+Parts = Sequence[tuple[int, int]]
+"""The first word of each part of a buffer, ascending from 0, and the number of the unit that visits it."""
+
+WHOLE: Parts = ((0, 0),)
+
+
 class Unsupported(Exception):
     """Why an op has no lowering, and what to do."""
 
@@ -57,7 +63,7 @@ class Buffers:
         chip: int,
         host: TensorType[Attribute] | None = None,
         value: Attribute | None = None,
-        parts: Sequence[int] = (0,),
+        parts: Parts = WHOLE,
         copies: int = 1,
     ) -> SSAValue:
         properties: dict[str, Attribute | None] = {
@@ -66,25 +72,37 @@ class Buffers:
             "chip": IntegerAttr(chip, i64),
             "external": host if host is not None and host != tensor else None,
             "value": value,
-            "parts": DenseArrayBase.from_list(i64, self.fitting(parts, layout.depth)),
+            **self._cut(parts, layout.depth),
             "copies": IntegerAttr(copies, i64),
         }
         return self.add(ts.BufferOp.build(result_types=[ts.BufferType.of(tensor, layout)], properties=properties))
 
-    def fitting(self, parts: Sequence[int], depth: int) -> list[int]:
-        """The first words of parts, with further ones so that each fits into a slice."""
-        result: list[int] = []
-        for first, end in zip(parts, (*parts[1:], depth), strict=True):
-            pieces = -(-(end - first) // self.chip.words)
-            result += [first + i * -(-(end - first) // pieces) for i in range(pieces)]
-        return result
+    def _cut(self, parts: Parts, depth: int) -> dict[str, Attribute | None]:
+        """The properties that say how a buffer is cut: into these parts, and further so that each group fits into a
+        slice."""
+        starts: list[int] = []
+        owners: list[tuple[int, int]] = []
+        filled: dict[int, int] = {}
+        for (first, owner), (end, _) in zip(parts, (*parts[1:], (depth, 0)), strict=True):
+            while first < end:
+                used = filled.get(owner, 0)
+                count = min(end - first, self.chip.words - used % self.chip.words)
+                starts.append(first)
+                owners.append((owner, used // self.chip.words))
+                filled[owner] = used + count
+                first += count
+        numbers = {group: i for i, group in enumerate(sorted({*owners}))}
+        return {
+            "parts": DenseArrayBase.from_list(i64, starts),
+            "owners": DenseArrayBase.from_list(i64, [numbers[group] for group in owners]),
+        }
 
     def named(
         self,
         named: Named,
         layout: Layout,
         chip: int,
-        parts: Sequence[int] = (0,),
+        parts: Parts = WHOLE,
         copies: int = 1,
         user: str = "",
     ) -> SSAValue:
@@ -101,7 +119,7 @@ class Buffers:
         return buffer
 
     def in_rows(
-        self, tensor: Tensor, chip: int, pads: Pads = (), parts: Sequence[int] = (0,), copies: int = 1
+        self, tensor: Tensor, chip: int, pads: Pads = (), parts: Parts = WHOLE, copies: int = 1
     ) -> Stored:
         """A tensor as rows in SRAM: a stored one as it lies, one that the host places in a buffer of its own."""
         source = tensor.source
@@ -136,17 +154,21 @@ class Buffers:
         view = view_of(self.nowhere, self.operand_layout(tensor, columns), tensor.shape)
         return view if tensor.columns == columns else replace(view, tile_stride=0)
 
-    def operand(self, tensor: Tensor, columns: int, chip: int, parts: Sequence[int], copies: int) -> SSAValue:
+    def operand(self, tensor: Tensor, columns: int, chip: int, parts: Parts, copies: int) -> SSAValue:
         """The buffer of an operand of a map."""
         if isinstance(tensor.source, Stored):
             return self.in_rows(tensor, chip).buffer
         return self.named(tensor.source, self.operand_layout(tensor, columns), chip, parts, copies)
 
     @staticmethod
-    def copy_for(buffer: SSAValue, number: int) -> int:
-        """The copy of a buffer that the reader with this number takes."""
+    def copies_of(buffer: SSAValue) -> int:
+        """The copies of a buffer."""
         copies = cast(ts.BufferOp, buffer.owner).copies
-        return number % copies.value.data if copies is not None else 0
+        return copies.value.data if copies is not None else 1
+
+    def copy_for(self, buffer: SSAValue, number: int) -> int:
+        """The copy of a buffer that the reader with this number takes."""
+        return number % self.copies_of(buffer)
 
     # -- streams -----------------------------------------------------------------------------------------------
 
@@ -230,8 +252,8 @@ class Destination:
         shape = self.type.get_shape()
         return view_of(self.to.nowhere, self.layout, shape)
 
-    def make(self, parts: Sequence[int]) -> Stored:
-        """The view in a buffer of its own, cut into parts at these words."""
+    def make(self, parts: Parts) -> Stored:
+        """The view in a buffer of its own, cut into parts."""
         buffer = self.to.make(
             self.kind, self.name, self.type, self.layout, self.chip, self.host, parts=parts, copies=self.copies
         )

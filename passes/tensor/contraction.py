@@ -7,21 +7,22 @@ are loaded behind those in use. The passes of a convolution are its taps: the ro
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import cast
 
-from xdsl.dialects.builtin import IntegerAttr, f16, f32, i8, i32, i64
-from xdsl.ir import Attribute, Region, SSAValue
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import I64, IntegerAttr, f32, i8, i32, i64
+from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from ...dialects import tsp_stream as ts
 from ...dialects import tsp_tensor
 from ...dialects.elements import element_bytes
 from ...dialects.layout import AccessPattern, Layout, rows, tiles, weights
-from .buffers import Buffers, Destination, Unsupported, view_of
+from .buffers import WHOLE, Buffers, Destination, Parts, Unsupported, view_of
+from .elementwise import parts_of
+from .units import Cost, Division, Share, Unit, divide
 from .views import Named, Rows, Shape, Stored, Tensor, join, rows_of
-from .units import Cost, Unit, divide
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,16 @@ class Product:
     def cost(self, to: Buffers) -> Cost:
         size = element_bytes(self.element)
         groups = tiles(min(self.k, to.chip.lanes), to.chip.weight_streams)
-        return Cost(self.pass_count, size, groups * size, to.chip.accumulators)
+        one_level = sum(n > 1 for n, _ in self.passes) <= 1
+        return Cost(self.pass_count, size, groups * size, to.chip.accumulators, self.element == i8 and one_level)
+
+    def divide(self, space: Shape, to: Buffers) -> Division:
+        """Its units, if its rows are walked along as `space`."""
+        planes = self.planes(to)
+        together = len(planes) // 2
+        if isinstance(self.activations.source, Stored) and to.copies_of(self.activations.source.buffer) < together:
+            together = 1  # planes that share a unit read its rows at the same time
+        return divide(space, tiles(self.columns, to.chip.lanes), len(planes), together, self.cost(to))
 
     def planes(self, to: Buffers) -> list[int]:
         """The planes that can work on it: pairs, by their first, for two bytes."""
@@ -104,12 +114,14 @@ def row_product(acts: Tensor, stationary: Named, space: Shape, k: int, n: int, t
 
 def longest(product: Product, to: Buffers) -> int:
     """The cycles for which the busiest plane works on a product."""
-    cost = product.cost(to)
-    dealt = divide(product.space, tiles(product.columns, to.chip.lanes), len(product.planes(to)), cost)
-    return max(sum(cost.passes * cost.period(u.block.rows) for u in units) for units in dealt)
+    return product.divide(product.space, to).cycles
 
 
 # -- emission ------------------------------------------------------------------------------------------------------
+
+
+_FEW_ROWS = 16
+"""Rows of a unit below which planes may well wait for each other's visits."""
 
 
 def emit_product(product: Product, to: Buffers, destination: Destination, epilogue: Epilogue | None) -> Tensor:
@@ -128,138 +140,204 @@ class _Emitter:
         views = [to.operand_view(t, product.columns) for t in operands]
         all_rows = [product.act_rows, out, *(rows_of(v, t.shape, product.space) for v, t in zip(views, operands, strict=True))]
         self.space, (self.acts, self.out, *self.operand_rows) = join(product.space, all_rows)
-        self.units = divide(self.space, tiles(product.columns, self.lanes), len(self.planes), self.cost)
+        self.division = product.divide(self.space, to)
 
     def run(self) -> Tensor:
         product, to = self.product, self.to
         self.act_view = self._activations()
         self.operands = self._operands()
-        result = self.destination.make(self._parts(self.out, lambda unit: unit.tile))
-        for round_ in range(max(len(units) for units in self.units)):
-            for units in self.units:
-                if round_ < len(units):
-                    self._emit(units[round_], result)
+        result = self.destination.make(self._parts(self.out, by_tile=True))
+        for unit in self.division:
+            self._emit(unit, result)
         type_ = self.destination.type
         return Tensor(type_.get_shape(), type_.element_type, result)
 
-    def _parts(self, rows_: Rows, tile_of: Callable[[Unit], int]) -> list[int]:
-        """The first words that each plane visits, as the starts of parts."""
-        firsts = {rows_.pattern(units[0].block, tile_of(units[0])).low for units in self.units if units}
-        return [0, *sorted(firsts - {min(firsts)})]
+    def _parts(self, shown: Rows, by_tile: bool) -> Parts:
+        """The parts of a buffer that the planes visit, so that each finds its rows in slices of its own."""
+        if all(share.block.rows < _FEW_ROWS for unit in self.division for share in unit.shares):
+            return WHOLE
+        return parts_of(
+            (shown.pattern(share.block, unit.tile if by_tile else 0), share.plane)
+            for unit in self.division
+            for share in unit.shares
+        )
 
     def _activations(self) -> SSAValue:
         source = self.product.activations.source
         if isinstance(source, Stored):
             return source.buffer
         assert self.product.act_layout is not None
-        return self.to.named(source, self.product.act_layout, self.product.chip, self._parts(self.acts, lambda _: 0))
+        copies = max(len(unit.shares) for unit in self.division)
+        if self._loads_most:
+            copies = len(self.planes)
+        parts = self._parts(self.acts, by_tile=False)
+        return self.to.named(source, self.product.act_layout, self.product.chip, parts, copies)
 
     def _operands(self) -> list[SSAValue]:
         """The buffers of the epilogue's operands, with as many copies as planes emit at once."""
         if self.epilogue is None:
             return []
-        at_once = -(-len(self.planes) // self.cost.passes)
+        group = max((len(unit.shares) for unit in self.division if not unit.summed), default=1)
+        at_once = max(-(-len(self.planes) // self.cost.passes), group)
         found: list[SSAValue] = []
         for tensor in self.epilogue.operands:
             if tensor is not None:
                 shown = self.operand_rows[len(found)]
                 still = not any(shown.steps)
-                parts = [0] if still else self._parts(shown, lambda unit: unit.tile)
+                parts = WHOLE if still else self._parts(shown, by_tile=True)
                 found.append(
-                    self.to.operand(tensor, self.product.columns, self.product.chip, parts, at_once if still else 1)
+                    self.to.operand(tensor, self.product.columns, self.product.chip, parts, at_once if still else group)
                 )
         return found
 
     def _emit(self, unit: Unit, result: Stored) -> None:
-        to, product, count = self.to, self.product, unit.block.rows
-        period, passes = self.cost.period(count), self.cost.passes
-        one = self.acts.pattern(unit.block)
-        words = AccessPattern(one.offset, (*one.levels, *product.passes))
-        cycles = AccessPattern(0, ((count, self.cost.every), (passes, period)))
-        vectors = to.read(self.act_view, words, product.chip, cycles)
-        load = self._load(unit, period)
-        sums = to.add(
+        period = self.cost.period(max(share.block.rows for share in unit.shares))
+        loaded: dict[tuple[int, int], SSAValue] = {}
+        sums: list[SSAValue] = []
+        for share in unit.shares:
+            source = self._hemisphere(share), share.first_pass
+            if source not in loaded:
+                loaded[source] = self._read_weights(unit, share, period)
+            copy = self.to.copy_for(self.act_view, share.plane)
+            sums.append(self._multiply(share, period, self._load(share, loaded[source]), copy))
+        if unit.summed:
+            self._finish(sums, unit, unit.shares[0], result)
+        else:
+            for one, share in zip(sums, unit.shares, strict=True):
+                self._finish([one], unit, share, result)
+
+    def _multiply(self, share: Share, period: int, weights_: SSAValue, copy: int) -> SSAValue:
+        product, count = self.product, share.block.rows
+        one = self.acts.pattern(share.block)
+        if share.passes == self.cost.passes:
+            offset, passes = one.offset, product.passes
+        else:  # some of the rounds of the only level
+            ((_, step),) = [level for level in product.passes if level[0] > 1]
+            offset, passes = one.offset + share.first_pass * step, ((share.passes, step),)
+        words = AccessPattern(offset, (*one.levels, *passes))
+        cycles = AccessPattern(0, ((count, self.cost.every), (share.passes, period)))
+        vectors = self.to.read(self.act_view, words, product.chip, cycles, copy)
+        return self.to.add(
             ts.MatmulOp.build(
-                operands=[vectors, load],
+                operands=[vectors, weights_],
                 result_types=[ts.StreamType.of((count, self.lanes), i32 if product.element == i8 else f32)],
-                properties={"plane": self._plane(unit), "chip": IntegerAttr(product.chip, i64)},
+                properties={"plane": self._plane(share), "chip": IntegerAttr(product.chip, i64)},
             )
         )
-        if self.epilogue is not None:
-            sums = self._through(sums, unit)
-        to.write(sums, result.buffer, self.out.pattern(unit.block, unit.tile), product.chip)
 
-    def _plane(self, unit: Unit) -> IntegerAttr:
-        return IntegerAttr(self.planes[unit.plane], i64)
+    def _plane(self, share: Share) -> IntegerAttr[I64]:
+        return IntegerAttr(self.planes[share.plane], i64)
 
-    def _through(self, sums: SSAValue, unit: Unit) -> SSAValue:
+    def _hemisphere(self, share: Share) -> int:
+        return self.planes[share.plane] // (self.chip.planes // 2)
+
+    def _finish(self, sums: list[SSAValue], unit: Unit, share: Share, result: Stored) -> None:
+        """Adds sums up, takes them through the map, and writes what comes out."""
+        if self.epilogue is not None or len(sums) > 1:
+            sums = [self._through(sums, unit, share)]
+        self.to.write(sums[0], result.buffer, self.out.pattern(share.block, unit.tile), self.product.chip)
+
+    def _through(self, sums: list[SSAValue], unit: Unit, share: Share) -> SSAValue:
         """The map of the sums of a unit."""
-        assert self.epilogue is not None
-        to, count = self.to, unit.block.rows
+        to, count = self.to, share.block.rows
         cycles = AccessPattern(0, ((count, self.cost.every),))
-        streams: list[SSAValue] = []
+        region = self.epilogue.region.clone() if self.epilogue is not None else None
+        where, streams = 0, list[SSAValue]()
         others = iter(zip(self.operands, self.operand_rows, strict=True))
-        for tensor in self.epilogue.operands:
+        for tensor in self.epilogue.operands if self.epilogue is not None else ():
             if tensor is None:
-                streams.append(sums)
+                where = len(streams)
                 continue
             buffer, shown = next(others)
-            words = shown.pattern(unit.block, unit.tile)
-            copy = to.copy_for(buffer, unit.plane)
+            words = shown.pattern(share.block, unit.tile)
+            copy = to.copy_for(buffer, share.plane)
             streams.append(to.read(buffer, words, self.product.chip, cycles, copy))
+        region = summing_region(region, where, [cast(ts.StreamType, s.type).element_type for s in sums])
         type_ = ts.StreamType.of((count, self.lanes), self.destination.type.element_type)
         return to.add(
             ts.VxmOp.build(
-                operands=[streams],
+                operands=[[*streams[:where], *sums, *streams[where:]]],
                 result_types=[type_],
-                regions=[self.epilogue.region.clone()],
+                regions=[region],
                 properties={"chip": IntegerAttr(self.product.chip, i64)},
             )
         )
 
     # -- weights -----------------------------------------------------------------------------------------------
 
-    def _load(self, unit: Unit, period: int) -> SSAValue:
-        product, to, cost = self.product, self.to, self.cost
-        buffer, first_tile = self._weights(unit)
+    def _read_weights(self, unit: Unit, share: Share, period: int) -> SSAValue:
+        product, cost = self.product, self.cost
+        buffer, first_tile = self._weights(unit, share)
         layout = cast(ts.BufferType, buffer.type).layout
-        words = AccessPattern.run((unit.tile - first_tile) * layout.strides[0], cost.passes * cost.load)
-        cycles = AccessPattern(0, ((cost.load, 1), (cost.passes, period)))
-        stream = to.read(buffer, words, product.chip, cycles, element=i8)
-        groups = cost.load // element_bytes(product.element)
-        shape = (cost.passes, groups * self.chip.weight_streams, self.lanes)
-        return to.add(
+        first = (unit.tile - first_tile) * layout.strides[0] + share.first_pass * cost.load
+        cycles = AccessPattern(0, ((cost.load, 1), (share.passes, period)))
+        return self.to.read(
+            buffer, AccessPattern.run(first, share.passes * cost.load), product.chip, cycles, element=i8
+        )
+
+    @property
+    def _loads_most(self) -> bool:
+        """Whether loading weights takes most of the time."""
+        rows_ = max(s.block.rows for u in self.division for s in u.shares)
+        return 2 * (self.cost.load + 1) > self.cost.period(rows_)
+
+    def _load(self, share: Share, stream: SSAValue) -> SSAValue:
+        product = self.product
+        groups = self.cost.load // element_bytes(product.element)
+        shape = (share.passes, groups * self.chip.weight_streams, self.lanes)
+        return self.to.add(
             ts.LoadWeightsOp.build(
                 operands=[stream],
                 result_types=[ts.WeightsType.of(shape, product.element)],
-                properties={"plane": self._plane(unit), "chip": IntegerAttr(product.chip, i64)},
+                properties={"plane": self._plane(share), "chip": IntegerAttr(product.chip, i64)},
             )
         )
 
-    def _weights(self, unit: Unit) -> tuple[SSAValue, int]:
+    def _weights(self, unit: Unit, share: Share) -> tuple[SSAValue, int]:
         """The buffer with the weights of a unit's tile, and the first tile in it.
 
         The planes of a hemisphere share one; where they load for most of the time, each has its own.
         """
-        rows_ = max(u.block.rows for u in self.units[unit.plane])
-        busy = 2 * (self.cost.load + 1) > self.cost.period(rows_)
-        half = self.chip.planes // 2
+        busy = self._loads_most
+        who = self._hemisphere(share)
         mine = [
             u.tile
-            for units in self.units
-            for u in units
-            if u.plane == unit.plane or (not busy and self.planes[u.plane] // half == self.planes[unit.plane] // half)
+            for u in self.division
+            if u.summed == unit.summed
+            for s in u.shares
+            if (s.plane == share.plane if busy else self._hemisphere(s) == who)
         ]
         first, last = min(mine), max(mine)
         product, stationary = self.product, self.product.stationary
         if isinstance(stationary, Stored):
-            return self.to.dealt(stationary, product), 0
+            raise Unsupported("its weights are computed")
         columns = min(product.columns - first * self.lanes, (last - first + 1) * self.lanes)
         dims = len(product.taps)
         part = stationary.sliced((*(0,) * (dims + 1), first * self.lanes), (1,) * (dims + 2))
         layout = weights(
             product.taps, product.k, columns, element_bytes(product.element), self.lanes, self.chip.weight_streams
         )
-        user = f"plane {self.planes[unit.plane]}" if busy else f"hemisphere {self.planes[unit.plane] // half}"
+        user = f"plane {self.planes[share.plane]}" if busy or unit.summed else f"hemisphere {who}"
         return self.to.named(part, layout, product.chip, user=user), first
 
+
+def summing_region(region: Region | None, where: int, sums: list[Attribute]) -> Region:
+    """A region whose argument `where` becomes the sum of several; without a region it yields that sum."""
+    if region is None:
+        region = Region(Block(arg_types=[sums[0]]))
+        region.block.add_op(ts.YieldOp(region.block.args[0]))
+    block = region.block
+    argument = block.args[where]
+    terms: list[SSAValue] = [argument]
+    terms += [block.insert_arg(type_, where + 1 + i) for i, type_ in enumerate(sums[1:])]
+    adds: list[arith.AddiOp] = []
+    while len(terms) > 1:  # a tree, so that few delays are needed
+        pairs = [arith.AddiOp(a, b) for a, b in zip(terms[::2], terms[1::2], strict=False)]
+        adds += pairs
+        terms = [*(p.result for p in pairs), *terms[len(pairs) * 2 :]]
+    if adds:
+        argument.replace_uses_with_if(terms[0], lambda use: use.operation not in adds)
+        first = block.first_op
+        assert first is not None
+        block.insert_ops_before(adds, first)
+    return region

@@ -27,7 +27,7 @@ from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
 from ...dialects.tsp_isa import ProgramOp
 from .alu_regions import UnsupportedRegion, alu_region
-from .buffers import Buffers, Destination, Output, Unsupported, rows_layout
+from .buffers import WHOLE, Buffers, Destination, Output, Unsupported, rows_layout
 from .contraction import Epilogue, Product, emit_product, matmul_product
 from .demand import Demand, demands
 from .elementwise import emit_map, move
@@ -88,7 +88,7 @@ class Converter:
         outputs = self._outputs(body)
         for value, output in outputs:
             self.outputs.setdefault(_origin(value), output)
-        self.demands = demands(body)
+        self.demands = demands(body, self.chip)
         for op in body.ops:
             self.to.at = op
             try:
@@ -218,7 +218,7 @@ class Converter:
         to = self._destination(op.result, target)
         if (view.offset, view.strides, view.tile_stride) != (to.view.offset, to.view.strides, to.view.tile_stride):
             raise Unsupported("moves a part of a tensor to another chip; write it to a tensor of its own first")
-        moved = to.make((0,))
+        moved = to.make(WHOLE)
         words = AccessPattern.run(0, to.layout.depth)
         for byte in range(element_bytes(tensor.element)):
             stream = self.to.read(view.buffer, words, source, byte=byte)

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from xdsl.ir import Block, SSAValue
+from typing import cast
 
+from xdsl.dialects.builtin import TensorType, i8
+from xdsl.ir import Attribute, Block, SSAValue
+
+from ...dialects import tsp_tensor
+from ...dialects.target import ChipSpec
 from .views import Pads
 
 
@@ -24,7 +29,11 @@ class Demand:
         return Demand(pads, max(self.copies, other.copies))
 
 
-def demands(body: Block) -> dict[SSAValue, Demand]:
+def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
     """What is wanted of each value of a function's body."""
     found: dict[SSAValue, Demand] = defaultdict(Demand)
+    for op in body.ops:
+        if isinstance(op, tsp_tensor.MatmulOp):
+            planes = chip.planes // 2 if cast("TensorType[Attribute]", op.lhs.type).element_type == i8 else 1
+            found[op.lhs] = found[op.lhs].joined(Demand(copies=planes))
     return dict(found)

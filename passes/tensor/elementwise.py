@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from xdsl.dialects.builtin import IntegerAttr, i64
 from xdsl.ir import Region, SSAValue
 
 from ...dialects import tsp_stream as ts
-from ...dialects.layout import tiles
-from .buffers import Buffers, Destination
+from ...dialects.layout import AccessPattern, tiles
+from .buffers import WHOLE, Buffers, Destination, Parts
 from .views import Block, Rows, Tensor, blocks, join, rows_of
 
 _ENOUGH_ROWS = 64
@@ -28,12 +28,17 @@ def emit_map(region: Region, operands: Sequence[Tensor], to: Buffers, destinatio
     all_rows = [rows_of(v, t.shape, space) for v, t in zip((*views, destination.view), (*operands, destination), strict=True)]
     space, (*shown, out) = join(space, all_rows)
     cut = blocks(space, 1 << 30, _pieces(space, to, region))
+    tile_numbers = range(tiles(columns, to.chip.lanes))
+
+    def parts(visited: Rows) -> Parts:
+        return parts_of((visited.pattern(b, t), i) for t in tile_numbers for i, b in enumerate(cut))
+
     buffers = [
-        to.operand(t, columns, chip, parts_of(r, cut), len(cut) if not any(r.steps) else 1)
+        to.operand(t, columns, chip, parts(r), 1) if any(r.steps) else to.operand(t, columns, chip, WHOLE, len(cut))
         for t, r in zip(operands, shown, strict=True)
     ]
-    result = destination.make(parts_of(out, cut))
-    for tile in range(tiles(columns, to.chip.lanes)):
+    result = destination.make(parts(out))
+    for tile in tile_numbers:
         for number, block in enumerate(cut):
             streams = [
                 to.read(b, r.pattern(block, tile), chip, copy=to.copy_for(b, number))
@@ -57,10 +62,13 @@ def _pieces(space: Sequence[int], to: Buffers, region: Region) -> int:
     return max(1, min(_SIDE_BY_SIDE, to.chip.alus // alus, rows // _ENOUGH_ROWS))
 
 
-def parts_of(shown: Rows, cut: Sequence[Block]) -> list[int]:
-    """The first words of blocks as the starts of parts."""
-    firsts = {shown.pattern(block).low for block in cut}
-    return [0, *sorted(firsts - {min(firsts)})]
+def parts_of(visits: Iterable[tuple[AccessPattern, int]]) -> Parts:
+    """The parts of a buffer that is visited by several at once: each begins with the first word of one of them."""
+    parts: list[tuple[int, int]] = []
+    for low, who in sorted((words.low, who) for words, who in visits):
+        if not parts or parts[-1][1] != who:
+            parts.append((low if parts else 0, who))
+    return parts
 
 
 def move(tensor: Tensor, to: Buffers, destination: Destination, chip: int) -> Tensor:
@@ -69,7 +77,7 @@ def move(tensor: Tensor, to: Buffers, destination: Destination, chip: int) -> Te
     shape = tensor.shape
     space, (a, b) = join(shape[:-1], [rows_of(v, shape, shape[:-1]) for v in (source, destination.view)])
     cut = blocks(space, 1 << 30, 1)
-    result = destination.make(parts_of(b, cut))
+    result = destination.make(WHOLE)
     for tile in range(tiles(tensor.columns, to.chip.lanes)):
         for block in cut:
             stream: SSAValue = to.read(source.buffer, a.pattern(block, tile), chip)

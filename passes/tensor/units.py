@@ -1,11 +1,14 @@
-"""How the work of a product is divided: into units of one tile of columns and a block of rows, dealt out to planes.
+"""How the work of a product is divided: into units of one tile of columns and some rows, dealt out to planes.
 
-Plain mathematics, no IR. A unit takes its plane for `passes` times the rows of its block, or the time in which the next
-weights are loaded, if that is longer.
+Plain mathematics, no IR. A plane works on a unit for `passes` times the rows, or the time in which the next weights are
+loaded, if that is longer. A unit may be shared by several planes: by those of a hemisphere, each with some of the rows,
+which then load the same weights from the same streams; or by all, each with some of the passes, whose sums are added up
+behind them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .views import Block, Shape, blocks
@@ -25,50 +28,126 @@ class Cost:
     """To load the weights of a pass."""
     accumulators: int
     """Sums that can wait for the next pass."""
+    divisible: bool = False
+    """Whether sums may be added up in another order: whether passes can be dealt out to planes."""
 
     def period(self, rows: int) -> int:
-        """From the start of a pass to that of the next."""
-        return max(rows * self.every, self.load + 1)
+        """From the start of a pass to that of the next: time to load and install the next weights, and if the queue does
+        nothing else, a cycle for its instruction fetches."""
+        return max(rows * self.every, self.load + 2)
+
+    def of(self, rows: int, passes: int) -> int:
+        """Of some passes over some rows, and the cycle that is left free behind them."""
+        return passes * self.period(rows) + 1
 
     @property
     def most_rows(self) -> int:
-        """Rows of a unit at most."""
+        """Rows of a plane's unit at most."""
         return self.accumulators if self.passes > 1 else 1 << 30
 
 
 @dataclass(frozen=True)
+class Share:
+    """What one plane does of a unit."""
+
+    plane: int
+    """The number of the plane, or of the pair of planes."""
+    block: Block
+    first_pass: int
+    passes: int
+
+
+@dataclass(frozen=True)
 class Unit:
-    """A tile of columns of a block of rows, on a plane."""
+    """A tile of columns of some rows, on one or several planes."""
 
     tile: int
-    block: Block
-    plane: int
+    shares: tuple[Share, ...]
+
+    @property
+    def summed(self) -> bool:
+        """Whether its planes have the same rows and share the passes."""
+        return len({share.first_pass for share in self.shares}) > 1
 
 
-def divide(space: Shape, tiles: int, planes: int, cost: Cost) -> list[list[Unit]]:
-    """The units of every plane, in the order of the words of the result: tile by tile, row by row.
+@dataclass(frozen=True)
+class Division:
+    """The units of each group of planes, in the order of the words of the result, and the time that the busiest takes."""
 
-    Of all ways to cut the rows the one is taken with which the last plane is done first, the coarsest of those.
+    queues: tuple[tuple[Unit, ...], ...]
+    cycles: int
+
+    def __iter__(self) -> Iterator[Unit]:
+        """All units, the first of every queue before the second of any, and those of all planes last."""
+        for i in range(max(map(len, self.queues))):
+            yield from (queue[i] for queue in self.queues if i < len(queue) and not queue[i].summed)
+        yield from (unit for queue in self.queues for unit in queue if unit.summed)
+
+
+def divide(space: Shape, tiles: int, planes: int, together: int, cost: Cost) -> Division:
+    """The division with which the last plane is done first; of those the one that loads weights least often.
+
+    `planes` are all, or all pairs, `together` those of them that can share a unit by its rows.
     """
-    best: tuple[int, list[list[Block]]] | None = None
+    found: list[tuple[int, int, Division]] = []
+    for group in sorted({1, together}, reverse=True):
+        for cut in _cuts(space, planes // group, group, cost):
+            division = _dealt(cut, tiles, planes // group, group, cost)
+            found.append((division.cycles, sum(map(len, division.queues)), division))
+            if cost.divisible and group == 1 and cost.passes >= planes:
+                division = _with_rest_shared(cut, tiles, planes, cost)
+                found.append((division.cycles, sum(map(len, division.queues)), division))
+    return min(found, key=lambda f: f[:2])[2]
+
+
+def _cuts(space: Shape, queues: int, group: int, cost: Cost) -> Iterator[list[list[Block]]]:
+    """Ways to cut the rows: into blocks, and each block into one for each plane of the group."""
     seen: set[int] = set()
-    for wanted in range(1, _MOST_PIECES * planes + 1):
-        cut = blocks(space, cost.most_rows, wanted)
-        if len(cut) in seen:
-            continue
-        seen.add(len(cut))
-        dealt = deal(tiles * len(cut), planes)
-        longest = max(
-            sum(cost.passes * cost.period(cut[u % len(cut)].rows) for u in range(first, end)) for first, end in dealt
+    for wanted in range(1, _MOST_PIECES * queues + 1):
+        fine = blocks(space, cost.most_rows, wanted * group)
+        count = len(fine) // group
+        if len(fine) % group == 0 and count not in seen:
+            seen.add(count)
+            yield [fine[i::count] for i in range(count)]
+
+
+def _dealt(cut: Sequence[Sequence[Block]], tiles: int, queues: int, group: int, cost: Cost) -> Division:
+    dealt: list[tuple[Unit, ...]] = []
+    longest = 0
+    for number, (first, end) in enumerate(deal(tiles * len(cut), queues)):
+        units: list[Unit] = []
+        time = 0
+        for u in range(first, end):
+            parts = cut[u % len(cut)]
+            shares = tuple(Share(number * group + i, block, 0, cost.passes) for i, block in enumerate(parts))
+            units.append(Unit(u // len(cut), shares))
+            time += cost.of(max(block.rows for block in parts), cost.passes)
+        dealt.append(tuple(units))
+        longest = max(longest, time)
+    return Division(tuple(dealt), longest)
+
+
+def _with_rest_shared(cut: Sequence[Sequence[Block]], tiles: int, planes: int, cost: Cost) -> Division:
+    """As many units for each plane as there are for all of them; of the rest each plane has some of the passes."""
+    count = tiles * len(cut)
+    whole = count // planes
+    queues: list[tuple[Unit, ...]] = []
+    time = 0
+    for plane in range(planes):
+        mine = range(plane * whole, (plane + 1) * whole)
+        queues.append(
+            tuple(Unit(u // len(cut), (Share(plane, cut[u % len(cut)][0], 0, cost.passes),)) for u in mine)
         )
-        if best is None or longest < best[0]:
-            best = (longest, [cut])
-    assert best is not None
-    cut = best[1][0]
-    return [
-        [Unit(u // len(cut), cut[u % len(cut)], plane) for u in range(first, end)]
-        for plane, (first, end) in enumerate(deal(tiles * len(cut), planes))
-    ]
+        time = max(time, sum(cost.of(cut[u % len(cut)][0].rows, cost.passes) for u in mine))
+    rest: list[Unit] = []
+    for u in range(planes * whole, count):
+        block = cut[u % len(cut)][0]
+        shares = tuple(
+            Share(plane, block, first, end - first) for plane, (first, end) in enumerate(deal(cost.passes, planes))
+        )
+        rest.append(Unit(u // len(cut), shares))
+        time += max(cost.of(block.rows, share.passes) for share in shares)
+    return Division((*queues, tuple(rest)), time)
 
 
 def deal(count: int, hands: int) -> list[tuple[int, int]]:
