@@ -130,7 +130,7 @@ class _Placer:
                 wanted = layout.width * joined
                 found = [
                     ((self._crowded(buffer, picked, depth), self._conflicts(buffer, picked), order), picked)
-                    for order, hemisphere in enumerate(self._preference(buffer, weights))
+                    for order, hemisphere in enumerate(self._preference(buffer, weights, shape, copy, group))
                     if (picked := self._pick(buffer, hemisphere, wanted, depth, taken, weights)) is not None
                 ]
                 if not found:
@@ -199,11 +199,30 @@ class _Placer:
     def _is_written(self, buffer: ts.BufferOp) -> bool:
         return any(isinstance(u.operation, ts.WriteOp) for u in buffer.buffer.uses)
 
-    def _preference(self, buffer: ts.BufferOp, weights: list[int]) -> list[str]:
-        """The hemispheres in the order of preference: weights near their plane, a copy opposite to what it copies (so that
-        all its bytes flow one way), and else the less loaded."""
-        if weights:
-            return ["E", "W"] if weights[0] < self.chip.planes // 2 else ["W", "E"]
+    def _users(self, buffer: ts.BufferOp, shape: Place, copy: int, group: int) -> list[int]:
+        """The planes that take their activations from a group of slices of a copy, or whose sums go straight there."""
+        planes: list[int] = []
+        for use in buffer.buffer.uses:
+            op = use.operation
+            if isinstance(op, ts.WriteOp) and isinstance(op.stream.owner, ts.MatmulOp):
+                found = [op.stream.owner]
+            elif isinstance(op, ts.ReadOp) and op.from_copy == copy:
+                found = [u.operation for u in op.stream.uses if isinstance(u.operation, ts.MatmulOp)]
+            else:
+                continue
+            first, last = shape.part_of(op.words.data.low), shape.part_of(op.words.data.high)
+            if any(shape.owner(part) == group for part in range(first, last + 1)):
+                planes += [p.plane.value.data for p in found if p.plane is not None]
+        return planes
+
+    def _preference(
+        self, buffer: ts.BufferOp, weights: list[int], shape: Place, copy: int, group: int
+    ) -> list[str]:
+        """The hemispheres in the order of preference: that of the planes which use the slices, where it is one, a copy
+        opposite to what it copies (so that all its bytes flow one way), and else the less loaded."""
+        sides = {plane < self.chip.planes // 2 for plane in weights or self._users(buffer, shape, copy, group)}
+        if len(sides) == 1:
+            return ["E", "W"] if sides == {True} else ["W", "E"]
         for use in buffer.buffer.uses:
             op = use.operation
             if isinstance(op, ts.WriteOp) and isinstance(read := op.stream.owner, ts.ReadOp):

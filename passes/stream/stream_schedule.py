@@ -457,6 +457,7 @@ class PlaneState:
 
     def commit(self, body: Body, start: int) -> None:
         if isinstance(body.op, ts.LoadWeightsOp):
-            self.loaded = start + body.span + body.chip.latency_install
+            rhythm = body.op.passes * body.pace.levels[-1][1] if body.op.passes > 1 else 0
+            self.loaded = start + max(body.span + body.chip.latency_install, rhythm)
         else:
             self.free = start + body.span + len(body.planes) - 1 + (_FETCH if body.dense else 0)

@@ -134,7 +134,7 @@ class _Emitter:
         self.product, self.to, self.destination, self.epilogue = product, to, destination, epilogue
         self.chip, self.cost, self.planes = to.chip, product.cost(to), product.planes(to)
         self.lanes = self.chip.lanes
-        shape = destination.type.get_shape()
+        shape = destination.shape[::-1] if product.swapped else destination.shape
         out = rows_of(destination.view, shape, product.space)
         operands = [t for t in (epilogue.operands if epilogue else ()) if t is not None]
         views = [to.operand_view(t, product.columns) for t in operands]
@@ -154,7 +154,8 @@ class _Emitter:
 
     def _parts(self, shown: Rows, by_tile: bool) -> Parts:
         """The parts of a buffer that the planes visit, so that each finds its rows in slices of its own."""
-        if all(share.block.rows < _FEW_ROWS for unit in self.division for share in unit.shares):
+        few = all(share.block.rows < _FEW_ROWS for unit in self.division for share in unit.shares)
+        if few and not self._loads_most:
             return WHOLE
         return parts_of(
             (shown.pattern(share.block, unit.tile if by_tile else 0), share.plane)
@@ -171,6 +172,11 @@ class _Emitter:
         if self._loads_most:
             copies = len(self.planes)
         parts = self._parts(self.acts, by_tile=False)
+        readers = -(-len(self.planes) // copies)
+        rounds, step = self.product.passes[0]
+        if rounds >= readers > 1 and step > 0:  # then each slice has its turn with one plane after the other
+            each = rounds // readers
+            parts = [(i * step, i // each) for i in range(0, rounds, each)]
         return self.to.named(source, self.product.act_layout, self.product.chip, parts, copies)
 
     def _operands(self) -> list[SSAValue]:

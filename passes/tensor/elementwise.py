@@ -64,10 +64,13 @@ def _pieces(space: Sequence[int], to: Buffers, region: Region) -> int:
 
 def parts_of(visits: Iterable[tuple[AccessPattern, int]]) -> Parts:
     """The parts of a buffer that is visited by several at once: each begins with the first word of one of them."""
+    first: dict[int, int] = {}
+    for words, who in visits:
+        first[words.low] = min(who, first.get(words.low, who))
     parts: list[tuple[int, int]] = []
-    for low, who in sorted((words.low, who) for words, who in visits):
-        if not parts or parts[-1][1] != who:
-            parts.append((low if parts else 0, who))
+    for low in sorted(first):
+        if not parts or parts[-1][1] != first[low]:
+            parts.append((low if parts else 0, first[low]))
     return parts
 
 
