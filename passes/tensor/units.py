@@ -151,5 +151,6 @@ def _with_rest_shared(cut: Sequence[Sequence[Block]], tiles: int, planes: int, c
 
 
 def deal(count: int, hands: int) -> list[tuple[int, int]]:
-    """`count` things in order as runs [first, end) of nearly equal length, one for each hand."""
-    return [(i * count // hands, (i + 1) * count // hands) for i in range(hands)]
+    """`count` things in order as runs [first, end) of nearly equal length, one for each hand, the longer ones first."""
+    edges = [-(-i * count // hands) for i in range(hands + 1)]
+    return list(zip(edges[:-1], edges[1:], strict=True))
