@@ -15,10 +15,10 @@ from ..dialects.elements import numpy_of
 from ..dialects.errors import MalformedProgram, UnsupportedModel
 from ..dialects.layout import Bytes
 from ..dialects.locations import describe
+from ..dialects.semantics.regions import evaluate
 from ..dialects.target import ChipSpec
 from ..dialects.target_attr import target_of
 from .interface import Array, Tensors, function_of
-from .regions import evaluate
 from .tensor_level import dense_value, multiply
 
 

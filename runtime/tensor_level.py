@@ -14,8 +14,8 @@ from ..dialects import c2c, tsp_tensor
 from ..dialects.elements import numpy_of
 from ..dialects.errors import UnsupportedModel
 from ..dialects.locations import describe
+from ..dialects.semantics.regions import evaluate
 from .interface import Array, Tensors, function_of
-from .regions import evaluate
 
 
 def dense_value(attr: DenseIntOrFPElementsAttr) -> Array:

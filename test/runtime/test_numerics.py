@@ -1,6 +1,6 @@
 """The arithmetic of an ALU against exact references: Python's integers and fractions, which never round.
 
-Every operation is checked in numpy (`runtime/arithmetic.py`) and as a program on every engine.
+Every operation is checked in numpy (`dialects/semantics/arithmetic.py`) and as a program on every engine.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from harness import on_every_engine
 from test_numerics_alu import WIDER
 from tspc.dialects.elements import builtin_of
 from tspc.dialects.instruction import ElementType
+from tspc.dialects.semantics.arithmetic import BINARY, UNARY, convert, dtype_of, wrap
+from tspc.dialects.semantics.special import SPECIAL
 from tspc.passes.pipelines import compile, parse
-from tspc.runtime.arithmetic import BINARY, UNARY, convert, dtype_of, wrap
 from tspc.runtime.engine import Engine
 from tspc.runtime.levels import run_module
-from tspc.runtime.special import SPECIAL
 from tspc.runtime.tensor_level import multiply
 
 Array = npt.NDArray[Any]

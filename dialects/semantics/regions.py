@@ -10,11 +10,11 @@ from xdsl.dialects import arith, math
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
-from ..dialects import tsp_stream, tsp_tensor
-from ..dialects.elements import element_of, numpy_of
-from ..dialects.errors import UnsupportedModel
-from ..dialects.instruction import ElementType
-from ..dialects.locations import describe
+from .. import tsp_stream, tsp_tensor
+from ..elements import element_of, numpy_of
+from ..errors import UnsupportedModel
+from ..instruction import ElementType
+from ..locations import describe
 from .arithmetic import BINARY, UNARY, Array, convert, wrap
 
 _BINARY: dict[type[Operation], Callable[[Array, Array], Array]] = {

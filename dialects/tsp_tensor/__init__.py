@@ -25,8 +25,8 @@ from xdsl.irdl import (
 from xdsl.traits import IsTerminator, Pure
 from xdsl.utils.exceptions import VerifyException
 
-from .elements import element_of
-from .regions import check_region
+from ..elements import element_of
+from ..regions import check_region
 
 WEIGHTS = "tsp_tensor.weights"
 """The module attribute that names the safetensors file of the parameters, relative to the module's own file."""
