@@ -55,6 +55,9 @@ class TspCompilePass(ModulePass):
 
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     **STAGES,
+    "decompose-tensor-ops": _lazy(".tensor.decompose_tensor_ops", "DecomposeTensorOpsPass"),
+    "tsp-tensor-canonicalize": _lazy(".tensor.tsp_tensor_canonicalize", "TspTensorCanonicalizePass"),
+    "fuse-maps": _lazy(".tensor.fuse_maps", "FuseMapsPass"),
     "set-target": _lazy(".set_target", "SetTargetPass"),
     "isa-disassemble": _lazy(".isa.isa_disassemble", "IsaDisassemblePass"),
     "tsp-compile": lambda: TspCompilePass,

@@ -15,11 +15,12 @@ from ..dialects.elements import numpy_of
 from ..dialects.errors import MalformedProgram, UnsupportedModel
 from ..dialects.layout import Bytes
 from ..dialects.locations import describe
+from ..dialects.semantics.products import matmul
 from ..dialects.semantics.regions import evaluate
+from ..dialects.semantics.tensor import dense_value
 from ..dialects.target import ChipSpec
 from ..dialects.target_attr import target_of
 from .interface import Array, Tensors, function_of
-from .tensor_level import dense_value, multiply
 
 
 def run_stream(module: ModuleOp, inputs: Tensors, weights: Tensors) -> dict[str, Array]:
@@ -107,7 +108,7 @@ class _Run:
                 weights[: len(rows)] = rows
                 return weights
             case ts.MatmulOp():
-                sums = multiply(self.values[op.activations], self.values[op.weights])
+                sums = matmul(self.values[op.activations], self.values[op.weights], self.chip.lanes)
                 with np.errstate(over="ignore"):
                     return sums if op.partial is None else self.values[op.partial] + sums
             case ts.VxmOp():

@@ -262,6 +262,9 @@ class Converter:
         if any(v not in self.values for v in op.operands):
             return
         right = self.values[op.rhs]
+        matrices = all(len(self.values[v].type.get_shape()) == 2 for v in op.operands)
+        if op.transpose_lhs or op.transpose_rhs or not matrices or op.result.type.element_type != i32:
+            raise Unsupported("only a product of int8 matrices [M, K] and [K, N] is lowered to streams yet")
         if not isinstance(right.source, Named):
             raise Unsupported("its right operand is computed; the weights of a plane must be an input or a parameter")
         type_ = op.result.type

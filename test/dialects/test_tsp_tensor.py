@@ -36,7 +36,7 @@ func.func @main(%a: tensor<4x4xi8>, %b: tensor<2x4xi32>, %v: tensor<4xi32>, %s: 
         ),
         (
             "%0 = tsp_tensor.matmul %b, %a : tensor<2x4xi32>, tensor<4x4xi8> -> tensor<2x4xi32>",
-            "matmul takes i8 by i8 to i32, not tensor<2x4xi32> by tensor<4x4xi8> to tensor<2x4xi32>",
+            "matmul takes i8 by i8 to i32, or f16 by f16 to f32, not tensor<2x4xi32> by tensor<4x4xi8>; convert",
         ),
         # A reshape keeps the elements.
         (
