@@ -83,7 +83,7 @@ class FoldScalars(RewritePattern):
 def scalar_attr(value: float, type_: Attribute) -> IntegerAttr | FloatAttr:
     """A number as an attribute of a scalar type."""
     if isinstance(type_, IntegerType):
-        return IntegerAttr(int(value), type_)
+        return IntegerAttr(int(value), cast("IntegerType", type_))
     return FloatAttr(value, cast("Float16Type | Float32Type", type_))
 
 
@@ -98,7 +98,7 @@ class InlineSplats(RewritePattern):
                 continue
             argument = op.body.block.args[i]
             constant = located(arith.ConstantOp(scalar_attr(value, argument.type)), op)
-            rewriter.insert_op(constant, InsertPoint.at_start(op.body.block))
+            rewriter.insert(constant, InsertPoint.at_start(op.body.block))
             rewriter.replace_all_uses_with(argument, constant.result)
             drop_operand(op, i, rewriter)
 
@@ -184,11 +184,9 @@ class SimplifySlice(RewritePattern):
         if same(op.input, op.result):
             replace(rewriter, op, op.input)
         elif isinstance(before := op.input.owner, SliceOp):
-            pairs = list(
-                zip(before.strides.get_values(), op.offsets.get_values(), op.strides.get_values(), strict=True)
-            )
-            offsets = [o + s * p for o, (s, p, _) in zip(before.offsets.get_values(), pairs, strict=True)]
-            strides = [s * t for s, _, t in pairs]
+            first = list(zip(before.offsets.get_values(), before.strides.get_values(), strict=True))
+            offsets = [o + s * p for (o, s), p in zip(first, op.offsets.get_values(), strict=True)]
+            strides = [s * t for (_, s), t in zip(first, op.strides.get_values(), strict=True)]
             replace(rewriter, op, SliceOp(before.input, offsets, op.sizes.get_values(), strides))
 
 

@@ -78,7 +78,7 @@ def fused(producer: MapOp, consumer: MapOp) -> MapOp:
 
 def _inlined(op: MapOp, operands: dict[SSAValue, SSAValue], block: Block) -> SSAValue:
     """Appends the scalar ops of a map, whose operands have these scalars, and gives the one that it yields."""
-    values = {a: operands[v] for v, a in zip(op.inputs, op.body.block.args, strict=True)}
+    values: dict[SSAValue, SSAValue] = {a: operands[v] for v, a in zip(op.inputs, op.body.block.args, strict=True)}
     for inner in op.body.block.ops:
         if isinstance(inner, YieldOp):
             return values[inner.value]
