@@ -87,13 +87,13 @@ def _in_order(a: Array, b: Array, at: tuple[Array, ...], batch: tuple[int, ...])
     """The sums at some places, each formed in f64 in ascending order from zero, rounded to f32."""
     *outer, row, column = at
     a = np.broadcast_to(a, batch + a.shape[-2:])
-    b = np.broadcast_to(b, batch + b.shape[-2:])
+    b = np.broadcast_to(b, batch + b.shape[-2:]).swapaxes(-1, -2)
     result = np.empty(len(row), np.float32)
     step = max(1, CHUNK // a.shape[-1])
     for start in range(0, len(row), step):
         part = slice(start, start + step)
         where = tuple(o[part] for o in outer)
-        products = a[(*where, row[part])] * b[(*where, slice(None), column[part])]
+        products = a[(*where, row[part])] * b[(*where, column[part])]
         products[:, 0] += 0.0
         result[part] = np.add.accumulate(products, axis=1)[:, -1]
     return result

@@ -38,13 +38,13 @@ def evaluate(op: Operation, operands: Sequence[Array], lanes: int) -> Array:
             return dense_value(op.value)
         case tt.MapOp():
             shape = op.result.type.get_shape()
-            return np.ascontiguousarray(np.broadcast_to(evaluate_region(op.body.block, operands), shape))
+            return np.array(np.broadcast_to(evaluate_region(op.body.block, operands), shape), order="C")
         case tt.NamedOp():
             return _expanded(op, operands, lanes)
         case tt.MatmulOp() | tt.ConvOp() | tt.ReduceOp() | tt.PoolOp():
             return _computed(op, operands, lanes)
         case _:
-            return np.ascontiguousarray(_moved(op, operands))
+            return np.asarray(_moved(op, operands), order="C")
 
 
 def _computed(op: tt.MatmulOp | tt.ConvOp | tt.ReduceOp | tt.PoolOp, operands: Sequence[Array], lanes: int) -> Array:
@@ -76,8 +76,11 @@ def _moved(op: Operation, operands: Sequence[Array]) -> Array:
         case tt.ConcatOp():
             return np.concatenate(operands, axis=op.dim.value.data)
         case tt.PadOp():
-            width = list(zip(op.low.get_values(), op.high.get_values(), strict=True))
-            return np.pad(operands[0], width, constant_values=number(op.value))
+            result = np.full(shape_of(op.result), number(op.value))
+            result[tuple(slice(o, o + d) for o, d in zip(op.low.get_values(), operands[0].shape, strict=True))] = (
+                operands[0]
+            )
+            return result
         case tt.GatherOp():
             return operands[0][rows(operands[1], operands[0])]
         case tt.ScatterOp():

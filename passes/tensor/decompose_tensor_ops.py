@@ -1,7 +1,7 @@
 """decompose-tensor-ops: writes named tensor ops out as the primitive ones that they stand for.
 
-Each named op says itself what it stands for (dialects/tsp_tensor/named.py), so the bits are those of running it. No later
-pass knows a named op.
+Each named op says itself what it stands for (dialects/tsp_tensor/named.py), so the bits are those of running it. Passes
+that come later know of no named op.
 """
 
 from __future__ import annotations
