@@ -99,17 +99,20 @@ class MatmulOp(IRDLOperation):
 
 
 def matrix_shape(tensor: Tensor, transposed: bool) -> Shape:
-    """The shape of an operand of a product as the product sees it; () if it is no matrix."""
+    """The shape of an operand of a product as the product sees it."""
     shape = tensor.get_shape()
-    if len(shape) < 2:
-        return ()
-    return (*shape[:-2], shape[-1], shape[-2]) if transposed else shape
+    return swapped(shape) if transposed else shape
+
+
+def swapped(shape: Shape) -> Shape:
+    """A shape with its last two dimensions in the other order, if it has as many."""
+    return (*shape[:-2], *reversed(shape[-2:]))
 
 
 def product_shape(a: Shape, b: Shape) -> Shape | None:
     """The shape of the product of two stacks of matrices, or None where there is none."""
     batch = broadcast(a[:-2], b[:-2])
-    if not a or not b or a[-1] != b[-2] or batch is None:
+    if len(a) < 2 or len(b) < 2 or a[-1] != b[-2] or batch is None:
         return None
     return (*batch, a[-2], b[-1])
 

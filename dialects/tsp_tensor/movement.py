@@ -182,7 +182,7 @@ class ConcatOp(IRDLOperation):
 def check_dim(dim: int, tensor: Tensor) -> None:
     """Raises VerifyException for a dimension that a tensor does not have."""
     if not 0 <= dim < len(tensor.get_shape()):
-        raise VerifyException(f"dimension {dim}: {tensor} has 0 to {len(tensor.get_shape()) - 1}")
+        raise VerifyException(f"{tensor} has no dimension {dim}; they are numbered from 0")
 
 
 def _but(dim: int, shape: Shape) -> Shape:

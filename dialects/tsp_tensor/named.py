@@ -40,7 +40,7 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
-from .compute import WINDOW_FORMAT, MatmulOp, PoolOp, check_images, check_kind, product_shape, slide, window_of
+from .compute import WINDOW_FORMAT, MatmulOp, PoolOp, check_images, check_kind, product_shape, slide, swapped, window_of
 from .expansion import Expansion, Scalars
 from .movement import ConcatOp, ConstantOp, ReshapeOp, SliceOp, check_dim
 from .types import Shape, Tensor, broadcast, check_result, check_tensor, dense, numbers, shape_of, tensor_of
@@ -334,7 +334,7 @@ class AttentionOp(NamedOp):
             if tensor.element_type != f16:
                 raise VerifyException(f"attention multiplies f16, not {tensor}; convert with tsp_tensor.map")
         result = check_float(self.result.type)
-        scores = product_shape(query.get_shape(), _swapped(key.get_shape()))
+        scores = product_shape(query.get_shape(), swapped(key.get_shape()))
         shape = scores and product_shape(scores, value.get_shape())
         if scores is None or shape is None:
             raise VerifyException(f"query {query}, key {key} and value {value} do not multiply")
@@ -353,10 +353,6 @@ class AttentionOp(NamedOp):
         scores = to.map(scaled, to.add(MatmulOp(query, key, transpose_rhs=True)), *mask)
         weights = to.convert(to.add(SoftmaxOp(len(shape_of(scores)) - 1, scores)), f16)
         return to.convert(to.add(MatmulOp(weights, value)), tensor_of(self.result).element_type)
-
-
-def _swapped(shape: Shape) -> Shape:
-    return (*shape[:-2], shape[-1], shape[-2]) if len(shape) > 1 else ()
 
 
 @irdl_op_definition
