@@ -26,6 +26,7 @@ def _lazy(module: str, name: str) -> Callable[[], type[ModulePass]]:
 
 
 STAGES: dict[str, Callable[[], type[ModulePass]]] = {
+    "decompose-tensor-ops": _lazy(".tensor.decompose_tensor_ops", "DecomposeTensorOpsPass"),
     "c2c-partition": _lazy(".c2c.c2c_partition", "C2cPartitionPass"),
     "convert-tensor-to-stream": _lazy(".tensor.convert_tensor_to_stream", "ConvertTensorToStreamPass"),
     "c2c-route-and-schedule": _lazy(".c2c.c2c_route_and_schedule", "C2cRouteAndSchedulePass"),
@@ -55,6 +56,8 @@ class TspCompilePass(ModulePass):
 
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     **STAGES,
+    "tsp-tensor-canonicalize": _lazy(".tensor.tsp_tensor_canonicalize", "TspTensorCanonicalizePass"),
+    "fuse-maps": _lazy(".tensor.fuse_maps", "FuseMapsPass"),
     "set-target": _lazy(".set_target", "SetTargetPass"),
     "isa-disassemble": _lazy(".isa.isa_disassemble", "IsaDisassemblePass"),
     "tsp-compile": lambda: TspCompilePass,

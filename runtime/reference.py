@@ -25,10 +25,7 @@ from ..dialects.instruction import (
     stream_text,
 )
 from ..dialects.program import ChipProgram, Program, actor, program_length
-from ..dialects.supply import word_of
-from ..dialects.target import Queue, SystemSpec
-from ..dialects.topology import Port
-from .arithmetic import (
+from ..dialects.semantics.arithmetic import (
     BINARY,
     UNARY,
     Array,
@@ -41,6 +38,9 @@ from .arithmetic import (
     to_word,
     wrap,
 )
+from ..dialects.supply import word_of
+from ..dialects.target import Queue, SystemSpec
+from ..dialects.topology import Port
 from .engine import RunStats
 from .snapshot import ChipState, Seen, Snapshot
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from ..dialects.errors import Actor, InputError, LinkError
 from ..dialects.instruction import ElementType, FieldKind, Instruction, StreamUse, stream_text
+from ..dialects.semantics.arithmetic import from_bytes, from_word
 from ..dialects.target import ChipSpec, SystemSpec
-from .arithmetic import from_bytes, from_word
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from ..dialects.elements import numpy_of
 from ..dialects.errors import MalformedProgram, UnsupportedModel
 from ..dialects.layout import Bytes
 from ..dialects.locations import describe
+from ..dialects.semantics.products import accumulated, passes
+from ..dialects.semantics.regions import evaluate
+from ..dialects.semantics.tensor import dense_value
 from ..dialects.target import ChipSpec
 from ..dialects.target_attr import target_of
 from .interface import Array, Tensors, function_of
-from .regions import evaluate
-from .tensor_level import dense_value, multiply
 
 
 def run_stream(module: ModuleOp, inputs: Tensors, weights: Tensors) -> dict[str, Array]:
@@ -93,11 +94,11 @@ class _Run:
     def _multiply(self, op: ts.MatmulOp) -> Array:
         weights = np.broadcast_to(self.values[op.weights], (op.passes, self.chip.lanes, self.chip.lanes))
         vectors = self.values[op.activations].reshape(op.passes, -1, self.chip.lanes)
-        sums = multiply(vectors[0], weights[0])
-        with np.errstate(over="ignore"):
-            for one, stationary in zip(vectors[1:], weights[1:], strict=True):
-                sums = canonical(sums + multiply(one, stationary))
-        return sums
+        return accumulated(
+            sums
+            for one, stationary in zip(vectors, weights, strict=True)
+            for sums in passes(one, stationary, self.chip.lanes)
+        )
 
     def _evaluate(self, op: Operation) -> Array:
         match op:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from ..dialects.errors import InputError
 from ..dialects.instruction import stream_code, stream_text
+from ..dialects.semantics.arithmetic import dtype_of
 from ..dialects.target import nearest
-from ..runtime.arithmetic import dtype_of
 from ..runtime.executable import Executable, Loaded
 from ..runtime.interface import Tensors
 from ..runtime.reference import ReferenceEngine, ReferenceSession

@@ -45,7 +45,7 @@ class _Partition:
         for op in list(block.ops):
             if isinstance(op, c2c.TransferOp):
                 self.chips[op.result] = op.target.value.data
-            elif isinstance(op, tsp_tensor.MatmulOp | tsp_tensor.MapOp | tsp_tensor.ReshapeOp):
+            elif op.dialect_name() == tsp_tensor.TSP_TENSOR.name and op.operands:
                 self._assign(op)
 
     def _assign(self, op: Operation) -> None:

@@ -19,6 +19,23 @@ from ...dialects.tsp_stream import ConvertOp, YieldOp
 
 _INTEGER_BINARY = (arith.AddiOp, arith.SubiOp, arith.MuliOp, arith.MaxSIOp, arith.MinSIOp)
 
+LOWERED = (
+    *_INTEGER_BINARY,
+    arith.ConstantOp,
+    arith.AddfOp,
+    arith.SubfOp,
+    arith.MulfOp,
+    arith.MaximumfOp,
+    arith.MinimumfOp,
+    arith.ExtSIOp,
+    arith.TruncIOp,
+    arith.SIToFPOp,
+    arith.FPToSIOp,
+    math.RoundEvenOp,
+    math.TruncOp,
+)
+"""The ops of a map region that become ALU operations."""
+
 
 class UnsupportedRegion(Exception):
     """An op of a map region that no ALU executes; carries the op and the reason."""
@@ -39,6 +56,8 @@ def alu_region(op: tsp_tensor.MapOp, arguments: Sequence[int]) -> Region:
     for inner in source.ops:
         if any(isinstance(v.type, Float16Type) for v in (*inner.operands, *inner.results)):
             raise UnsupportedRegion(inner, "f16 has no ALU operations yet; convert to f32 on the host")
+        if not isinstance(inner, (*LOWERED, tsp_tensor.YieldOp)):
+            raise UnsupportedRegion(inner, "has no ALU operation at the stream level yet; run it at the tensor level")
         builder.lower(inner)
     builder.drop_unused()
     return Region(block)

@@ -1,4 +1,4 @@
-"""ALU operations on 16 lanes of 32 bits as IR, bit for bit those of runtime/arithmetic.py."""
+"""ALU operations on 16 lanes of 32 bits as IR, bit for bit those of dialects/semantics/arithmetic.py."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ...dialects import semantics
 from ...dialects.errors import TargetError
 
 binding: Any = importlib.import_module("llvmlite.binding")
@@ -127,7 +128,7 @@ def _key(path: str, packages: Sequence[str]) -> str:
         for source in sorted(resources.files(package).iterdir(), key=lambda s: s.name):
             if source.name.endswith(".py"):
                 key.update(source.read_bytes())
-    key.update((resources.files((__package__ or "").rpartition(".")[0]) / "special.py").read_bytes())
+    key.update((resources.files(semantics) / "special.py").read_bytes())
     return key.hexdigest()[:32]
 
 

@@ -1,4 +1,4 @@
-"""The special functions as IR, on vectors of 32-bit lanes: the definitions of runtime/special.py on LLVM's f64 vectors.
+"""The special functions as IR, on vectors of 32-bit lanes: dialects/semantics/special.py on LLVM's f64 vectors.
 
 No instruction carries a fast-math flag, so LLVM neither contracts nor reorders any. Half precision is converted by
 integer operations: not every CPU converts it, and none from f64 without rounding twice.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...dialects.instruction import ElementType
-from ..special import BIAS, FRACTION, SPECIAL, UNIT, bits_of
+from ...dialects.semantics.special import BIAS, FRACTION, SPECIAL, UNIT, bits_of
 from .build import F64, I64, V16F32, V16I32, Function, Value, splat, vector
 
 LANES = 16

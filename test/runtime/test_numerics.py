@@ -1,6 +1,6 @@
 """The arithmetic of an ALU against exact references: Python's integers and fractions, which never round.
 
-Every operation is checked in numpy (`runtime/arithmetic.py`) and as a program on every engine.
+Every operation is checked in numpy (`dialects/semantics/arithmetic.py`) and as a program on every engine.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from harness import on_every_engine
 from test_numerics_alu import WIDER
 from tspc.dialects.elements import builtin_of
 from tspc.dialects.instruction import ElementType
+from tspc.dialects.semantics.arithmetic import BINARY, UNARY, convert, dtype_of, wrap
+from tspc.dialects.semantics.products import matmul
+from tspc.dialects.semantics.special import SPECIAL
 from tspc.passes.pipelines import compile, parse
-from tspc.runtime.arithmetic import BINARY, UNARY, convert, dtype_of, wrap
 from tspc.runtime.engine import Engine
 from tspc.runtime.levels import run_module
-from tspc.runtime.special import SPECIAL
-from tspc.runtime.tensor_level import multiply
 
 Array = npt.NDArray[Any]
 
@@ -297,13 +297,13 @@ def test_matrix_products_are_exact_and_wrap(k: int) -> None:
     a, b = rng.integers(-128, 128, (3, k), np.int8), rng.integers(-128, 128, (k, 4), np.int8)
     a[0], b[:, 0] = -128, -128
     exact = [[sum(int(x) * int(y) for x, y in zip(row, column, strict=True)) for column in b.T] for row in a]
-    assert multiply(a, b).tolist() == [[wrapped(n, I32) for n in row] for row in exact]
+    assert matmul(a, b, 320).tolist() == [[wrapped(n, I32) for n in row] for row in exact]
 
 
 def test_matrix_products_wrap_once_they_leave_int32() -> None:
     k = 2**17 + 1
     a, b = np.full((1, k), -128, np.int8), np.full((k, 1), -128, np.int8)
-    assert multiply(a, b).tolist() == [[wrapped(k * 128 * 128, I32)]] == [[-(2**31) + 2**14]]
+    assert matmul(a, b, 320).tolist() == [[wrapped(k * 128 * 128, I32)]] == [[-(2**31) + 2**14]]
 
 
 # -- as programs ---------------------------------------------------------------------------------------------------

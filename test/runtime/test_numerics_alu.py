@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from tspc.dialects.instruction import ElementType
-from tspc.runtime.arithmetic import BINARY, UNARY, convert, dtype_of, select
+from tspc.dialects.semantics.arithmetic import BINARY, UNARY, convert, dtype_of, select
 
 I8, I16, I32, F16, F32 = ElementType
 INTEGERS = (I8, I16, I32)

@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from tspc.dialects.instruction import ElementType
+from tspc.dialects.semantics.special import LN2_HIGH, LN2_LOW, NUMPY, SPECIAL, Array, special
 from tspc.runtime.jit import cache as compiler
 from tspc.runtime.jit.build import I64, PTR, V16I32, Function, Module, number
 from tspc.runtime.jit.special import LANES, LlvmBackend, from_single, special_operation
-from tspc.runtime.special import LN2_HIGH, LN2_LOW, NUMPY, SPECIAL, Array, special
 
 NAMES = list(SPECIAL)
 TYPES = {ElementType.F32: np.float32, ElementType.F16: np.float16}

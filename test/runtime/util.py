@@ -12,9 +12,9 @@ import pytest
 from tspc.dialects.instruction import ElementType, Loop, Record, stream_code
 from tspc.dialects.instructions import TABLE
 from tspc.dialects.program import ChipProgram, Program, check_program, configured, program_length
+from tspc.dialects.semantics.arithmetic import Array, dtype_of
 from tspc.dialects.target import ChipSpec, SystemSpec
 from tspc.dialects.topology import Topology
-from tspc.runtime.arithmetic import Array, dtype_of
 from tspc.runtime.jit import JitEngine, JitSession
 from tspc.runtime.jit.cache import Compiled, available_paths, compile_kernel
 from tspc.runtime.reference import ReferenceEngine

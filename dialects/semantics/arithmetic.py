@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..dialects.elements import builtin_of, numpy_of
-from ..dialects.instruction import ElementType
+from ..elements import builtin_of, numpy_of
+from ..instruction import ElementType
 from .special import special
 
 Array = npt.NDArray[Any]

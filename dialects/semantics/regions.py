@@ -7,15 +7,16 @@ from typing import cast
 
 import numpy as np
 from xdsl.dialects import arith, math
-from xdsl.dialects.builtin import FloatAttr, IntegerAttr
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr, i1
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
-from ..dialects import tsp_stream, tsp_tensor
-from ..dialects.elements import element_of, numpy_of
-from ..dialects.errors import UnsupportedModel
-from ..dialects.instruction import ElementType
-from ..dialects.locations import describe
-from .arithmetic import BINARY, UNARY, Array, convert, wrap
+from .. import tsp_stream, tsp_tensor
+from ..elements import element_of, numpy_of
+from ..errors import UnsupportedModel
+from ..instruction import ElementType
+from ..locations import describe
+from ..regions import comparison
+from .arithmetic import BINARY, UNARY, Array, convert, select, wrap
 
 _BINARY: dict[type[Operation], Callable[[Array, Array], Array]] = {
     arith.AddiOp: BINARY["add"],
@@ -28,16 +29,28 @@ _BINARY: dict[type[Operation], Callable[[Array, Array], Array]] = {
     arith.MaximumfOp: BINARY["max"],
     arith.MinSIOp: BINARY["min"],
     arith.MinimumfOp: BINARY["min"],
+    arith.AndIOp: BINARY["and"],
+    arith.OrIOp: BINARY["or"],
+    arith.XOrIOp: BINARY["xor"],
+    arith.ShLIOp: BINARY["shl"],
+    arith.ShRSIOp: BINARY["shr"],
+    arith.ShRUIOp: BINARY["shr_u"],
 }
 _UNARY: dict[type[Operation], Callable[[Array], Array]] = {
     math.RoundEvenOp: UNARY["round"],
     math.TruncOp: UNARY["trunc"],
+    math.ExpOp: UNARY["exp"],
+    math.LogOp: UNARY["log"],
+    math.TanhOp: UNARY["tanh"],
+    math.RsqrtOp: UNARY["rsqrt"],
     tsp_stream.DelayOp: UNARY["copy"],
 }
 _CONVERSIONS: dict[type[Operation], Callable[[Array, ElementType], Array]] = {
     arith.ExtSIOp: convert,
     arith.SIToFPOp: convert,
     arith.TruncIOp: wrap,
+    arith.ExtFOp: convert,
+    arith.TruncFOp: convert,
     tsp_stream.ConvertOp: convert,
     arith.FPToSIOp: lambda a, to: convert(UNARY["trunc"](a), to),
 }
@@ -49,11 +62,12 @@ def evaluate(block: Block, arguments: Sequence[Array]) -> Array:
     for op in block.ops:
         if isinstance(op, tsp_tensor.YieldOp | tsp_stream.YieldOp):
             return values[op.value]
-        values[op.results[0]] = _evaluate_op(op, [values[v] for v in op.operands])
+        values[op.results[0]] = evaluate_op(op, [values[v] for v in op.operands])
     raise UnsupportedModel("a region without a yield")
 
 
-def _evaluate_op(op: Operation, operands: list[Array]) -> Array:
+def evaluate_op(op: Operation, operands: list[Array]) -> Array:
+    """The value of a scalar op; truths are int8, 0 or 1."""
     kind = type(op)
     if isinstance(op, arith.ConstantOp):
         return scalar(op)
@@ -61,6 +75,10 @@ def _evaluate_op(op: Operation, operands: list[Array]) -> Array:
         return _BINARY[kind](operands[0], operands[1])
     if kind in _UNARY:
         return _UNARY[kind](operands[0])
+    if isinstance(op, arith.CmpiOp | arith.CmpfOp):
+        return BINARY[comparison(op)](operands[0], operands[1])
+    if isinstance(op, arith.SelectOp):
+        return select(*operands)
     if kind in _CONVERSIONS:
         return _CONVERSIONS[kind](operands[0], cast(ElementType, element_of(op.results[0].type)))
     raise UnsupportedModel(f"{describe(op)}: is no scalar op of an ALU")
@@ -72,6 +90,8 @@ def scalar(op: arith.ConstantOp) -> Array:
     match op.value:
         case FloatAttr():
             return np.array(op.value.value.data, numpy_of(type_))
+        case IntegerAttr() if type_ == i1:
+            return np.array(op.value.value.data & 1, np.int8)
         case IntegerAttr():
             return np.array(op.value.value.data, np.int64).astype(numpy_of(type_))
         case _:

@@ -1,0 +1,69 @@
+"""Sums, maxima and minima over axes and over windows. The order of floating-point sums is that of docs/numerics.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce as fold
+from typing import Any
+
+import numpy as np
+
+from ..tsp_tensor.window import Window
+from .arithmetic import BINARY, Array
+
+COMBINE: dict[str, Callable[[Array, Array], Array]] = {
+    "sum": BINARY["add"],
+    "max": BINARY["max"],
+    "min": BINARY["min"],
+}
+"""What one step of a reduction does, by kind."""
+
+
+def reduce(kind: str, x: Array, axes: Sequence[int], to: np.dtype[Any], lanes: int) -> Array:
+    """`x` reduced over `axes`, which are left out, with elements of type `to`.
+
+    First over all axes but the last one of `x`, in row-major order; then, if the last is among them, its elements in
+    pieces of `lanes`, piece by piece; then the halves of what is left, padded with zeros to a power of two, are added
+    until one element is left. Maxima and minima do not depend on an order.
+    """
+    step = COMBINE[kind]
+    last = x.ndim - 1
+    others = [i for i in axes if i != last]
+    kept = [i for i in range(x.ndim) if i not in others]
+    rows = x.astype(to).transpose(*others, *kept).reshape(-1, *(x.shape[i] for i in kept))
+    total = fold(step, rows)
+    return _across(kind, total, lanes) if last in axes else total
+
+
+def _across(kind: str, x: Array, lanes: int) -> Array:
+    """The last dimension reduced."""
+    step = COMBINE[kind]
+    width = min(x.shape[-1], lanes)
+    x = fold(step, np.split(_filled(kind, x, -x.shape[-1] % width), -(-x.shape[-1] // width), axis=-1))
+    x = _filled(kind, x, (1 << (width - 1).bit_length()) - width)
+    while (half := x.shape[-1] // 2) >= 1:
+        x = step(x[..., :half], x[..., half:])
+    return x[..., 0]
+
+
+def _filled(kind: str, x: Array, count: int) -> Array:
+    """`x` with `count` more elements in its last dimension: zeros; for a maximum or minimum what is there already."""
+    if not count:
+        return x
+    more = np.zeros_like(x[..., :1]) if kind == "sum" else x[..., :1]
+    return np.concatenate([x, np.broadcast_to(more, (*x.shape[:-1], count))], axis=-1)
+
+
+def pool(kind: str, images: Array, window: Window, to: np.dtype[Any]) -> Array:
+    """The sum or maximum over a window on images [N, H, W, C], tap by tap, row by row, with elements of type `to`."""
+    x = images.astype(to)
+    top, left, bottom, right = window.pads
+    fill = np.zeros((), to) if kind == "sum" else lowest(to)
+    padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
+    taps = [padded[:, rows, columns] for _, _, rows, columns in window.taps((x.shape[1], x.shape[2]))]
+    return np.ascontiguousarray(fold(COMBINE[kind], taps))
+
+
+def lowest(dtype: np.dtype[Any]) -> Array:
+    """The least value of a type: -inf of floats."""
+    return np.array(-np.inf if dtype.kind == "f" else np.iinfo(dtype).min, dtype)

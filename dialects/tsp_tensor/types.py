@@ -1,0 +1,100 @@
+"""What the ops of the dialect share: which tensors there are, their names, how shapes broadcast, lists of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.dialects.builtin import (
+    I64,
+    BytesAttr,
+    DenseArrayBase,
+    DenseIntOrFPElementsAttr,
+    DictionaryAttr,
+    IntegerAttr,
+    StringAttr,
+    TensorType,
+    i64,
+)
+from xdsl.ir import Attribute, SSAValue
+from xdsl.utils.exceptions import VerifyException
+
+from ..elements import element_of
+
+WEIGHTS = "tsp_tensor.weights"
+"""The module attribute that names the safetensors file of the parameters, relative to the module's own file."""
+
+NAME = "tsp_tensor.name"
+"""The argument and result attribute that names an input or output."""
+
+Tensor: TypeAlias = TensorType[Attribute]
+Shape: TypeAlias = tuple[int, ...]
+
+
+def tensor_names(attrs: Attribute | None, count: int, default: str) -> list[str]:
+    """The names that argument or result attributes give, or `<default><number>`."""
+    entries = list(cast("Sequence[DictionaryAttr]", attrs)) if attrs is not None else []
+    names: list[str] = []
+    for i in range(count):
+        name = entries[i].data.get(NAME) if i < len(entries) else None
+        names.append(name.data if isinstance(name, StringAttr) else f"{default}{i}")
+    return names
+
+
+def check_tensor(type_: Attribute) -> Tensor:
+    """The tensor type. Raises VerifyException for dynamic shapes and for elements that no stream carries."""
+    tensor = cast("Tensor", type_)
+    if any(d < 1 for d in tensor.get_shape()):
+        raise VerifyException(f"{tensor}: dimensions must be static and at least 1")
+    if element_of(tensor.element_type) is None:
+        raise VerifyException(f"{tensor}: element type is none of i8, i16, i32, f16, f32")
+    return tensor
+
+
+def check_result(result: Attribute, expected: Tensor) -> None:
+    """Raises VerifyException unless the result type is the one that follows from the operands."""
+    if check_tensor(result) != expected:
+        raise VerifyException(f"the result is {expected}, not {result}")
+
+
+def tensor_of(value: SSAValue) -> Tensor:
+    """The type of a value that is known to be a tensor."""
+    return cast("Tensor", value.type)
+
+
+def shape_of(value: SSAValue) -> Shape:
+    return tensor_of(value).get_shape()
+
+
+def broadcast(*shapes: Shape) -> Shape | None:
+    """The shape to which these broadcast by numpy's rules, or None."""
+    rank = max((len(s) for s in shapes), default=0)
+    padded = [(1,) * (rank - len(s)) + s for s in shapes]
+    result = tuple(max(sizes) for sizes in zip(*padded, strict=True))
+    fits = all(size in (1, full) for s in padded for size, full in zip(s, result, strict=True))
+    return result if fits else None
+
+
+def numbers(values: Sequence[int]) -> DenseArrayBase[I64]:
+    """A list of numbers as a property."""
+    return DenseArrayBase.from_list(i64, list(values))
+
+
+def number(value: int) -> IntegerAttr[I64]:
+    return IntegerAttr(value, i64)
+
+
+def check_count(name: str, values: Sequence[int], count: int, low: int) -> None:
+    """Raises VerifyException unless there are `count` numbers, none below `low`."""
+    if len(values) != count:
+        raise VerifyException(f"`{name}` has {len(values)} numbers {list(values)}; give {count}")
+    if any(v < low for v in values):
+        raise VerifyException(f"`{name}` {list(values)}: numbers must be at least {low}")
+
+
+def dense(type_: Tensor, values: npt.NDArray[Any]) -> DenseIntOrFPElementsAttr:
+    """An array of the type's own numpy type as a constant, with its bits."""
+    little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    return DenseIntOrFPElementsAttr(cast("Any", type_), BytesAttr(little.tobytes()))

@@ -1,0 +1,155 @@
+"""The scalar ops of map regions that only the tensor level runs so far, against Python's integers and numpy's f64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tensors import DTYPES, Array, assert_bits, canonical, random_array, run_text, tensor_type
+from tspc.dialects.regions import REGION_OPS
+from tspc.passes.tensor.alu_regions import LOWERED
+
+INTEGERS = ("i8", "i16", "i32")
+FLOATS = ("f16", "f32")
+
+
+def bits_of(a: Array) -> int:
+    return a.dtype.itemsize * 8
+
+
+def signed(value: int, bits: int) -> int:
+    """The low bits of an integer, as two's complement."""
+    return (value + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
+
+
+def unsigned(value: int, bits: int) -> int:
+    return value % (1 << bits)
+
+
+BINARY: dict[str, Callable[[int, int, int], int]] = {
+    "arith.andi": lambda a, b, bits: a & b,
+    "arith.ori": lambda a, b, bits: a | b,
+    "arith.xori": lambda a, b, bits: a ^ b,
+    "arith.shli": lambda a, b, bits: a << min(unsigned(b, bits), bits),
+    "arith.shrsi": lambda a, b, bits: a >> min(unsigned(b, bits), bits),
+    "arith.shrui": lambda a, b, bits: unsigned(a, bits) >> min(unsigned(b, bits), bits),
+}
+"""Of two integers and their width; the low bits of the result count."""
+
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "arith.cmpi eq": lambda a, b: a == b,
+    "arith.cmpi ne": lambda a, b: a != b,
+    "arith.cmpi slt": lambda a, b: a < b,
+    "arith.cmpi sle": lambda a, b: a <= b,
+    "arith.cmpi sgt": lambda a, b: a > b,
+    "arith.cmpi sge": lambda a, b: a >= b,
+    "arith.cmpf oeq": lambda a, b: a == b,
+    "arith.cmpf une": lambda a, b: a != b,
+    "arith.cmpf olt": lambda a, b: a < b,
+    "arith.cmpf ole": lambda a, b: a <= b,
+    "arith.cmpf ogt": lambda a, b: a > b,
+    "arith.cmpf oge": lambda a, b: a >= b,
+}
+FUNCTIONS: dict[str, Callable[[Array], Array]] = {
+    "math.exp": np.exp,
+    "math.log": np.log,
+    "math.tanh": np.tanh,
+    "math.rsqrt": lambda x: 1 / np.sqrt(x),
+}
+CONVERSIONS = {"arith.extf": ("f16", "f32"), "arith.truncf": ("f32", "f16")}
+
+
+def test_every_scalar_op_is_tested_here_or_at_all_levels() -> None:
+    compared = {name.split()[0] for name in COMPARISONS}
+    here = {*BINARY, *compared, *FUNCTIONS, *CONVERSIONS, "arith.select"}
+    assert here | {op.name for op in LOWERED} == {op.name for op in REGION_OPS}
+
+
+def mapped(body: str, inputs: list[Array], result: Array) -> Array:
+    """A map with the arguments %x, %y, ... over arrays of one shape."""
+    names = "xyzw"[: len(inputs)]
+    types = [next(n for n, d in DTYPES.items() if d == a.dtype) for a in inputs]
+    text = f"""%y = tsp_tensor.map {", ".join(f"%{n}" for n in "abcd"[: len(inputs)])}
+        : ({", ".join(tensor_type(a) for a in inputs)}) -> {tensor_type(result)} {{
+        ^bb0({", ".join(f"%{n}: {t}" for n, t in zip(names, types, strict=True))}):
+          {body}
+        }}"""
+    return run_text(text, inputs, tensor_type(result))
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(sorted(BINARY)), st.sampled_from(INTEGERS), st.integers(0, 2**32), st.booleans())
+def test_bits(name: str, element: str, seed: int, small: bool) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = random_array(rng, (40,), element), random_array(rng, (40,), element)
+    b = (b % 40).astype(b.dtype) if small else b
+    bits = bits_of(a)
+    pairs = zip(a.tolist(), b.tolist(), strict=True)
+    expected = np.array([signed(BINARY[name](x, y, bits), bits) for x, y in pairs], a.dtype)
+    body = f"%r = {name} %x, %y : {element}\ntsp_tensor.yield %r : {element}"
+    assert_bits(mapped(body, [a, b], expected), expected)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(sorted(COMPARISONS)), st.integers(0, 2**32), st.data())
+def test_comparisons_and_selection(name: str, seed: int, data: st.DataObject) -> None:
+    """What is selected keeps its bits, even those of a NaN."""
+    rng = np.random.default_rng(seed)
+    element = data.draw(st.sampled_from(INTEGERS if "cmpi" in name else FLOATS))
+    a, b = random_array(rng, (40,), element), random_array(rng, (40,), element)
+    b = np.where(rng.random(40) < 0.3, a, b)
+    c, d = (rng.integers(0, 2**32, 40, np.uint32).view(np.float32) for _ in "cd")
+    truths = [COMPARISONS[name](x, y) for x, y in zip(a.tolist(), b.tolist(), strict=True)]
+    expected = np.where(np.array(truths), c.view(np.uint32), d.view(np.uint32)).view(np.float32)
+    body = f"%t = {name}, %x, %y : {element}\n%r = arith.select %t, %z, %w : f32\ntsp_tensor.yield %r : f32"
+    assert_bits(mapped(body, [a, b, c, d], expected), expected)
+
+
+def test_truths_are_combined() -> None:
+    """-1 where 0 < x < 10 or not x != 20, else 5."""
+    x = np.arange(-5, 30, dtype=np.int32)
+    body = """
+        %zero = arith.constant 0 : i32
+        %ten = arith.constant 10 : i32
+        %twenty = arith.constant 20 : i32
+        %yes = arith.constant true
+        %low = arith.cmpi sgt, %x, %zero : i32
+        %high = arith.cmpi slt, %x, %ten : i32
+        %between = arith.andi %low, %high : i1
+        %other = arith.cmpi ne, %x, %twenty : i32
+        %equal = arith.xori %other, %yes : i1
+        %any = arith.ori %between, %equal : i1
+        %yesr = arith.constant -1 : i8
+        %nor = arith.constant 5 : i8
+        %r = arith.select %any, %yesr, %nor : i8
+        tsp_tensor.yield %r : i8"""
+    expected = np.array([-1 if 0 < v < 10 or v == 20 else 5 for v in x.tolist()], np.int8)
+    assert_bits(mapped(body, [x], expected), expected)
+
+
+@pytest.mark.parametrize("element", FLOATS)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions(name: str, element: str) -> None:
+    """numpy's f64 functions round to the same f32 and f16 but for a case in a million."""
+    rng = np.random.default_rng(1)
+    x = random_array(rng, (500,), element)
+    with np.errstate(all="ignore"):
+        expected = canonical(FUNCTIONS[name](x.astype(np.float64)).astype(x.dtype))
+    body = f"%r = {name} %x : {element}\ntsp_tensor.yield %r : {element}"
+    assert_bits(mapped(body, [x], expected), expected)
+
+
+@pytest.mark.parametrize("name", CONVERSIONS)
+def test_conversions_of_floats(name: str) -> None:
+    of, to = CONVERSIONS[name]
+    x = random_array(np.random.default_rng(2), (500,), of)
+    x[:3] = [1 + 2**-11, 1 + 3 * 2**-11, 2**-25] if of == "f32" else x[:3]
+    with np.errstate(all="ignore"):
+        expected = canonical(x.astype(DTYPES[to]))
+    if of == "f32":
+        assert expected[:3].tolist() == [1.0, 1 + 2**-9, 0.0]
+    body = f"%r = {name} %x : {of} to {to}\ntsp_tensor.yield %r : {to}"
+    assert_bits(mapped(body, [x], expected), expected)
