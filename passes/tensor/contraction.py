@@ -17,8 +17,9 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from ...dialects import tsp_stream as ts
 from ...dialects import tsp_tensor
+from ...dialects.tsp_tensor.window import Window
 from ...dialects.elements import element_bytes
-from ...dialects.layout import AccessPattern, Layout, rows, tiles, weights
+from ...dialects.layout import BYTE, AccessPattern, Axis, Groups, Layout, grouped_weights, rows, tiles, weights
 from .buffers import WHOLE, Buffers, Destination, Parts, Unsupported, view_of
 from .elementwise import parts_of
 from .units import Cost, Division, Share, Unit, divide
@@ -50,6 +51,10 @@ class Product:
     chip: int
     swapped: bool = False
     """Whether it computes the transpose of the result."""
+    groups: Groups | None = None
+    """The groups of channels, each of which meets weights of its own."""
+    tile_moves: int = 0
+    """Words by which the activations move from one tile of the result to the next."""
 
     @property
     def pass_count(self) -> int:
@@ -84,21 +89,107 @@ class Epilogue:
 
 
 def matmul_product(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, to: Buffers, chip: int) -> Product:
-    """The normal form of a matrix product [M, K] by [K, N]. Raises Unsupported."""
-    (m, k), n = lhs.shape, rhs.shape[1]
+    """The normal form of a matrix product [..., M, K] by [K, N]. Raises Unsupported."""
+    if op.transpose_lhs:
+        source = lhs.source.transposed(swapped_last(len(lhs.shape)))
+        if source is None:
+            raise Unsupported("transposes a computed left operand, which no lowering does yet")
+        lhs = Tensor((*lhs.shape[:-2], lhs.shape[-1], lhs.shape[-2]), lhs.element, source)
+    if any(n > 1 for n in rhs.shape[:-2]):
+        raise Unsupported("its right operand is a batch of matrices, which no lowering does yet")
     if not isinstance(rhs.source, Named):
         raise Unsupported("its right operand is computed; the weights of a plane must be an input or a parameter")
-    straight = row_product(lhs, rhs.source, (m,), k, n, to, chip)
-    both_named = isinstance(lhs.source, Named)
+    right = Named(**{**vars(rhs.source), "dims": rhs.source.dims[-2:]})
+    if op.transpose_rhs:
+        right = right.transposed((1, 0))
+    *space, k = lhs.shape
+    n = rhs.shape[-2 if op.transpose_rhs else -1]
+    leading = op.result.type.get_shape()[:-1]
+    straight = row_product(lhs, right, leading, k, n, to, chip)
     only_returned = all(u.operation.name == "func.return" for u in op.result.uses)
-    if both_named and only_returned:
-        assert isinstance(lhs.source, Named)
-        swapped = row_product(
-            Tensor((n, k), rhs.element, rhs.source.transposed((1, 0))), lhs.source.transposed((1, 0)), (n,), k, m, to, chip
-        )
+    if isinstance(lhs.source, Named) and only_returned and len(leading) == 1:
+        acts = Tensor((n, k), rhs.element, right.transposed((1, 0)))
+        swapped = row_product(acts, lhs.source.transposed((1, 0)), (n,), k, space[0], to, chip)
         if longest(swapped, to) < longest(straight, to):
             return replace(swapped, swapped=True)
     return straight
+
+
+def swapped_last(rank: int) -> tuple[int, ...]:
+    """The permutation that swaps the last two dimensions."""
+    return (*range(rank - 2), rank - 1, rank - 2)
+
+
+def conv_product(op: tsp_tensor.ConvOp, images: Tensor, kernel: Tensor, to: Buffers, chip: int) -> Product:
+    """The normal form of a convolution: rows of pixels, moved tap by tap. Raises Unsupported."""
+    if not isinstance(kernel.source, Named):
+        raise Unsupported("its weights are computed; the weights of a convolution must be an input or a parameter")
+    window, groups, lanes = op.window, op.groups.value.data, to.chip.lanes
+    n, height, width, channels = images.shape
+    rows_, columns = window.places((height, width))
+    taps, space = window.kernel, (n, rows_, columns)
+    outputs = kernel.shape[3]
+    source = images.source
+    depth = taps[0] * taps[1] * channels
+    if isinstance(source, Named) and groups == 1 and images.element == i8 and 1 < depth // channels and depth <= lanes:
+        # the host deals out the pixels of all taps to the lanes; sums of integers do not mind the order
+        if kernel.source.plain:
+            return _dealt_by_host(source, kernel.source, window, space, channels, outputs, to, chip)
+    act_layout = None
+    top, left, bottom, right = window.pads
+    if isinstance(source, Named):
+        act_layout = rows(images.shape, element_bytes(images.element), lanes, ((0, 0), (top, bottom), (left, right)))
+        view = view_of(to.nowhere, act_layout, images.shape)
+    else:
+        view = source
+    per_image, per_row, per_pixel = view.strides
+    shown = Rows(
+        view.offset - top * per_row - left * per_pixel,
+        (per_image, per_row * window.strides[0], per_pixel * window.strides[1]),
+        view.tile_stride,
+    )
+    passes = (
+        (tiles(channels, lanes), view.tile_stride),
+        (taps[1], per_pixel * window.dilations[1]),
+        (taps[0], per_row * window.dilations[0]),
+    )
+    product = Product(
+        space, outputs, images.element, images, act_layout, shown, passes, kernel.source, taps, channels, chip
+    )
+    return product if groups == 1 else _grouped(product, Groups(groups, channels // groups, outputs // groups), lanes)
+
+
+def _grouped(product: Product, groups: Groups, lanes: int) -> Product:
+    """The product with weights in groups. Raises Unsupported for groups that do not fit to the tiles."""
+    own_tile = groups.channels == groups.outputs and lanes % groups.channels == 0
+    if not own_tile and product.columns > lanes and lanes % groups.outputs:
+        raise Unsupported(
+            f"groups of {groups.outputs} outputs do not fill the {lanes} lanes of a tile; "
+            "give each group a divisor of the lanes, or convolve the groups one by one"
+        )
+    if own_tile:
+        step = product.passes[0][1]
+        return replace(product, groups=groups, passes=((1, 0), *product.passes[1:]), tile_moves=step)
+    return replace(product, groups=groups)
+
+
+def _dealt_by_host(
+    images: Named, kernel: Named, window: Window, space: Shape, channels: int, outputs: int, to: Buffers, chip: int
+) -> Product:
+    """A convolution of few channels: a word holds the pixels of all taps, as the host puts them there."""
+    (down, along), (rows_, columns) = window.strides, window.kernel
+    layout = Layout(
+        (Axis(1), Axis.of(space[0], 0), Axis.of(space[1], 1, down), Axis.of(space[2], 2, along)),
+        (Axis.of(1, BYTE),),
+        (Axis.of(rows_, 1, window.dilations[0]), Axis.of(columns, 2, window.dilations[1]), Axis.of(channels, 3)),
+        (0, -window.pads[0], -window.pads[1]),
+    )
+    k = rows_ * columns * channels
+    acts = Tensor((*space, k), i8, images)
+    shown = Rows(0, layout.strides[1:], layout.strides[0])
+    return Product(
+        space, outputs, i8, acts, layout, shown, ((1, 0),), kernel.reshaped((k, outputs)), (), k, chip
+    )
 
 
 def row_product(acts: Tensor, stationary: Named, space: Shape, k: int, n: int, to: Buffers, chip: int) -> Product:
@@ -205,14 +296,15 @@ class _Emitter:
             if source not in loaded:
                 loaded[source] = self._read_weights(unit, share, period)
             copy = self.to.copy_for(self.act_view, share.plane)
-            sums.append(self._multiply(share, period, self._load(share, loaded[source]), copy))
+            moved = unit.tile * self.product.tile_moves
+            sums.append(self._multiply(share, period, self._load(share, loaded[source]), copy, moved))
         if unit.summed:
             self._finish(sums, unit, unit.shares[0], result)
         else:
             for one, share in zip(sums, unit.shares, strict=True):
                 self._finish([one], unit, share, result)
 
-    def _multiply(self, share: Share, period: int, weights_: SSAValue, copy: int) -> SSAValue:
+    def _multiply(self, share: Share, period: int, weights_: SSAValue, copy: int, moved: int) -> SSAValue:
         product, count = self.product, share.block.rows
         one = self.acts.pattern(share.block)
         if share.passes == self.cost.passes:
@@ -220,7 +312,7 @@ class _Emitter:
         else:  # some of the rounds of the only level
             ((_, step),) = [level for level in product.passes if level[0] > 1]
             offset, passes = one.offset + share.first_pass * step, ((share.passes, step),)
-        words = AccessPattern(offset, (*one.levels, *passes))
+        words = AccessPattern(offset + moved, (*one.levels, *passes))
         cycles = AccessPattern(0, ((count, self.cost.every), (share.passes, period)))
         vectors = self.to.read(self.act_view, words, product.chip, cycles, copy)
         return self.to.add(
@@ -319,10 +411,15 @@ class _Emitter:
             raise Unsupported("its weights are computed")
         columns = min(product.columns - first * self.lanes, (last - first + 1) * self.lanes)
         dims = len(product.taps)
-        part = stationary.sliced((*(0,) * (dims + 1), first * self.lanes), (1,) * (dims + 2))
-        layout = weights(
-            product.taps, product.k, columns, element_bytes(product.element), self.lanes, self.chip.weight_streams
-        )
+        size, streams = element_bytes(product.element), self.chip.weight_streams
+        if product.groups is not None:
+            own_tile, count = product.tile_moves > 0 or product.columns <= self.lanes, last - first + 1
+            part, layout = stationary, grouped_weights(
+                product.taps, product.groups, first, count, own_tile, size, self.lanes, streams
+            )
+        else:
+            part = stationary.sliced((*(0,) * (dims + 1), first * self.lanes), (1,) * (dims + 2))
+            layout = weights(product.taps, product.k, columns, size, self.lanes, streams)
         user = f"plane {self.planes[share.plane]}" if busy or unit.summed else f"hemisphere {who}"
         return self.to.named(part, layout, product.chip, user=user), first
 
