@@ -172,6 +172,12 @@ def weights(
     return Layout(words, (Axis.of(streams, kd),), (Axis.of(min(n, lanes), nd),))
 
 
+def identity(groups: int, lanes: int, streams: int) -> Layout:
+    """The layout that makes of a single number a square of it on the diagonal, as weights: lane n of row k is element
+    n - k."""
+    return Layout((Axis.of(groups, 0, -streams),), (Axis.of(streams, 0, -1),), (Axis.of(lanes, 0),))
+
+
 @dataclass(frozen=True)
 class Groups:
     """How channels and outputs of a convolution fall into groups."""

@@ -55,7 +55,13 @@ def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
                 top, left, bottom, right = op.window.pads
                 pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()
                 found[op.input] = found[op.input].joined(Demand(pads, _sharing(op.input, chip)))
-            case tsp_tensor.PoolOp() if op.kind.data == "max":
+            case tsp_tensor.PoolOp() if op.kind.data == "sum":
+                top, left, bottom, right = op.window.pads
+                pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()
+                found[op.input] = found[op.input].joined(Demand(pads, _sharing(op.input, chip)))
+            case tsp_tensor.ReduceOp():
+                found[op.input] = found[op.input].joined(Demand(copies=_sharing(op.input, chip)))
+            case tsp_tensor.PoolOp():
                 found[op.input] = found[op.input].joined(Demand(copies=min(op.window.kernel[1], MOST_COPIES)))
             case tsp_tensor.MapOp():
                 for value in op.inputs:

@@ -11,6 +11,7 @@ from xdsl.ir import Attribute, Region, SSAValue
 
 from ...dialects import tsp_stream as ts
 from ...dialects.layout import AccessPattern, tiles
+from ..stream.stream_place import alus_of
 from .buffers import WHOLE, Buffers, Destination, Parts, rows_layout
 from .views import Block, Rows, Shape, Stored, Tensor, blocks, join, rows_of
 
@@ -107,7 +108,7 @@ def set_apart(operands: Sequence[Operand], space: Shape, to: Buffers, chip: int)
 
 def pieces(space: Sequence[int], to: Buffers, region: Region) -> int:
     """The blocks into which the rows of a map are cut: as many as there are ALUs for, if each has enough to do."""
-    alus = max(1, sum(1 for _ in region.block.ops) - 1)
+    alus = max(1, alus_of(region))
     return max(1, min(_SIDE_BY_SIDE, to.chip.alus // alus, prod(space) // _ENOUGH_ROWS))
 
 
