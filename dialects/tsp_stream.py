@@ -12,7 +12,6 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, IntegerType, StringAttr, TensorType, i32, i64
 from xdsl.ir import Attribute, Dialect, Operation, SSAValue
 from xdsl.irdl import (
-    IRDLOperation,
     irdl_op_definition,
     operand_def,
     opt_operand_def,
@@ -20,90 +19,28 @@ from xdsl.irdl import (
     prop_def,
     region_def,
     result_def,
-    traits_def,
     var_operand_def,
 )
-from xdsl.traits import IsTerminator, Pure
 from xdsl.utils.exceptions import VerifyException
 
+from .alu_ops import SCALAR_OPS, YieldOp, check_alu_region
+from .alu_ops import AddSatOp as AddSatOp
+from .alu_ops import CompareOp as CompareOp
+from .alu_ops import ConvertOp as ConvertOp
+from .alu_ops import DelayOp as DelayOp
+from .alu_ops import MulSatOp as MulSatOp
+from .alu_ops import ReluOp as ReluOp
+from .alu_ops import SelectOp as SelectOp
+from .alu_ops import SubSatOp as SubSatOp
 from .elements import element_bytes
 from .layout import AccessPattern
 from .placement import PlaceAttr, check_host_tensor
-from .regions import check_region
+from .stream_base import DrivingOp, StreamOp, TimedOp, check_lanes
 from .stream_types import BufferType, FlightType, PartialType, PatternAttr, StreamType, WeightsType
 from .target_attr import target_of
 from .tsp_isa import BIND_KINDS
 
-_CHIP_0 = IntegerAttr(0, i64)
 _EVERY_1 = IntegerAttr(1, i64)
-
-
-class StreamOp(IRDLOperation):
-    """What all ops of this level share: the chip on which they happen."""
-
-    chip = prop_def(IntegerAttr[I64], default_value=_CHIP_0)
-
-    @property
-    def chip_number(self) -> int:
-        return self.chip.value.data
-
-    def verify_(self) -> None:
-        system = target_of(self)
-        if not 0 <= self.chip_number < system.chips:
-            raise VerifyException(
-                f"chip {self.chip_number}: the system has {system.chips} (target field `system.chips`)"
-            )
-        for value in self.operands:
-            source = value.owner
-            if isinstance(source, StreamOp) and source.chip != self.chip and not isinstance(value.type, FlightType):
-                raise VerifyException(
-                    f"happens on chip {self.chip_number}, but `{source.name}`, whose result it takes, on chip "
-                    f"{source.chip_number}; between chips a value is sent and received"
-                )
-
-
-class TimedOp(StreamOp):
-    """An op that issues instructions, from cycle `at` on once it is scheduled."""
-
-    at = opt_prop_def(IntegerAttr[I64])
-
-    @property
-    def start(self) -> int | None:
-        return None if self.at is None else self.at.value.data
-
-
-class DrivingOp(TimedOp):
-    """An op that drives a stream: in `direction` once placed, from stream number `on` once scheduled."""
-
-    direction = opt_prop_def(StringAttr)
-    on = opt_prop_def(IntegerAttr[I64])
-
-    @property
-    def driven(self) -> SSAValue:
-        """The stream value that it drives."""
-        return self.results[0]
-
-    @property
-    def first_stream(self) -> int | None:
-        return None if self.on is None else self.on.value.data
-
-    def verify_(self) -> None:
-        super().verify_()
-        if self.direction is not None and self.direction.data not in ("E", "W"):
-            raise VerifyException(f"direction {self.direction} is neither E nor W")
-        if (on := self.first_stream) is not None and isinstance(type_ := self.driven.type, StreamType):
-            streams = target_of(self).chip.streams
-            if on % type_.width or not 0 <= on <= streams - type_.width:
-                raise VerifyException(
-                    f"stream {on}: a group of {type_.width} starts at a multiple of it in 0..{streams - type_.width}"
-                )
-
-
-def check_lanes(op: Operation, type_: Attribute) -> None:
-    """Raises VerifyException unless a stream's vectors have the chip's lanes."""
-    lanes = target_of(op).chip.lanes
-    if isinstance(type_, StreamType) and type_.shape[-1] != lanes:
-        raise VerifyException(f"{type_} has vectors of {type_.shape[-1]} lanes, the chip has {lanes}")
 
 
 @irdl_op_definition
@@ -292,47 +229,6 @@ class MatmulOp(DrivingOp):
 
 
 @irdl_op_definition
-class YieldOp(IRDLOperation):
-    """Gives the value of an ALU region."""
-
-    name = "tsp_stream.yield"
-    value = operand_def()
-    traits = traits_def(IsTerminator(), Pure())
-    assembly_format = "$value attr-dict `:` type($value)"
-
-    def __init__(self, value: SSAValue):
-        super().__init__(operands=[value])
-
-
-@irdl_op_definition
-class DelayOp(IRDLOperation):
-    """Hands a value on, one ALU later, so that it meets another that takes longer."""
-
-    name = "tsp_stream.delay"
-    value = operand_def()
-    result = result_def()
-    traits = traits_def(Pure())
-    assembly_format = "$value attr-dict `:` type($value) `->` type($result)"
-
-    def __init__(self, value: SSAValue):
-        super().__init__(operands=[value], result_types=[value.type])
-
-
-@irdl_op_definition
-class ConvertOp(IRDLOperation):
-    """Converts as an ALU does: to an integer to the nearest, ties to even, saturating; NaN to 0."""
-
-    name = "tsp_stream.convert"
-    value = operand_def()
-    result = result_def()
-    traits = traits_def(Pure())
-    assembly_format = "$value attr-dict `:` type($value) `->` type($result)"
-
-    def __init__(self, value: SSAValue, type_: Attribute):
-        super().__init__(operands=[value], result_types=[type_])
-
-
-@irdl_op_definition
 class VxmOp(DrivingOp):
     """Applies a region of scalar ops to every lane of its streams; one ALU per op, numbered by `alus` once placed."""
 
@@ -357,9 +253,7 @@ class VxmOp(DrivingOp):
 
     def verify_(self) -> None:
         super().verify_()
-        check_region(self.body, (YieldOp, DelayOp, ConvertOp))
-        if not isinstance(self.body.block.last_op, YieldOp):
-            raise VerifyException("the region ends with tsp_stream.yield")
+        check_alu_region(self.body)
         stream = self.stream.type
         for value, argument in zip(self.inputs, self.body.block.args, strict=False):
             input_type = cast(StreamType, value.type)
@@ -424,6 +318,6 @@ def check_link(op: Operation, link: IntegerAttr[I64], stream: StreamType) -> Non
 
 TSP_STREAM = Dialect(
     "tsp_stream",
-    [BufferOp, ReadOp, WriteOp, LoadWeightsOp, MatmulOp, VxmOp, YieldOp, DelayOp, ConvertOp, SendOp, ReceiveOp],
+    [BufferOp, ReadOp, WriteOp, LoadWeightsOp, MatmulOp, VxmOp, *SCALAR_OPS, SendOp, ReceiveOp],
     [BufferType, StreamType, WeightsType, PartialType, FlightType, PlaceAttr, PatternAttr],
 )

@@ -7,28 +7,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
 from xdsl.context import Context
-from xdsl.dialects import arith, func, math
-from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp
-from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
+from xdsl.dialects import func
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 
 from ...dialects import c2c, tsp_tensor
 from ...dialects import instructions as ops
 from ...dialects import tsp_isa as isa
 from ...dialects import tsp_stream as ts
-from ...dialects.elements import element_of
 from ...dialects.errors import MalformedProgram
 from ...dialects.instruction import (
-    CHAIN,
     MAX_COUNT,
     MAX_EVERY,
     MAX_STEP,
-    ElementType,
     Loop,
-    source_alu,
-    source_immediate,
     stream_code,
 )
 from ...dialects.layout import AccessPattern
@@ -39,7 +33,8 @@ from ...dialects.target import ChipSpec, SystemSpec
 from ...dialects.target_attr import target_of
 from ..stream.clusters import timed_ops
 from ..stream.stream_schedule import check_schedule, direction_of, slice_shifts
-from ..stream.timing import access_queues, alu_levels, interval, latency, place_of, required
+from ..stream.timing import access_queues, interval, latency, place_of, required
+from .alu_instructions import alu_instructions
 
 MAX_VECTORS = ops.ActivationsOp.INSTRUCTION.fields[0].high
 """Vectors that one `abc` can take."""
@@ -122,7 +117,8 @@ def instructions(op: ts.TimedOp, chip: ChipSpec) -> Iterator[tuple[str, ops.Inst
         case ts.MatmulOp():
             yield from _multiply(op, at, chip)
         case ts.VxmOp():
-            yield from _vxm(op, at, chip)
+            loops = _loops(op.stream.type.vectors, interval(op))
+            yield from alu_instructions(op, at, loops, stream_of, chip)
         case ts.SendOp():
             loops = _loops(cast(ts.StreamType, op.stream.type).vectors, interval(op))
             yield f"C2C.{op.link.value.data}", ops.SendOp.make(at, [stream_of(op.stream)], loops)
@@ -199,80 +195,3 @@ def _multiply(op: ts.MatmulOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, o
         yield queue, ops.AccumulateEmitOp.make(sums, [0, mode, stream_of(op.result)], loops)
     else:
         yield queue, ops.AccumulateOp.make(sums, [0, mode], loops)
-
-
-# -- ALU regions ---------------------------------------------------------------------------------------------------
-
-_BINARY: dict[type[Operation], type[ops.InstructionOp]] = {
-    arith.AddiOp: ops.AddOp,
-    arith.AddfOp: ops.AddOp,
-    arith.SubiOp: ops.SubOp,
-    arith.SubfOp: ops.SubOp,
-    arith.MuliOp: ops.MulOp,
-    arith.MulfOp: ops.MulOp,
-    arith.MaxSIOp: ops.MaxOp,
-    arith.MaximumfOp: ops.MaxOp,
-    arith.MinSIOp: ops.MinOp,
-    arith.MinimumfOp: ops.MinOp,
-}
-_UNARY: dict[type[Operation], type[ops.InstructionOp]] = {
-    ts.DelayOp: ops.CopyOp,
-    math.RoundEvenOp: ops.RoundOp,
-    math.TruncOp: ops.TruncOp,
-}
-_CONVERSIONS: dict[type[Operation], type[ops.InstructionOp]] = {
-    ts.ConvertOp: ops.ConvertOp,
-    arith.ExtSIOp: ops.ConvertOp,
-    arith.SIToFPOp: ops.ConvertOp,
-    arith.TruncIOp: ops.WrapOp,
-}
-
-
-def _vxm(op: ts.VxmOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, ops.InstructionOp]]:
-    if op.alus is None:
-        raise MalformedProgram(f"{describe(op)}: has no `alus`; run stream-place first")
-    levels = alu_levels(op)
-    alus = dict(zip(op.alu_ops, op.alus.get_values(), strict=True))
-    loops = _loops(op.stream.type.vectors, interval(op))
-    for inner, level in levels.items():
-        operands = [_source(op, v, alus) for v in inner.operands]
-        to = stream_of(op.stream) if inner.results[0] is op.yielded else CHAIN
-        element = _element(inner.operands[0], inner)
-        kind = type(inner)
-        if kind in _CONVERSIONS:
-            instruction, values = _CONVERSIONS[kind], [element, *operands, _element(inner.results[0], inner), to]
-        elif kind in _BINARY or kind in _UNARY:
-            instruction, values = (_BINARY | _UNARY)[kind], [element, *operands, to]
-        else:
-            raise MalformedProgram(f"{describe(inner)}: no ALU executes it; run convert-tensor-to-stream")
-        made = instruction.make(at + level * chip.latency_alu, values, loops)
-        yield f"VXM.{alus[inner]}", located(made, inner)
-
-
-def _element(value: SSAValue, op: Operation) -> ElementType:
-    element = element_of(value.type)
-    if element is None:
-        raise MalformedProgram(f"{describe(op)}: ALUs have no {value.type}")
-    return element
-
-
-def _source(op: ts.VxmOp, value: SSAValue, alus: dict[Operation, int]) -> int:
-    """The operand of an ALU that gives a value of the region."""
-    if isinstance(value, BlockArgument):
-        return stream_of(op.inputs[value.index])
-    owner = value.owner
-    assert isinstance(owner, Operation)
-    if isinstance(owner, arith.ConstantOp):
-        return source_immediate(constant_bits(owner))
-    return source_alu(alus[owner])
-
-
-def constant_bits(op: arith.ConstantOp) -> int:
-    """The 32 bits of a scalar constant; integers sign-extended."""
-    match op.value:
-        case FloatAttr():
-            return int(np.float32(op.value.value.data).view(np.uint32))
-        case IntegerAttr():
-            return op.value.value.data & 0xFFFFFFFF
-        case _:
-            raise MalformedProgram(f"{describe(op)}: an ALU's constant is a number")

@@ -12,20 +12,19 @@ from typing import cast
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, ModuleOp, StringAttr, i64
-from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.rewriter import InsertPoint, Rewriter
 
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
 from ...dialects.errors import CapacityError, ScheduleError, UnsupportedModel
 from ...dialects.layout import Layout
-from ...dialects.locations import describe, located
+from ...dialects.locations import describe
 from ...dialects.placement import Place, PlaceAttr
 from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
+from .alu_levels import balance
 from .clusters import clusters, timed_ops
-from .timing import alu_levels, drive, samples
+from .timing import drive, samples
 
 
 @dataclass(frozen=True)
@@ -164,49 +163,6 @@ def _name(buffer: ts.BufferOp) -> str:
 
 
 # -- ALUs ----------------------------------------------------------------------------------------------------------
-
-
-def balance(op: ts.VxmOp) -> None:
-    """Inserts delays so that every op finds all its operands in the same cycle.
-
-    A chain's value is there for one cycle only, and so is a stream's: an argument used at several depths is taken at
-    the first and handed on.
-    """
-    if op.alus is not None:
-        return
-    if not isinstance(op.yielded.owner, Operation) or op.yielded.owner not in op.alu_ops:
-        delay = located(ts.DelayOp(op.yielded), op)
-        Rewriter.insert_op(delay, InsertPoint.before(cast(Operation, op.body.block.last_op)))
-        cast(Operation, op.body.block.last_op).operands[0] = delay.result
-    levels = alu_levels(op)
-    ready = _ready_levels(op, levels)
-    handed: dict[SSAValue, list[SSAValue]] = {}
-    for inner, level in levels.items():
-        for i, value in enumerate(inner.operands):
-            if level > ready.get(value, level):
-                inner.operands[i] = _hand_on(op, value, level - ready[value], handed)
-
-
-def _ready_levels(op: ts.VxmOp, levels: dict[Operation, int]) -> dict[SSAValue, int]:
-    """The level at which each value can be used, without those that come just when they are needed: constants, and
-    arguments that one level alone uses."""
-    ready: dict[SSAValue, int] = {inner.results[0]: level + 1 for inner, level in levels.items()}
-    for argument in op.body.block.args:
-        if len({levels[use.operation] for use in argument.uses if use.operation in levels}) > 1:
-            ready[argument] = 0
-    return ready
-
-
-def _hand_on(op: ts.VxmOp, value: SSAValue, times: int, handed: dict[SSAValue, list[SSAValue]]) -> SSAValue:
-    """`value` after so many delays; delays of one value are shared."""
-    chain = handed.setdefault(value, [])
-    while len(chain) < times:
-        delay = located(ts.DelayOp(chain[-1] if chain else value), op)
-        after = (chain[-1] if chain else value).owner
-        point = InsertPoint.after(after) if isinstance(after, Operation) else InsertPoint.at_start(op.body.block)
-        Rewriter.insert_op(delay, point)
-        chain.append(delay.result)
-    return chain[times - 1]
 
 
 def place_alus(module: ModuleOp) -> None:

@@ -25,12 +25,12 @@ from ...dialects.errors import MalformedProgram, ScheduleError
 from ...dialects.locations import describe
 from ...dialects.target import ChipSpec, SystemSpec
 from ...dialects.target_attr import target_of
+from .alu_levels import alu_levels
 from .clusters import clusters, timed_ops
 from .footprint import Footprint, Interval, Reservations, StreamNeed
 from .stream_allocate import check_allocation
 from .timing import (
     access_queues,
-    alu_levels,
     cycle_on,
     diagonal,
     drive,

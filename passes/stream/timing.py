@@ -21,6 +21,7 @@ from ...dialects.locations import describe
 from ...dialects.placement import Place
 from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
+from .alu_levels import alu_levels
 
 
 @dataclass(frozen=True)
@@ -78,15 +79,6 @@ def link_position(link: int, chip: ChipSpec) -> int:
 def latency(name: str, chip: ChipSpec) -> int:
     """d_func of an instruction."""
     return OP_CLASSES[name].INSTRUCTION.d_func(chip)
-
-
-def alu_levels(op: ts.VxmOp) -> dict[Operation, int]:
-    """How many ALUs lie before each op of a region: the longest chain that leads to it."""
-    levels: dict[Operation, int] = {}
-    for inner in op.alu_ops:
-        before = [levels[v.owner] for v in inner.operands if isinstance(v.owner, Operation) and v.owner in levels]
-        levels[inner] = 1 + max(before) if before else 0
-    return levels
 
 
 def argument_level(op: ts.VxmOp, argument: BlockArgument, levels: dict[Operation, int]) -> int:
