@@ -15,6 +15,7 @@ from xdsl.dialects.builtin import FloatAttr, IntegerAttr, IntegerType, i1, i8, i
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from ...dialects import tsp_tensor
+from ...dialects.alu_ops import alu_instruction
 from ...dialects.locations import located
 from ...dialects.tsp_stream import (
     AddSatOp,
@@ -92,8 +93,10 @@ class _Builder:
                 value = self._to_integer(op, operands[0])
             case arith.TruncIOp():
                 value = self._truncated(op, operands[0])
-            case arith.SIToFPOp() | arith.ExtSIOp():
-                value = self._convert(_unextended(operands[0]), op.results[0].type)
+            case arith.SIToFPOp():
+                value = self.add(arith.SIToFPOp(_unextended(operands[0]), op.result.type))
+            case arith.ExtSIOp():
+                value = self.add(arith.ExtSIOp(_unextended(operands[0]), op.result.type))
             case arith.ExtUIOp():
                 value = self._zero_extended(op, operands[0])
             case arith.CmpiOp():
@@ -108,18 +111,20 @@ class _Builder:
                 value = self.add(type(op)(operands[0], operands[1]))
             case _:
                 value = self.add(op.clone(self.values))
+                if alu_instruction(cast(Operation, value.owner)) is None and not isinstance(op, arith.ConstantOp):
+                    raise UnsupportedRegion(op, "no ALU executes it; express it with other scalar ops")
         self.values[op.results[0]] = value
 
     # -- conversions -------------------------------------------------------------------------------------------
 
     def _to_integer(self, op: arith.FPToSIOp, operand: SSAValue) -> SSAValue:
         """A rounding before the conversion is part of it, and so are the bounds of the integer type, on either side of
-        the rounding; else a truncation is put before."""
+        the rounding; else a truncation is put before, unless the number is integral."""
         limits = _limits(op.results[0].type)
         inside = _clamped(operand, *limits)
         if isinstance(inside.owner, math.RoundEvenOp):
             return self._convert(_clamped(inside.owner.operands[0], *limits), op.results[0].type)
-        if not isinstance(inside.owner, math.TruncOp):
+        if not isinstance(inside.owner, math.TruncOp | arith.SIToFPOp):
             inside = self.add(math.TruncOp(inside))
         return self._convert(inside, op.results[0].type)
 
@@ -204,15 +209,9 @@ def _limits(type_: Attribute) -> tuple[int, int]:
 
 def _unextended(value: SSAValue) -> SSAValue:
     """The narrow integer of which a value is the same number."""
-    while isinstance(op := value.owner, ConvertOp) and _is_integer(op.value) and _is_integer(op.result):
-        if _width(op.value.type) > _width(op.result.type):
-            break
-        value = op.value
+    while isinstance(op := value.owner, arith.ExtSIOp):
+        value = op.input
     return value
-
-
-def _is_integer(value: SSAValue) -> bool:
-    return isinstance(value.type, IntegerType)
 
 
 def _clamped(value: SSAValue, low: int, high: int) -> SSAValue:
