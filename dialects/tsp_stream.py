@@ -36,6 +36,15 @@ from .elements import element_bytes
 from .layout import AccessPattern
 from .placement import PlaceAttr, check_host_tensor
 from .stream_base import DrivingOp, StreamOp, TimedOp, check_lanes
+from .stream_lanes import LANE_OPS, PartOp
+from .stream_lanes import DistributeOp as DistributeOp
+from .stream_lanes import LaneOp as LaneOp
+from .stream_lanes import LaneSelectOp as LaneSelectOp
+from .stream_lanes import PermuteOp as PermuteOp
+from .stream_lanes import RotateOp as RotateOp
+from .stream_lanes import ShiftOp as ShiftOp
+from .stream_lanes import TransposeOp as TransposeOp
+from .stream_lanes import origin as origin
 from .stream_types import BufferType, FlightType, PartialType, PatternAttr, StreamType, WeightsType
 from .target_attr import target_of
 from .tsp_isa import BIND_KINDS
@@ -144,6 +153,65 @@ class WriteOp(TimedOp):
         _check_access(
             self, self.words.data, cast(BufferType, self.buffer.type), cast(StreamType, self.stream.type), byte
         )
+
+
+def _check_map(op: Operation, map_: SSAValue, stream: StreamType) -> None:
+    """Raises VerifyException unless the map has a vector of i8 for each of the stream's."""
+    check_lanes(op, type_ := cast(StreamType, map_.type))
+    if type_.element_type != IntegerType(8) or type_.shape != (stream.vectors, stream.shape[-1]):
+        raise VerifyException(f"the map of {stream} is one stream of i8 with as many vectors, not {type_}")
+
+
+@irdl_op_definition
+class GatherOp(DrivingOp):
+    """Reads words of a buffer onto a stream, as `read` does, but every tile from a word of its own: that of the pattern
+    plus the number in the tile's first two lanes on the map stream, low byte first, modulo the words of a slice. A word
+    outside the buffer is an error of the run at this level; below, the words of other buffers lie there."""
+
+    name = "tsp_stream.gather"
+    map = operand_def(StreamType)
+    buffer = operand_def(BufferType)
+    words = prop_def(PatternAttr)
+    byte = opt_prop_def(IntegerAttr[I64])
+    stream = result_def(StreamType)
+    assembly_format = (
+        "$map `,` $buffer `words` $words (`byte` $byte^)? (`chip` $chip^)? (`toward` $direction^)? (`on` $on^)? "
+        "(`at` $at^)? attr-dict `:` type($map) `,` type($buffer) `->` type($stream)"
+    )
+
+    def verify_(self) -> None:
+        super().verify_()
+        byte = None if self.byte is None else self.byte.value.data
+        _check_map(self, self.map, self.stream.type)
+        _check_access(self, self.words.data, cast(BufferType, self.buffer.type), self.stream.type, byte)
+
+
+@irdl_op_definition
+class ScatterOp(TimedOp):
+    """Writes a stream to words of a buffer, every tile to a word of its own; see `gather`. Of several vectors for one
+    word the last stays."""
+
+    name = "tsp_stream.scatter"
+    map = operand_def(StreamType)
+    stream = operand_def(StreamType)
+    buffer = operand_def(BufferType)
+    words = prop_def(PatternAttr)
+    byte = opt_prop_def(IntegerAttr[I64])
+    assembly_format = (
+        "$map `,` $stream `to` $buffer `words` $words (`byte` $byte^)? (`chip` $chip^)? (`at` $at^)? attr-dict "
+        "`:` type($map) `,` type($stream) `,` type($buffer)"
+    )
+
+    def verify_(self) -> None:
+        super().verify_()
+        byte = None if self.byte is None else self.byte.value.data
+        stream = cast(StreamType, self.stream.type)
+        _check_map(self, self.map, stream)
+        _check_access(self, self.words.data, cast(BufferType, self.buffer.type), stream, byte)
+
+
+AccessOp = ReadOp | WriteOp | GatherOp | ScatterOp
+"""The ops that touch SRAM. All have `buffer`, `words`, `byte` and `stream`."""
 
 
 @irdl_op_definition
@@ -318,6 +386,9 @@ def check_link(op: Operation, link: IntegerAttr[I64], stream: StreamType) -> Non
 
 TSP_STREAM = Dialect(
     "tsp_stream",
-    [BufferOp, ReadOp, WriteOp, LoadWeightsOp, MatmulOp, VxmOp, *SCALAR_OPS, SendOp, ReceiveOp],
+    [
+        *(BufferOp, ReadOp, WriteOp, GatherOp, ScatterOp, LoadWeightsOp, MatmulOp, VxmOp, *SCALAR_OPS),
+        *(*LANE_OPS, PartOp, SendOp, ReceiveOp),
+    ],
     [BufferType, StreamType, WeightsType, PartialType, FlightType, PlaceAttr, PatternAttr],
 )

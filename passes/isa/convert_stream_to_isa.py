@@ -25,6 +25,7 @@ from ...dialects.instruction import (
     Loop,
     stream_code,
 )
+from ...dialects.instructions import OP_CLASSES
 from ...dialects.layout import AccessPattern
 from ...dialects.locations import describe, located
 from ...dialects.placement import PlaceAttr
@@ -33,8 +34,9 @@ from ...dialects.target import ChipSpec, SystemSpec
 from ...dialects.target_attr import target_of
 from ..stream.clusters import timed_ops
 from ..stream.stream_schedule import check_schedule, direction_of, slice_shifts
-from ..stream.timing import access_queues, interval, latency, place_of, required
+from ..stream.timing import access_queues, interval, lane_queue, latency, place_of, required
 from .alu_instructions import alu_instructions
+from .lane_instructions import lane_instruction
 
 MAX_VECTORS = ops.ActivationsOp.INSTRUCTION.fields[0].high
 """Vectors that one `abc` can take."""
@@ -110,7 +112,7 @@ def instructions(op: ts.TimedOp, chip: ChipSpec) -> Iterator[tuple[str, ops.Inst
     """The instructions of a scheduled op, each with its queue."""
     at = required(op, "at", "stream-schedule").value.data
     match op:
-        case ts.ReadOp() | ts.WriteOp():
+        case ts.ReadOp() | ts.WriteOp() | ts.GatherOp() | ts.ScatterOp():
             yield from _access(op, at, chip)
         case ts.LoadWeightsOp():
             yield from _load_weights(op, at)
@@ -119,6 +121,9 @@ def instructions(op: ts.TimedOp, chip: ChipSpec) -> Iterator[tuple[str, ops.Inst
         case ts.VxmOp():
             loops = _loops(op.stream.type.vectors, interval(op))
             yield from alu_instructions(op, at, loops, stream_of, chip)
+        case ts.LaneOp():
+            loops = _loops(cast(ts.StreamType, op.driven.type).vectors, interval(op))
+            yield lane_queue(op), lane_instruction(op, at, loops, stream_of)
         case ts.SendOp():
             loops = _loops(cast(ts.StreamType, op.stream.type).vectors, interval(op))
             yield f"C2C.{op.link.value.data}", ops.SendOp.make(at, [stream_of(op.stream)], loops)
@@ -131,25 +136,27 @@ def instructions(op: ts.TimedOp, chip: ChipSpec) -> Iterator[tuple[str, ops.Inst
 
 def stream_of(value: SSAValue) -> int:
     """The code of the first stream that carries a value."""
-    op = value.owner
+    driven, before = ts.origin(value)
+    op = driven.owner
     if not isinstance(op, ts.DrivingOp):
         raise MalformedProgram("a stream comes from an op that drives it")
-    return stream_code(direction_of(op), required(op, "on", "stream-schedule").value.data)
+    return stream_code(direction_of(op), required(op, "on", "stream-schedule").value.data + before)
 
 
 def _loops(count: int, every: int, step: int = 0) -> list[Loop]:
     return [Loop(count, every, step)] if count > 1 else []
 
 
-def _access(op: ts.ReadOp | ts.WriteOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, ops.InstructionOp]]:
+def _access(op: ts.AccessOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, ops.InstructionOp]]:
     address = place_of(op.buffer).address
     if address is None:
         raise MalformedProgram(f"{describe(op)}: its buffer has no address; run stream-allocate first")
-    kind = ops.ReadOp if isinstance(op, ts.ReadOp) else ops.WriteOp
+    kind = OP_CLASSES[op.name.partition(".")[2]]
+    numbers = [stream_of(op.map)] if isinstance(op, ts.GatherOp | ts.ScatterOp) else []
     runs = list(loop_runs(op.words.data, interval(op), chip.loop_levels))
     for i, (queue, shift) in enumerate(zip(access_queues(op), slice_shifts(op), strict=True)):
         for after, word, loops in runs:
-            yield queue, kind.make(at + shift + after, [address + word, stream_of(op.stream) + i], loops)
+            yield queue, kind.make(at + shift + after, [address + word, *numbers, stream_of(op.stream) + i], loops)
 
 
 def loop_runs(pattern: AccessPattern, every: int, deepest: int) -> Iterator[tuple[int, int, list[Loop]]]:

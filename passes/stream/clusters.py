@@ -15,8 +15,19 @@ def timed_ops(module: ModuleOp) -> list[ts.TimedOp]:
 
 
 def stream_operands(op: ts.TimedOp) -> list[SSAValue]:
-    """The operands that tie an op to its producer's time: streams, and vectors on a link."""
-    return [v for v in op.operands if isinstance(v.type, ts.StreamType | ts.FlightType)]
+    """The values that tie an op to its producer's time: streams, whole groups, and vectors on a link."""
+    return [ts.origin(v)[0] for v in op.operands if isinstance(v.type, ts.StreamType | ts.FlightType)]
+
+
+def consumers(value: SSAValue) -> list[ts.TimedOp]:
+    """The ops that take a stream, or one of its group."""
+    found: list[ts.TimedOp] = []
+    for use in value.uses:
+        if isinstance(use.operation, ts.PartOp):
+            found += consumers(use.operation.result)
+        elif isinstance(use.operation, ts.TimedOp):
+            found.append(use.operation)
+    return found
 
 
 def clusters(module: ModuleOp) -> list[list[ts.TimedOp]]:

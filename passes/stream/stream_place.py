@@ -23,7 +23,8 @@ from ...dialects.placement import Place, PlaceAttr
 from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
 from .alu_levels import balance
-from .clusters import clusters, timed_ops
+from .clusters import clusters, consumers, timed_ops
+from .sides import place_sides
 from .timing import drive, samples
 
 
@@ -35,6 +36,7 @@ class StreamPlacePass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         place_planes(op)
+        place_sides(op)
         place_buffers(op)
         for vxm in [v for v in op.walk() if isinstance(v, ts.VxmOp)]:
             balance(vxm)
@@ -99,7 +101,7 @@ def _neighbours(module: ModuleOp) -> dict[ts.BufferOp, set[ts.BufferOp]]:
         touched = {
             op.buffer.owner
             for op in cluster
-            if isinstance(op, ts.ReadOp | ts.WriteOp) and isinstance(op.buffer.owner, ts.BufferOp)
+            if isinstance(op, ts.AccessOp) and isinstance(op.buffer.owner, ts.BufferOp)
         }
         for buffer in touched:
             result[buffer] |= {b for b in touched if b is not buffer and b.chip_number == buffer.chip_number}
@@ -122,6 +124,8 @@ def _choose(
     for hemisphere in _preference(buffer, load, chip):
         free = [s for s in range(chip.slices) if (hemisphere, s) not in taken]
         free.sort(key=lambda s: (load[buffer.chip_number, hemisphere, s], s))
+        if any(isinstance(use.operation, ts.GatherOp | ts.ScatterOp) for use in buffer.buffer.uses):
+            free = _one_position_first(free, wanted, chip)
         if len(chosen := free[:wanted]) == wanted:
             crowded = load[buffer.chip_number, hemisphere, chosen[-1]] + depth > chip.words
             places.append((crowded, Place(layout, hemisphere, tuple(sorted(chosen)))))
@@ -136,6 +140,16 @@ def _choose(
         f"{describe(buffer)}: {_name(buffer)} needs {wanted} slices that the {len(neighbours)} other tensors used "
         f"together with it leave free in one hemisphere of {chip.slices}; split the op that uses them all"
     )
+
+
+def _one_position_first(free: list[int], wanted: int, chip: ChipSpec) -> list[int]:
+    """Free slices, first the best that lie at one position where there are enough: there the map's stream and that of
+    the words meet whichever ways they flow."""
+    by_position: dict[int, list[int]] = defaultdict(list)
+    for s in free:
+        by_position[s // chip.slices_per_hop].append(s)
+    together = next((slices for slices in by_position.values() if len(slices) >= wanted), list[int]())
+    return together + [s for s in free if s not in together]
 
 
 def _preference(buffer: ts.BufferOp, load: dict[tuple[int, str, int], int], chip: ChipSpec) -> list[str]:
@@ -195,8 +209,8 @@ def set_direction(op: ts.DrivingOp) -> None:
     if op.direction is not None or touch is None:
         return
     ways: set[str] = set()
-    for use in touch.value.uses:
-        for sample in samples(cast(ts.TimedOp, use.operation)):
+    for consumer in consumers(touch.value):
+        for sample in samples(consumer):
             if sample.value is touch.value:
                 pairs = zip(
                     touch.positions * len(sample.positions), sample.positions * len(touch.positions), strict=True

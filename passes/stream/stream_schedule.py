@@ -26,7 +26,7 @@ from ...dialects.locations import describe
 from ...dialects.target import ChipSpec, SystemSpec
 from ...dialects.target_attr import target_of
 from .alu_levels import alu_levels
-from .clusters import clusters, timed_ops
+from .clusters import clusters, consumers, timed_ops
 from .footprint import Footprint, Interval, Reservations, StreamNeed
 from .stream_allocate import check_allocation
 from .timing import (
@@ -35,6 +35,7 @@ from .timing import (
     diagonal,
     drive,
     interval,
+    lane_queue,
     latency,
     place_of,
     required,
@@ -231,9 +232,11 @@ class Body:
         """The queues that the op uses: name, first dispatch after the op's start, cycles until past the last."""
         op, chip = self.op, self.chip
         match op:
-            case ts.ReadOp() | ts.WriteOp():
+            case ts.ReadOp() | ts.WriteOp() | ts.GatherOp() | ts.ScatterOp():
                 for queue, shift in zip(access_queues(op), slice_shifts(op), strict=True):
                     yield queue, shift, self.span
+            case ts.LaneOp():
+                yield lane_queue(op), 0, self.span
             case ts.LoadWeightsOp():
                 yield f"MXM.{required(op, 'plane', 'stream-place').value.data}.weights", 0, self.span + 1
             case ts.MatmulOp():
@@ -270,8 +273,7 @@ class Body:
             return None
         way = direction_of(cast(ts.DrivingOp, self.op))
         positions = list(touch.positions)
-        for use in touch.value.uses:
-            consumer = cast(ts.TimedOp, use.operation)
+        for consumer in consumers(touch.value):
             positions += [p for s in samples(consumer) if s.value is touch.value for p in s.positions]
         first = diagonal(way, self.offset + touch.offset, touch.position)
         width = cast(ts.StreamType, touch.value.type).width
@@ -281,24 +283,35 @@ class Body:
     def accesses(self) -> Iterator[Access]:
         """The words that the op reads or writes."""
         op = self.op
-        if not isinstance(op, ts.ReadOp | ts.WriteOp):
+        if not isinstance(op, ts.AccessOp):
             return
         place = place_of(op.buffer)
         if place.address is None:
             raise MalformedProgram(f"{describe(op)}: its buffer has no address; run stream-allocate first")
-        words = op.words.data.words() + place.address
-        writes = isinstance(op, ts.WriteOp)
-        times = np.arange(len(words), dtype=np.int64) * self.every + (self.chip.latency_write if writes else 0)
+        writes = isinstance(op, ts.WriteOp | ts.ScatterOp)
+        late = self.chip.latency_write if writes else 0
+        words, times = op.words.data.words(), np.arange(self.vectors, dtype=np.int64) * self.every
+        if isinstance(op, ts.GatherOp | ts.ScatterOp):  # any word of the buffer, from the first vector to the last
+            depth = place.layout.depth(cast(ts.BufferType, op.buffer.type).shape, self.chip)
+            words, times = np.tile(np.arange(depth), 2), np.repeat(times[[0, -1]], depth)
         for queue, shift in zip(access_queues(op), slice_shifts(op), strict=True):
-            yield Access((op.chip_number, queue), words, times + shift, writes)
+            yield Access((op.chip_number, queue), words + place.address, times + late + shift, writes)
 
 
-def slice_shifts(op: ts.ReadOp | ts.WriteOp) -> list[int]:
-    """For slices side by side: their dispatches after the first slice's, so that all meet one diagonal."""
+def slice_shifts(op: ts.AccessOp) -> list[int]:
+    """For slices side by side: their dispatches after the first slice's, so that all meet one diagonal.
+
+    Raises ScheduleError where streams of both directions would have to.
+    """
     positions = slice_positions(op, target_of(op).chip)
-    stream = op.stream.owner
-    assert isinstance(stream, ts.DrivingOp)
-    sign = 1 if direction_of(stream) == "E" else -1
+    streams = [ts.origin(v)[0].owner for v in (*op.operands, *op.results) if isinstance(v.type, ts.StreamType)]
+    ways = {direction_of(stream) for stream in streams if isinstance(stream, ts.DrivingOp)}
+    if len(ways) > 1 and len({*positions}) > 1:
+        raise ScheduleError(
+            f"{describe(op)}: its streams flow both ways, so they cannot meet at slices of several positions; put the "
+            "bytes of the buffer into slices of one, or access them one by one with `byte`"
+        )
+    sign = 1 if "E" in ways else -1
     return [sign * (p - positions[0]) for p in positions]
 
 

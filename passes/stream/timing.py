@@ -22,6 +22,7 @@ from ...dialects.placement import Place
 from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
 from .alu_levels import alu_levels
+from .clusters import stream_operands
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,12 @@ def place_of(value: SSAValue) -> Place:
     return buffer.place.data
 
 
-def slice_positions(op: ts.ReadOp | ts.WriteOp, chip: ChipSpec) -> tuple[int, ...]:
+def slice_positions(op: ts.AccessOp, chip: ChipSpec) -> tuple[int, ...]:
     """The positions of the slices that an access visits side by side."""
     return tuple(chip.queues[chip.queue_numbers[name]].position for name in access_queues(op))
 
 
-def access_queues(op: ts.ReadOp | ts.WriteOp) -> tuple[str, ...]:
+def access_queues(op: ts.AccessOp) -> tuple[str, ...]:
     """The MEM queues that an access visits side by side."""
     queues = place_of(op.buffer).queues()
     return queues if op.byte is None else (queues[op.byte.value.data],)
@@ -70,6 +71,17 @@ def access_queues(op: ts.ReadOp | ts.WriteOp) -> tuple[str, ...]:
 
 def plane_position(plane: int, chip: ChipSpec) -> int:
     return chip.mxm_distance if plane < chip.planes // 2 else -chip.mxm_distance
+
+
+def lane_queue(op: ts.LaneOp) -> str:
+    """The queue of the SXM unit that executes an op. Raises MalformedProgram before stream-place."""
+    if op.side is None or len(op.units) != 1:
+        raise MalformedProgram(f"{describe(op)}: has no `side` or `unit`; run stream-place first")
+    return f"SXM.{op.side.data}.{op.units[0]}"
+
+
+def lane_position(op: ts.LaneOp, chip: ChipSpec) -> int:
+    return chip.queues[chip.queue_numbers[lane_queue(op)]].position
 
 
 def link_position(link: int, chip: ChipSpec) -> int:
@@ -91,7 +103,16 @@ def samples(op: ts.TimedOp) -> Iterator[Touch]:
     chip = target_of(op).chip
     match op:
         case ts.WriteOp():
-            yield Touch(op.stream, OP_CLASSES["write"].INSTRUCTION.d_skew(chip), slice_positions(op, chip))
+            yield Touch(
+                ts.origin(op.stream)[0], OP_CLASSES["write"].INSTRUCTION.d_skew(chip), slice_positions(op, chip)
+            )
+        case ts.GatherOp() | ts.ScatterOp():
+            skew = OP_CLASSES["scatter" if isinstance(op, ts.ScatterOp) else "gather"].INSTRUCTION.d_skew(chip)
+            for value in stream_operands(op):
+                yield Touch(value, skew, slice_positions(op, chip))
+        case ts.LaneOp():
+            for value in stream_operands(op):
+                yield _touch(value, 0, lane_position(op, chip))
         case ts.LoadWeightsOp():
             yield _touch(op.stream, 0, plane_position(required(op, "plane", "stream-place").value.data, chip))
         case ts.MatmulOp():
@@ -112,6 +133,10 @@ def drive(op: ts.TimedOp) -> Touch | None:
     match op:
         case ts.ReadOp():
             return Touch(op.stream, latency("read", chip), slice_positions(op, chip))
+        case ts.GatherOp():
+            return Touch(op.stream, latency("gather", chip), slice_positions(op, chip))
+        case ts.LaneOp():
+            return _touch(op.driven, latency(op.mnemonic, chip), lane_position(op, chip))
         case ts.MatmulOp() if op.emits:
             position = plane_position(required(op, "plane", "stream-place").value.data, chip)
             return _touch(op.result, latency("abc", chip) + latency("acc_emit", chip), position)
@@ -128,7 +153,7 @@ def drive(op: ts.TimedOp) -> Touch | None:
 
 
 def _touch(value: SSAValue, offset: int, position: int) -> Touch:
-    return Touch(value, offset, (position,))
+    return Touch(ts.origin(value)[0], offset, (position,))
 
 
 def interval(op: ts.TimedOp) -> int:
