@@ -163,7 +163,7 @@ def loop_runs(pattern: AccessPattern, every: int, deepest: int) -> Iterator[tupl
     """A pattern as instructions: cycles after the first, word, and loops that an instruction can hold."""
     loops: list[Loop] = []
     round_trip = every
-    levels = list(pattern.levels)
+    levels = list(pattern.canonicalize().levels)
     while levels and len(loops) < deepest:
         count, step = levels[0]
         if count > MAX_COUNT or round_trip > MAX_EVERY or abs(step) > MAX_STEP:

@@ -48,7 +48,9 @@ class Text:
 
     @property
     def text(self) -> str:
-        return "\n".join(["func.func @main() {", *self.buffers, *self.lines, "func.return", "}"])
+        target = f"tsp_isa.target = {TargetAttr(SystemSpec(chip=self.chip))}"
+        head = f"builtin.module attributes {{{target}}} {{ func.func @main() {{"
+        return "\n".join([head, *self.buffers, *self.lines, "func.return", "}}"])
 
     def buffer(
         self, kind: str, name: str, shape: tuple[int, ...], dtype: Any, place: str = "", layout: str = "rows"
@@ -84,9 +86,9 @@ class Text:
         self.lines.append(text)
 
 
-def check(program: Text, system: SystemSpec | None = None) -> ModuleOp:
+def check(program: Text) -> ModuleOp:
     """Runs a program after every stage, from the isa level on with every engine. Gives the scheduled module."""
-    module = parse_for(program, system)
+    module = parse(program.text)
     scheduled: ModuleOp | None = None
     assert same_bits(run_module(module, program.inputs, {}).outputs, program.outputs)
     for stage, factory in STAGES.items():
@@ -102,14 +104,8 @@ def check(program: Text, system: SystemSpec | None = None) -> ModuleOp:
     return scheduled
 
 
-def parse_for(program: Text, system: SystemSpec | None = None) -> ModuleOp:
-    module = parse(program.text)
-    module.attributes["tsp_isa.target"] = TargetAttr(system or SystemSpec(chip=program.chip))
-    return module
-
-
 def lowered(program: Text) -> ModuleOp:
-    module = parse_for(program)
+    module = parse(program.text)
     for stage in list(STAGES)[: list(STAGES).index("stream-schedule") + 1]:
         STAGES[stage]()().apply(make_context(), module)
     return module
@@ -337,7 +333,7 @@ def test_a_word_past_the_buffer() -> None:
     program.op(f"%r = tsp_stream.gather {numbers}, %t words <0, 2 step 0> : {s}, {buffer} -> {s}")
     program.write("%r", "y", np.zeros((2, 320), np.int8))
     with pytest.raises(InputError, match=r"the map's vector 1 names word 3 for tile 6, but the buffer has 0\.\.2"):
-        run_module(parse_for(program), program.inputs, {})
+        run_module(parse(program.text), program.inputs, {})
 
 
 def test_bytes_of_a_gathered_buffer_share_a_position() -> None:
@@ -403,7 +399,7 @@ def test_ops_of_one_cluster_take_different_units() -> None:
 
 
 def test_an_op_without_a_side() -> None:
-    module = parse_for(a_shift(np.random.default_rng(0), 1, "up"))
+    module = parse(a_shift(np.random.default_rng(0), 1, "up").text)
     for stage in ("stream-place", "stream-allocate"):
         STAGES[stage]()().apply(make_context(), module)
     for op in module.walk():
@@ -481,7 +477,11 @@ def test_random_chains_of_ops(toml: str) -> None:
     system = load_toml(toml)
 
     @settings(deadline=None, derandomize=True, max_examples=10, suppress_health_check=[*HealthCheck])
-    @given(st.lists(st.integers(0, len(STEPS) - 1), min_size=1, max_size=3), st.integers(1, 9), st.integers(0, 2**32))
+    @given(
+        st.lists(st.integers(0, len(STEPS) - 1), min_size=1, max_size=4, unique=True),
+        st.integers(1, 9),
+        st.integers(0, 2**32),
+    )
     def agree(chain: list[int], vectors: int, seed: int) -> None:
         rng, program = np.random.default_rng(seed), Text(system.chip)
         x = random(rng, vectors, system.chip.lanes)
@@ -489,6 +489,6 @@ def test_random_chains_of_ops(toml: str) -> None:
         for number, step in enumerate(steps(chain)):
             source, x = step(program, rng, source, x, number)
         program.write(source, "y", x)
-        check(program, system)
+        check(program)
 
     agree()
