@@ -219,6 +219,8 @@ def check_alu_region(region: Region) -> None:
     for op in region.block.ops:
         if op is last:
             continue
+        if isinstance(op, CompareOp):
+            op.verify_()
         mnemonic = alu_instruction(op)
         if mnemonic is None and not isinstance(op, arith.ConstantOp):
             known = ", ".join(o.name for o in ALU_OPS)
