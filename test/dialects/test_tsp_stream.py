@@ -202,7 +202,7 @@ def test_an_op_that_makes_no_sense(op: str, reason: str) -> None:
         (
             f"%s32 : ({S32}) -> {S32}",
             "^bb0(%a: i32): %b = arith.divsi %a, %a : i32 tsp_stream.yield %b : i32",
-            "`arith.divsi` is no scalar op of an ALU",
+            "no ALU executes `arith.divsi`; there are arith.constant, arith.addi",
         ),
     ],
 )
@@ -248,3 +248,85 @@ def test_a_place_that_makes_no_sense(place: str, reason: str) -> None:
     with pytest.raises((ParseError, VerifyException)) as e:
         parse(FUNCTION.format(f'%0 = tsp_stream.buffer "input" "x" place {place} : {B8}'))
     assert reason in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("region", "reason"),
+    [
+        ("%b = arith.constant true tsp_stream.yield %a : i32", "`arith.constant` has a value of i1; ALUs know i8"),
+        (
+            "%b = arith.addi %a, %a : i32 tsp_stream.yield %a : i32",
+            "nothing uses the result of `arith.addi`; leave it out",
+        ),
+        (
+            "%b = arith.sitofp %a : i32 to f32 %c = tsp_stream.add_sat %b, %b : f32 "
+            "%d = tsp_stream.convert %c : f32 -> i32 tsp_stream.yield %d : i32",
+            "`tsp_stream.add_sat` takes i8, i16, i32, not f32",
+        ),
+        ("%b = arith.cmpi eq, %a, %a : i32 tsp_stream.yield %a : i32", "no ALU executes `arith.cmpi`; there are"),
+    ],
+)
+def test_what_no_alu_does(region: str, reason: str) -> None:
+    check(f"%0 = tsp_stream.vxm %s32 : ({S32}) -> {S32} {{ ^bb0(%a: i32): {region} }}", reason)
+
+
+def test_a_relation_that_is_none() -> None:
+    region = '%b = tsp_stream.compare "olt" %a, %a : i32 -> i8 tsp_stream.yield %b : i8'
+    with pytest.raises(VerifyException, match="relation `olt` is none of eq, ne, lt, le, gt, ge"):
+        parse(FUNCTION.format(f"%0 = tsp_stream.vxm %s32 : ({S32}) -> {S8} {{ ^bb0(%a: i32): {region} }}"))
+
+
+ROWS16 = "!tsp_stream.stream<2x16x320xi8>"
+
+
+@pytest.mark.parametrize(
+    ("op", "reason"),
+    [
+        (f'shift %s32 by 1 "up" : {S32} -> {S32}', f"{S32} is not one stream of i8; move a wider element byte by byte"),
+        (f'shift %s8 by 1 "left" : {S8} -> {S8}', 'way "left" is neither up nor down'),
+        (f'shift %s8 by 4096 "up" : {S8} -> {S8}', "by 4096 lanes; an instruction says 0..4095"),
+        (f'shift %s8 by 1 "up" side "N" : {S8} -> {S8}', 'side "N" is neither E nor W'),
+        (f'shift %s8 by 1 "up" toward "N" : {S8} -> {S8}', 'direction "N" is neither E nor W'),
+        (f'shift %many by 1 "up" : {MANY} -> {S8}', f"{MANY} and {S8} have different numbers of vectors"),
+        (f"lane_select %s8, %s8, %s32 : {S8}, {S8}, {S32} -> {S8}", f"{S32} is not one stream of i8"),
+        (f"permute %s8 by %s8 : {S8}, {S8} -> {S8}", f"the map is a stream of i16, not {S8}"),
+        (f"distribute %s8 by %s32 : {S8}, {S32} -> {S8}", f"{S32} is not one stream of i8"),
+        (f"rotate %rows : {ROWS16} -> {ROWS16}", f"{ROWS16} is not 3 or 4 vectors of i8 side by side"),
+        (f"transpose %s8 : {S8} -> {S8}", f"{S8} is not 16 vectors of i8 side by side"),
+        (f"transpose %rows unit 2 : {ROWS16} -> {ROWS16}", "unit 2: a side has transposers 0..1"),
+        (f"part %rows[16] : {ROWS16} -> {S8}", f"{ROWS16} has no vector 16 side by side"),
+        (f"part %s8[0] : {S8} -> {S8}", f"{S8} has no vector 0 side by side"),
+        (f"part %rows[3] : {ROWS16} -> {S8}", f"a vector of {ROWS16} is !tsp_stream.stream<2x320xi8>, not {S8}"),
+    ],
+)
+def test_a_move_between_lanes_that_makes_no_sense(op: str, reason: str) -> None:
+    check(f"%0 = tsp_stream.{op}", reason)
+
+
+@pytest.mark.parametrize(
+    ("op", "reason"),
+    [
+        (
+            f"%0 = tsp_stream.gather %s32, %b8 words <0, 4 step 1> : {S32}, {B8} -> {S8}",
+            f"the map of {S8} is one stream of i8 with as many vectors, not {S32}",
+        ),
+        (
+            f"%0 = tsp_stream.gather %s8, %b8 words <0, 300 step 0> : {S8}, {B8} -> {MANY}",
+            f"the map of {MANY} is one stream of i8 with as many vectors, not {S8}",
+        ),
+        (
+            f"%0 = tsp_stream.gather %s8, %b32 words <0, 4 step 1> : {S8}, {B32} -> {S8}",
+            f"{S8} has 1 streams side by side, but 4 slices take part",
+        ),
+        (
+            f"%0 = tsp_stream.gather %s8, %b8 words <1, 4 step 1> : {S8}, {B8} -> {S8}",
+            "words 1..4 are outside the buffer's 0..3",
+        ),
+        (
+            f"tsp_stream.scatter %s8, %s32 to %b32 words <0, 4 step 1> byte 1 : {S8}, {S32}, {B32}",
+            f"{S32} has 4 streams side by side, but 1 slices take part",
+        ),
+    ],
+)
+def test_a_gather_or_scatter_that_makes_no_sense(op: str, reason: str) -> None:
+    check(op, reason)

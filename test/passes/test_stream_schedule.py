@@ -279,10 +279,22 @@ TWICE = [
     "%c = tsp_stream.convert %a : i8 -> i32",
     "%d = tsp_stream.convert %c : i32 -> i8",
     "%e = arith.maxsi %d, %b : i8",
-    "%f = arith.maxsi %e, %d : i8",
+    "%f = arith.maxsi %e, %e : i8",
     "tsp_stream.yield %f : i8",
 ]
 """Takes its second argument two ALUs after the first."""
+
+APART = [line.replace("%e, %e", "%e, %d") for line in TWICE]
+"""Its last op takes one operand an ALU too late."""
+
+
+def test_operands_that_do_not_meet() -> None:
+    reason = (
+        "<text>:9:1: `arith.maxsi`: its operands come 1 ALUs apart; leave out `alus`, and stream-place inserts delays"
+    )
+    with pytest.raises(MalformedProgram) as e:
+        lower(function("\n".join([X, Y, READ, vxm("%s, %s alus [0, 1, 2, 3]", *APART), WRITE])))
+    assert str(e.value) == reason
 
 
 @pytest.mark.parametrize(

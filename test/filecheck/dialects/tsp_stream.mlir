@@ -79,6 +79,58 @@ func.func @scheduled() {
   func.return
 }
 
+// CHECK-LABEL: func.func @lanes
+func.func @lanes(%s: !tsp_stream.stream<2x320xi8>, %map: !tsp_stream.stream<2x320xi16>, %g: !tsp_stream.stream<2x4x320xi8>) {
+  // CHECK-NEXT: %b = tsp_stream.buffer "scratch" : !tsp_stream.buffer<9x320xi8, rows>
+  %b = tsp_stream.buffer "scratch" : !tsp_stream.buffer<9x320xi8, rows>
+  // Every tile from, or to, a word of its own.
+  // CHECK-NEXT: %0 = tsp_stream.gather %s, %b words <0, 2 step 1> toward "E" on 3 at 40 : !tsp_stream.stream<2x320xi8>, !tsp_stream.buffer<9x320xi8, rows> -> !tsp_stream.stream<2x320xi8>
+  %0 = tsp_stream.gather %s, %b words <0, 2 step 1> toward "E" on 3 at 40 : !tsp_stream.stream<2x320xi8>, !tsp_stream.buffer<9x320xi8, rows> -> !tsp_stream.stream<2x320xi8>
+  // CHECK-NEXT: tsp_stream.scatter %s, %0 to %b words <0, 2 step 0> at 50 : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi8>, !tsp_stream.buffer<9x320xi8, rows>
+  tsp_stream.scatter %s, %0 to %b words <0, 2 step 0> at 50 : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi8>, !tsp_stream.buffer<9x320xi8, rows>
+  // The SXM of one side moves bytes between lanes.
+  // CHECK-NEXT: %1 = tsp_stream.shift %s by 3 "up" side "E" toward "W" on 1 at 60 : !tsp_stream.stream<2x320xi8> -> !tsp_stream.stream<2x320xi8>
+  %1 = tsp_stream.shift %s by 3 "up" side "E" toward "W" on 1 at 60 : !tsp_stream.stream<2x320xi8> -> !tsp_stream.stream<2x320xi8>
+  // CHECK-NEXT: %2 = tsp_stream.lane_select %s, %0, %1 : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi8> -> !tsp_stream.stream<2x320xi8>
+  %2 = tsp_stream.lane_select %s, %0, %1 : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi8> -> !tsp_stream.stream<2x320xi8>
+  // CHECK-NEXT: %3 = tsp_stream.permute %2 by %map side "W" : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi16> -> !tsp_stream.stream<2x320xi8>
+  %3 = tsp_stream.permute %2 by %map side "W" : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi16> -> !tsp_stream.stream<2x320xi8>
+  // CHECK-NEXT: %4 = tsp_stream.distribute %3 by %s : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi8> -> !tsp_stream.stream<2x320xi8>
+  %4 = tsp_stream.distribute %3 by %s : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi8> -> !tsp_stream.stream<2x320xi8>
+  // CHECK-NEXT: %5 = tsp_stream.rotate %g : !tsp_stream.stream<2x4x320xi8> -> !tsp_stream.stream<2x16x320xi8>
+  %5 = tsp_stream.rotate %g : !tsp_stream.stream<2x4x320xi8> -> !tsp_stream.stream<2x16x320xi8>
+  // CHECK-NEXT: %6 = tsp_stream.transpose %5 unit 1 side "E" : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.stream<2x16x320xi8>
+  %6 = tsp_stream.transpose %5 unit 1 side "E" : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.stream<2x16x320xi8>
+  // One of the vectors side by side.
+  // CHECK-NEXT: %7 = tsp_stream.part %6[3] : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.stream<2x320xi8>
+  %7 = tsp_stream.part %6[3] : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.stream<2x320xi8>
+  func.return
+}
+
+// CHECK-LABEL: func.func @alus
+func.func @alus(%x: !tsp_stream.stream<2x320xi8>, %y: !tsp_stream.stream<2x320xf16>) {
+  // What an ALU does and no scalar op of arith or math says: a mask is a byte, and integers saturate.
+  // CHECK: ^bb0(%a: i8, %h: f16):
+  %r = tsp_stream.vxm %x, %y : (!tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xf16>) -> !tsp_stream.stream<2x320xi8> {
+  ^bb0(%a: i8, %h: f16):
+    // CHECK-NEXT: %0 = tsp_stream.add_sat %a, %a : i8
+    %0 = tsp_stream.add_sat %a, %a : i8
+    // CHECK-NEXT: %1 = tsp_stream.sub_sat %0, %a : i8
+    %1 = tsp_stream.sub_sat %0, %a : i8
+    // CHECK-NEXT: %2 = tsp_stream.mul_sat %1, %1 : i8
+    %2 = tsp_stream.mul_sat %1, %1 : i8
+    // CHECK-NEXT: %3 = tsp_stream.relu %h : f16
+    %3 = tsp_stream.relu %h : f16
+    // CHECK-NEXT: %4 = tsp_stream.compare "lt" %h, %3 : f16 -> i8
+    %4 = tsp_stream.compare "lt" %h, %3 : f16 -> i8
+    // CHECK-NEXT: %5 = tsp_stream.select %4, %2, %a : i8
+    %5 = tsp_stream.select %4, %2, %a : i8
+    // CHECK-NEXT: tsp_stream.yield %5 : i8
+    tsp_stream.yield %5 : i8
+  }
+  func.return
+}
+
 // CHECK-LABEL: func.func @links
 func.func @links(%s: !tsp_stream.stream<2x320xi8>) {
   // Vectors on a wire between two chips.

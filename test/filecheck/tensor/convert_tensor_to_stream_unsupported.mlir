@@ -10,12 +10,6 @@ func.func @main(%x: tensor<4x4xi8> {tsp_tensor.name = "x"}, %z: tensor<4x1xi8> {
     %0 = arith.addi %l, %r : i8
     tsp_tensor.yield %0 : i8
   }
-  %b = tsp_tensor.map %x : (tensor<4x4xi8>) -> tensor<4x4xf16> {
-  ^bb0(%l: i8):
-    // CHECK-NEXT: .mlir:[[# @LINE + 1]]:5: `arith.sitofp`: f16 has no ALU operations yet; convert to f32 on the host
-    %1 = arith.sitofp %l : i8 to f16
-    tsp_tensor.yield %1 : f16
-  }
   %c = tsp_tensor.map %x : (tensor<4x4xi8>) -> tensor<4x4xi8> {
   ^bb0(%l: i8):
     tsp_tensor.yield %l : i8
