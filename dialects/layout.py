@@ -1,8 +1,8 @@
 """How tensors lie in SRAM words, and the patterns in which words are visited. Plain mathematics, no IR.
 
 A layout maps a tensor to a block of words [width, depth, lanes]: `width` words are read side by side in a cycle, one
-from each slice, and `depth` is the number of words that follow each other. The map is affine: every axis of the block walks
-along dimensions of the tensor, so a layout can tile, transpose, deal out, pad and repeat. What it shows of places
+from each slice, and `depth` is the number of words that follow each other. The map is affine: every axis of the block
+walks along dimensions of the tensor, so a layout can tile, transpose, deal out, pad and repeat. What it shows of places
 outside the tensor is zero.
 """
 

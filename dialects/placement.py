@@ -237,8 +237,8 @@ def _parse_axis(parser: AttrParser) -> Axis:
 
 @irdl_attr_definition
 class PlaceAttr(Data[Place]):
-    """`#tsp_stream.place<[E4 to E7, W0 to W3], parts [0, 90, 180, 270] in [0, 1, 0, 1], copies 1, address 0>`; one part,
-    a group of slices for each part, one copy and no address are not written."""
+    """`#tsp_stream.place<[E4 to E7, W0 to W3], parts [0, 90, 180, 270] in [0, 1, 0, 1], copies 2, address 0>`; one
+    part, a group of slices for each part, one copy and no address are not written."""
 
     name = "tsp_stream.place"
 

@@ -12,19 +12,19 @@ FUNCTION = """
 func.func @main(
   %s8: !tsp_stream.stream<4x320xi8>, %s32: !tsp_stream.stream<4x320xi32>, %rows: !tsp_stream.stream<2x16x320xi8>,
   %short: !tsp_stream.stream<4x64xi8>, %many: !tsp_stream.stream<300x320xi8>,
-  %w: !tsp_stream.weights<32x8xi8>, %p: !tsp_stream.partial<5x320xi32>
+  %w: !tsp_stream.weights<1x32x8xi8>, %p: !tsp_stream.partial<5x320xi32>
 ) {{
-  %b8 = tsp_stream.buffer "scratch" : !tsp_stream.buffer<4x64xi8, rows>
-  %b32 = tsp_stream.buffer "scratch" : !tsp_stream.buffer<4x64xi32, rows>
+  %b8 = tsp_stream.buffer "scratch" : !tsp_stream.buffer<4x64xi8, words [4 of d0], side [1 of b], lanes [64 of d1]>
+  %b32 = tsp_stream.buffer "scratch" : !tsp_stream.buffer<4x64xi32, words [4 of d0], side [4 of b], lanes [64 of d1]>
   {}
   func.return
 }}
 """
 
 S8, S32 = "!tsp_stream.stream<4x320xi8>", "!tsp_stream.stream<4x320xi32>"
-B8, B32 = "!tsp_stream.buffer<4x64xi8, rows>", "!tsp_stream.buffer<4x64xi32, rows>"
+B8, B32 = "!tsp_stream.buffer<4x64xi8, words [4 of d0], side [1 of b], lanes [64 of d1]>", "!tsp_stream.buffer<4x64xi32, words [4 of d0], side [4 of b], lanes [64 of d1]>"
 MANY = "!tsp_stream.stream<300x320xi8>"
-W = "!tsp_stream.weights<32x8xi8>"
+W = "!tsp_stream.weights<1x32x8xi8>"
 
 
 def check(op: str, reason: str) -> None:
@@ -50,27 +50,27 @@ def check(op: str, reason: str) -> None:
         (f'"input" "x" chip 1 : {B8}', "chip 1: the system has 1 (target field `system.chips`)"),
         # Places.
         (
-            f'"input" "x" place <weights, E, slices = [0 to 15]> : {B8}',
+            f'"input" "x" place <[E0 to E15]> : {B8}',
             "the place has layout weights, the type rows",
         ),
         (
-            f'"input" "x" place <rows, E, slices = [0 to 3]> : {B8}',
+            f'"input" "x" place <[E0 to E3]> : {B8}',
             "tensor<4x64xi8> in layout rows needs 1 different slices, got [0, 1, 2, 3]",
         ),
         (
-            f'"input" "x" place <rows, E, slices = [0 to 2, 2]> : {B32}',
+            f'"input" "x" place <[E0 to E2, E2]> : {B32}',
             "tensor<4x64xi32> in layout rows needs 4 different slices, got [0, 1, 2, 2]",
         ),
         (
-            f'"input" "x" place <rows, E, slices = [41 to 44]> : {B32}',
+            f'"input" "x" place <[E41 to E44]> : {B32}',
             "slice 44 is outside the hemisphere's 0..43",
         ),
         (
-            f'"input" "x" place <rows, W, slices = [0], address = 8189> : {B8}',
+            f'"input" "x" place <[W0], address 8189> : {B8}',
             "the place ends at word 8193, but a slice has 8192",
         ),
         (
-            '"parameter" "w" place <weights, E, slices = [0 to 15]> : !tsp_stream.buffer<4x64xi32, weights>',
+            '"parameter" "w" place <[E0 to E15]> : !tsp_stream.buffer<4x64xi32, words [4 of b], side [16 of d0], lanes [64 of d1]>',
             "the weights layout holds an int8 matrix, not tensor<4x64xi32>",
         ),
     ],
@@ -107,7 +107,7 @@ def test_a_buffer_that_makes_no_sense(op: str, reason: str) -> None:
             "stream 32: a group of 4 starts at a multiple of it in 0..28",
         ),
         (f'%b8 words <0, 4 step 1> toward "N" : {B8} -> {S8}', 'direction "N" is neither E nor W'),
-        (f"%b8 words <0, 4 step 1> every 0 : {B8} -> {S8}", "a vector every 0 cycles"),
+        (f"%b8 words <0, 4 step 1> cycles <0, 4 step 0> : {B8} -> {S8}", "a vector every 0 cycles"),
     ],
 )
 def test_a_read_that_makes_no_sense(op: str, reason: str) -> None:
@@ -124,11 +124,11 @@ def test_a_read_that_makes_no_sense(op: str, reason: str) -> None:
         ),
         # Weights.
         (
-            "%0 = tsp_stream.load_weights %rows : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.weights<33x8xi8>",
+            "%0 = tsp_stream.load_weights %rows : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.weights<1x33x8xi8>",
             "33 rows of weights are 3 steps of 16 vectors side by side, not !tsp_stream.stream<2x16x320xi8>",
         ),
         (
-            "%0 = tsp_stream.load_weights %rows : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.weights<32x321xi8>",
+            "%0 = tsp_stream.load_weights %rows : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.weights<1x32x321xi8>",
             "a plane holds 320 x 320 weights, not 32 x 321",
         ),
         (
@@ -238,10 +238,10 @@ def test_a_type_that_makes_no_sense(type_: str, reason: str) -> None:
     [
         ("<columns, E, slices = [0]>", "expected a layout: rows, weights"),
         ("<rows, N, slices = [0]>", "expected hemisphere E or W"),
-        ("<rows, E, slices = [-1]>", "Expected integer literal"),
-        ("<rows, E, slices = []>", "needs 1 different slices, got []"),
-        ("<rows, E, slices = [3 to 1]>", "slices 3 to 1 are no run below 65536"),
-        ("<rows, E, slices = [0 to 99999999999]>", "slices 0 to 99999999999 are no run below 65536"),
+        ("<[-E1]>", "Expected integer literal"),
+        ("<[]>", "needs 1 different slices, got []"),
+        ("<[E3 to E1]>", "slices 3 to 1 are no run below 65536"),
+        ("<[E0 to E99999999999]>", "slices 0 to 99999999999 are no run below 65536"),
     ],
 )
 def test_a_place_that_makes_no_sense(place: str, reason: str) -> None:

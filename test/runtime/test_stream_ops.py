@@ -17,6 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tspc.dialects import tsp_stream as ts
 from tspc.dialects.errors import InputError, MalformedProgram, ScheduleError
+from tspc.dialects.layout import rows, weights
+from tspc.dialects.placement import layout_text
 from tspc.dialects.target import ChipSpec, SystemSpec, load_toml
 from tspc.dialects.target_attr import TargetAttr
 from tspc.passes.pipelines import STAGES, make_context, parse
@@ -55,7 +57,12 @@ class Text:
     def buffer(
         self, kind: str, name: str, shape: tuple[int, ...], dtype: Any, place: str = "", layout: str = "rows"
     ) -> str:
-        type_ = f"!tsp_stream.buffer<{dims(shape, dtype)}, {layout}>"
+        size, chip = np.dtype(dtype).itemsize, self.chip
+        if layout == "rows":
+            lay = rows(shape, size, chip.lanes)
+        else:
+            lay = weights((), shape[0], shape[1], size, chip.lanes, chip.weight_streams)
+        type_ = f"!tsp_stream.buffer<{dims(shape, dtype)}, {layout_text(lay)}>"
         at = f"place <{place}> " if place else ""
         named = f'"{kind}"' if kind == "scratch" else f'"{kind}" "{name}"'
         self.buffers.append(f"%{name} = tsp_stream.buffer {named} {at}: {type_}")
@@ -248,12 +255,12 @@ def test_one_op_feeds_the_next() -> None:
     program.inputs["w"] = w
     weights = program.buffer("input", "w", w.shape, w.dtype, layout="weights")
     program.op(f"%ws = tsp_stream.read %w words <0, 2 step 1> : {weights} -> {stream((2, 16, 320))}")
-    program.op(f"%wl = tsp_stream.load_weights %ws : {stream((2, 16, 320))} -> !tsp_stream.weights<32x8xi8>")
+    program.op(f"%wl = tsp_stream.load_weights %ws : {stream((2, 16, 320))} -> !tsp_stream.weights<1x32x8xi8>")
     sources = [program.read("x", x), program.read("n", np.ascontiguousarray(numbers))]
     program.op(f'%r = tsp_stream.shift {sources[0]} by 300 "up" : {S} -> {S}')
     program.op(f"%q = tsp_stream.permute %r by {sources[1]} : {S}, {stream((5, 320), np.int16)} -> {S}")
     sums = stream((5, 320), np.int32)
-    program.op(f"%m = tsp_stream.matmul %q, %wl : {S}, !tsp_stream.weights<32x8xi8> -> {sums}")
+    program.op(f"%m = tsp_stream.matmul %q, %wl : {S}, !tsp_stream.weights<1x32x8xi8> -> {sums}")
     moved = np.concatenate([np.zeros((5, 300), np.int8), x[:, :20]], axis=1)[:, ::-1].astype(np.int32)
     product = np.zeros((5, 320), np.int32)
     product[:, :8] = moved[:, :32] @ w.astype(np.int32)
@@ -321,7 +328,7 @@ def test_scatter_then_gather_through_one_buffer() -> None:
     program.write("%r", "y", values[::-1])
     module = check(program)
     scatter, gather = (next(o for o in module.walk() if isinstance(o, kind)) for kind in (ts.ScatterOp, ts.GatherOp))
-    assert scatter.start is not None and gather.start == scatter.start + 12, "it waits for the last of all"
+    assert scatter.start is not None and gather.start == scatter.start + 13, "it waits for the last of all, and an `ifetch`"
 
 
 def test_a_word_past_the_buffer() -> None:
@@ -342,9 +349,9 @@ def test_bytes_of_a_gathered_buffer_share_a_position() -> None:
     table, wanted = random(rng, 30, 320, dtype=np.int32), rng.integers(0, 30, (4, 20))
     program.inputs["t"] = table
     buffer = program.buffer("input", "t", table.shape, np.int32)
-    numbers, s = program.read("n", map_of(wanted), place="rows, W, slices = [0]"), stream((4, 320), np.int32)
+    numbers, s = program.read("n", map_of(wanted), place="[W0]"), stream((4, 320), np.int32)
     program.op(f"%r = tsp_stream.gather {numbers}, %t words <0, 4 step 0> : {stream((4, 320))}, {buffer} -> {s}")
-    program.write("%r", "y", gathered(table, wanted), place="rows, W, slices = [20 to 23]")
+    program.write("%r", "y", gathered(table, wanted), place="[W20 to W23]")
     module = check(program)
     table_buffer = next(
         o for o in module.walk() if isinstance(o, ts.BufferOp) and (o.tensor_name and o.tensor_name.data) == "t"
@@ -356,13 +363,13 @@ def test_bytes_of_a_gathered_buffer_share_a_position() -> None:
 def test_streams_that_cannot_meet_at_all_slices() -> None:
     program = Text()
     program.inputs["t"] = np.zeros((3, 320), np.int16)
-    buffer = program.buffer("input", "t", (3, 320), np.int16, place="rows, E, slices = [0, 8]")
+    buffer = program.buffer("input", "t", (3, 320), np.int16, place="[E0, E8]")
     numbers, s = (
-        program.read("n", map_of(np.zeros((2, 20), int)), place="rows, W, slices = [0]"),
+        program.read("n", map_of(np.zeros((2, 20), int)), place="[W0]"),
         stream((2, 320), np.int16),
     )
     program.op(f"%r = tsp_stream.gather {numbers}, %t words <0, 2 step 0> : {stream((2, 320))}, {buffer} -> {s}")
-    program.write("%r", "y", np.zeros((2, 320), np.int16), place="rows, W, slices = [20 to 21]")
+    program.write("%r", "y", np.zeros((2, 320), np.int16), place="[W20 to W21]")
     with pytest.raises(ScheduleError, match=r"gather`: its streams flow both ways, .* put the bytes of the buffer"):
         lowered(program)
 
@@ -374,9 +381,9 @@ def test_the_time_of_a_shift() -> None:
     """The SXM is 12 hops from the VXM; a shift takes 2 cycles into and out of the unit and 4 in it."""
     program = a_shift(np.random.default_rng(0), 1, "up")
     program.buffers = [
-        line.replace(f'"{kind}" "{name}"', f'"{kind}" "{name}" place <rows, {place}>')
+        line.replace(f'"{kind}" "{name}"', f'"{kind}" "{name}" place <{place}>')
         for line, (kind, name, place) in zip(
-            program.buffers, (("input", "x", "W, slices = [0]"), ("output", "y", "E, slices = [40]")), strict=True
+            program.buffers, (("input", "x", "[W0]"), ("output", "y", "[E40]")), strict=True
         )
     ]
     chip = ChipSpec()
