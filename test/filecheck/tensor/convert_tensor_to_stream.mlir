@@ -8,10 +8,6 @@
 // CHECK-DAG: %[[X:[0-9]+]] = tsp_stream.buffer "input" "x" {{.*}} : !tsp_stream.buffer<4x64xi8, words [1 of d1 * 320, 4 of d0], side [1 of b], lanes [64 of d1]>
 // CHECK-DAG: %[[Y:[0-9]+]] = tsp_stream.buffer "output" "y" parts [0, 2] in [0, 1] {{.*}} : !tsp_stream.buffer<4x32xi8, words [1 of d1 * 320, 4 of d0], side [1 of b], lanes [32 of d1]>
 // CHECK-DAG: %[[W:[0-9]+]] = tsp_stream.buffer "parameter" "w" {{.*}} : !tsp_stream.buffer<64x32xi8, words [1 of d1 * 320, 1 of d0 * 320, 1 of b, 4 of d0 * 16], side [16 of d0], lanes [32 of d1]>
-func.func @main() {
-// CHECK-DAG: %[[Y:[0-9]+]] = tsp_stream.buffer "output" "y" : !tsp_stream.buffer<4x32xi8, words [4 of d0], side [1 of b], lanes [32 of d1]>
-// CHECK-DAG: %[[X:[0-9]+]] = tsp_stream.buffer "input" "x" : !tsp_stream.buffer<4x64xi8, words [4 of d0], side [1 of b], lanes [64 of d1]>
-// CHECK-DAG: %[[W:[0-9]+]] = tsp_stream.buffer "parameter" "w" : !tsp_stream.buffer<64x32xi8, words [4 of d0 * 16], side [16 of d0], lanes [32 of d1]>
 func.func @main(%x: tensor<4x64xi8> {tsp_tensor.name = "x"}) -> (tensor<4x32xi8> {tsp_tensor.name = "y"}) {
   %w = tsp_tensor.parameter "w" : tensor<64x32xi8>
   %b = tsp_tensor.parameter "b" : tensor<32xi32>
