@@ -160,7 +160,7 @@ class SelectOp(IRDLOperation):
         super().__init__(operands=[mask, lhs, rhs], result_types=[lhs.type])
 
 
-_INSTRUCTIONS: dict[type[Operation], str] = {
+ALU_INSTRUCTIONS: dict[type[Operation], str] = {
     arith.AddiOp: "add",
     arith.AddfOp: "add",
     arith.SubiOp: "sub",
@@ -196,19 +196,20 @@ _INSTRUCTIONS: dict[type[Operation], str] = {
     arith.TruncIOp: "wrap",
     SelectOp: "select",
 }
+"""The instruction, by mnemonic, that executes each op but `compare`, whose relation is the mnemonic."""
 
 SCALAR_OPS: tuple[type[Operation], ...] = (
     YieldOp, DelayOp, ConvertOp, ReluOp, AddSatOp, SubSatOp, MulSatOp, CompareOp, SelectOp,
 )  # fmt: skip
 """The ops of this dialect that stand in ALU regions."""
 
-ALU_OPS: tuple[type[Operation], ...] = (*_INSTRUCTIONS, CompareOp)
+ALU_OPS: tuple[type[Operation], ...] = (*ALU_INSTRUCTIONS, CompareOp)
 """The ops that take an ALU each."""
 
 
 def alu_instruction(op: Operation) -> str | None:
     """The mnemonic of the instruction that executes an op of an ALU region, or None for what no ALU executes."""
-    return op.relation.data if isinstance(op, CompareOp) else _INSTRUCTIONS.get(type(op))
+    return op.relation.data if isinstance(op, CompareOp) else ALU_INSTRUCTIONS.get(type(op))
 
 
 def check_alu_region(region: Region) -> None:

@@ -28,25 +28,23 @@ def alu_levels(op: ts.VxmOp) -> Levels:
     Raises MalformedProgram, naming an op whose operands do not meet.
     """
     inside = op.alu_ops
-    lags: dict[Operation, list[tuple[Operation, int]]] = defaultdict(list)
-    for value, users in _users(inside).items():
-        first, lag = (users[0], 0) if isinstance(value, BlockArgument) else (cast(Operation, value.owner), 1)
-        for user in users:
-            lags[first].append((user, lag))
-            lags[user].append((first, -lag))
-    levels: Levels = dict.fromkeys(inside[-1:], 0)
-    todo = inside[-1:]
-    while todo:
-        inner = todo.pop()
-        for other, lag in lags[inner]:
-            if other not in levels:
-                levels[other] = levels[inner] + lag
-                todo.append(other)
-            elif apart := abs(levels[other] - levels[inner] - lag):
-                raise MalformedProgram(
-                    f"{describe(max(inner, other, key=inside.index))}: its operands come {apart} ALUs apart; leave out "
-                    "`alus`, and stream-place inserts delays"
-                )
+    levels: Levels = {}  # counted backward from the op that gives the region's value
+
+    def level_of_users(value: SSAValue) -> int | None:
+        users = [use.operation for use in value.uses if use.operation in levels]
+        at = [levels[user] for user in users]
+        if at and (apart := max(at) - min(at)):
+            raise MalformedProgram(
+                f"{describe(users[at.index(max(at))])}: its operands come {apart} ALUs apart; leave out `alus`, and "
+                "stream-place inserts delays"
+            )
+        return at[0] if at else None
+
+    for inner in reversed(inside):
+        behind = level_of_users(inner.results[0])
+        levels[inner] = 0 if behind is None else behind - 1
+    for argument in op.body.block.args:
+        level_of_users(argument)
     low = min(levels.values(), default=0)
     return {inner: levels[inner] - low for inner in inside}
 

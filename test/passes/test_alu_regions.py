@@ -14,7 +14,9 @@ from harness import same_bits
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tspc.dialects import tsp_stream as ts
+from tspc.dialects.alu_ops import ALU_INSTRUCTIONS
 from tspc.dialects.errors import UnsupportedModel
+from tspc.dialects.instructions import TABLE
 from tspc.passes.pipelines import STAGES, compile, make_context, parse
 from tspc.passes.stream.alu_levels import alu_levels
 from tspc.runtime.levels import run_module
@@ -158,6 +160,11 @@ def test_a_rounding_that_is_used_elsewhere_stays() -> None:
                 %3 = arith.subf %2, %0 : f32
                 tsp_tensor.yield %3 : f32"""
     assert "roundeven" in names(vxm(model(region, "f32", "f32")))
+
+
+def test_every_instruction_of_the_vxm_can_be_said() -> None:
+    of_the_vxm = {name for name, i in TABLE.by_name.items() if i.kinds == ("VXM",)}
+    assert of_the_vxm == {*ALU_INSTRUCTIONS.values(), *ts.CompareOp.RELATIONS}
 
 
 def test_an_operand_that_stands_twice_is_one_stream() -> None:

@@ -290,7 +290,7 @@ APART = [line.replace("%e, %e", "%e, %d") for line in TWICE]
 
 def test_operands_that_do_not_meet() -> None:
     reason = (
-        "<text>:9:1: `arith.maxsi`: its operands come 1 ALUs apart; leave out `alus`, and stream-place inserts delays"
+        "<text>:10:1: `arith.maxsi`: its operands come 1 ALUs apart; leave out `alus`, and stream-place inserts delays"
     )
     with pytest.raises(MalformedProgram) as e:
         lower(function("\n".join([X, Y, READ, vxm("%s, %s alus [0, 1, 2, 3]", *APART), WRITE])))

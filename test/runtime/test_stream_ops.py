@@ -270,6 +270,111 @@ def test_one_op_feeds_the_next() -> None:
     assert sides == {"E"}, "the weights are on plane 0, which is in the east"
 
 
+# -- ALUs ----------------------------------------------------------------------------------------------------------
+
+TYPES: tuple[Any, ...] = (np.int8, np.int16, np.int32, np.float16, np.float32)
+NAN = {2: np.uint16(0x7E00).view(np.float16), 4: np.uint32(0x7FC00000).view(np.float32)}
+
+
+def edges(rng: np.random.Generator, dtype: Any) -> Array:
+    """Vectors of all patterns, and of the numbers at the ends of the types and about zero."""
+    bits = rng.integers(0, 2**32, (3, 320), np.uint32)
+    value = bits.astype(f"u{np.dtype(dtype).itemsize}").view(dtype)
+    ends = [
+        -(2.0**31),
+        -32769,
+        -32768.5,
+        -129,
+        -128.5,
+        -128,
+        -1.5,
+        -0.5,
+        -0.0,
+        0,
+        0.5,
+        1,
+        2.5,
+        127,
+        127.5,
+        128,
+        32767,
+        65504,
+    ]
+    ends += [2.0**31, np.inf, -np.inf, np.nan] if np.dtype(dtype).kind == "f" else []
+    limits = np.finfo(dtype) if np.dtype(dtype).kind == "f" else np.iinfo(dtype)
+    with np.errstate(all="ignore"):
+        near = np.clip(np.array(ends), float(limits.min), float(limits.max)) if np.dtype(dtype).kind == "i" else ends
+        value[1, : len(ends)] = np.array(near).astype(dtype)
+    return value
+
+
+def saturated(exact: Array, dtype: Any) -> Array:
+    limits = np.iinfo(dtype)
+    return np.array([min(max(int(v), limits.min), limits.max) for v in exact.flat], dtype).reshape(exact.shape)
+
+
+def canonical(a: Array) -> Array:
+    return np.where(np.isnan(a), NAN[a.dtype.itemsize], a) if a.dtype.kind == "f" else a
+
+
+def converted(a: Array, dtype: Any) -> Array:
+    with np.errstate(all="ignore"):
+        if np.dtype(dtype).kind == "f":
+            return canonical(a.astype(dtype))
+        wide = np.where(np.isnan(a), 0, np.rint(np.clip(a.astype(np.float64), -1e10, 1e10)))
+    return saturated(wide, dtype)
+
+
+def alu_program(region: str, inputs: list[Array], expected: Array) -> Text:
+    program = Text()
+    sources = [program.read(f"in_{n}", value) for n, value in zip("abc", inputs, strict=False)]
+    types = ", ".join(stream(v.shape, v.dtype) for v in inputs)
+    arguments = ", ".join(f"%{n}: {NAMES[str(v.dtype)]}" for n, v in zip("abc", inputs, strict=False))
+    result = stream(expected.shape, expected.dtype)
+    body = f"^bb0({arguments}): {region} tsp_stream.yield %r : {NAMES[str(expected.dtype)]}"
+    program.op(f"%v = tsp_stream.vxm {', '.join(sources)} : ({types}) -> {result} {{ {body} }}")
+    program.write("%v", "y", expected)
+    return program
+
+
+@pytest.mark.parametrize("name", ["add_sat", "sub_sat", "mul_sat"])
+@pytest.mark.parametrize("dtype", TYPES[:3], ids=lambda t: t.__name__)
+def test_saturating_arithmetic(name: str, dtype: Any) -> None:
+    rng = np.random.default_rng(13)
+    a, b = edges(rng, dtype), rng.permuted(edges(rng, dtype), axis=1)
+    x, y = a.astype(object), b.astype(object)
+    exact = {"add_sat": x + y, "sub_sat": x - y, "mul_sat": x * y}[name]
+    check(alu_program(f"%r = tsp_stream.{name} %a, %b : {NAMES[dtype.__name__]}", [a, b], saturated(exact, dtype)))
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=lambda t: t.__name__)
+def test_relu(dtype: Any) -> None:
+    a = edges(np.random.default_rng(14), dtype)
+    expected = canonical(np.where(np.isnan(a) | (a > 0), a, np.zeros_like(a)))
+    check(alu_program(f"%r = tsp_stream.relu %a : {NAMES[dtype.__name__]}", [a], expected))
+
+
+@pytest.mark.parametrize("to", TYPES, ids=lambda t: t.__name__)
+@pytest.mark.parametrize("dtype", TYPES, ids=lambda t: t.__name__)
+def test_convert(dtype: Any, to: Any) -> None:
+    a = edges(np.random.default_rng(15), dtype)
+    text = f"%r = tsp_stream.convert %a : {NAMES[dtype.__name__]} -> {NAMES[to.__name__]}"
+    check(alu_program(text, [a], converted(a, to)))
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=lambda t: t.__name__)
+def test_a_mask_selects(dtype: Any) -> None:
+    """Also one that comes on a stream, where any byte but 0 is set; bits are kept, and a value waits for its mask."""
+    rng = np.random.default_rng(16)
+    a, b, m = edges(rng, dtype), rng.permuted(edges(rng, dtype), axis=1), random(rng, 3, 320) & 3
+    t = NAMES[dtype.__name__]
+    region = f'%0 = tsp_stream.compare "le" %a, %b : {t} -> i8 %1 = arith.andi %0, %c : i8 '
+    region += f"%r = tsp_stream.select %1, %a, %b : {t}"
+    with np.errstate(all="ignore"):
+        expected = np.where((a <= b) & ((m & 1) == 1), a, b)
+    check(alu_program(region, [a, b, m], expected))
+
+
 # -- gather and scatter --------------------------------------------------------------------------------------------
 
 
