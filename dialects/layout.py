@@ -172,6 +172,50 @@ def weights(
     return Layout(words, (Axis.of(streams, kd),), (Axis.of(min(n, lanes), nd),))
 
 
+def identity(groups: int, lanes: int, streams: int) -> Layout:
+    """The layout that makes of a single number a square of it on the diagonal, as weights: lane n of row k is element
+    n - k."""
+    return Layout((Axis.of(groups, 0, -streams),), (Axis.of(streams, 0, -1),), (Axis.of(lanes, 0),))
+
+
+@dataclass(frozen=True)
+class Groups:
+    """How channels and outputs of a convolution fall into groups."""
+
+    count: int
+    channels: int
+    """Of each group."""
+    outputs: int
+    """Of each group."""
+
+
+def grouped_weights(
+    taps: Sequence[int], groups: Groups, first: int, count: int, own_tile: bool, size: int, lanes: int, streams: int
+) -> Layout:
+    """The layout of grouped weights [*taps, channels, groups * outputs] as blocks of a matrix of all channels by all
+    outputs, zero elsewhere: `count` tiles of outputs from tile `first` on.
+
+    With `own_tile` a tile of outputs meets only the tile of channels with the same number, else all of them.
+    """
+    cd, od = len(taps), len(taps) + 1
+    each = groups.channels * lanes // groups.outputs
+    rows_of_tile = min(groups.count * groups.channels, lanes)
+    words = (
+        Axis(count, ((od, lanes), (cd, (lanes if own_tile else 0) - each))),
+        *(Axis.of(n, d) for d, n in enumerate(taps)),
+        Axis.of(1 if own_tile else tiles(groups.count * groups.channels, lanes), cd, lanes),
+        Axis.of(size, BYTE),
+        Axis.of(tiles(rows_of_tile, streams), cd, streams),
+    )
+    wide = max(1, min(groups.count, lanes // groups.outputs))
+    lane_axes = (
+        Axis(wide, ((od, groups.outputs), (cd, -groups.channels))),
+        Axis.of(min(groups.outputs, lanes), od),
+    )
+    start = (*(0,) * len(taps), first * ((lanes if own_tile else 0) - each), first * lanes)
+    return Layout(words, (Axis.of(streams, cd),), lane_axes, start)
+
+
 def tiles(size: int, lanes: int) -> int:
     """Vectors that `size` elements take."""
     return -(-size // lanes)

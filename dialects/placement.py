@@ -156,7 +156,7 @@ def check_place(tensor: TensorType[Attribute], layout: Layout, place: Place | No
         )
     bytes_ = prod(axis.extent for axis in layout.axes for dim, _ in axis.steps if dim == BYTE)
     reason = layout.fault(len(shape), chip.lanes)
-    if reason is None and bytes_ != element_bytes(tensor.element_type):
+    if reason is None and element_bytes(tensor.element_type) > 1 and bytes_ != element_bytes(tensor.element_type):
         reason = f"its axes visit {bytes_} bytes of an element of {element_bytes(tensor.element_type)}"
     if reason is None and place is not None:
         reason = place.fault(layout, chip)

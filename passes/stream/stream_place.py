@@ -12,6 +12,7 @@ from typing import cast
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.ir import Block, Region
 from xdsl.passes import ModulePass
 
 from ...dialects import tsp_stream as ts
@@ -22,7 +23,7 @@ from ...dialects.target_attr import target_of
 from .alu_levels import balance
 from .clusters import clusters, consumers, timed_ops, weights_load
 from .sides import place_sides
-from .timing import drive, is_written, pace, samples, slice_position
+from .timing import drive, is_written, pace, samples, slice_position, writes
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,16 @@ _NEAR = 8
 def place_buffers(module: ModuleOp) -> None:
     """Gives every buffer its slices. Raises CapacityError when too few slices are free of conflicts."""
     placer = _Placer(module)
-    for buffer in [b for b in module.walk() if isinstance(b, ts.BufferOp)]:
+    buffers = [b for b in module.walk() if isinstance(b, ts.BufferOp)]
+    # weights first: they need many slices, and those near their plane
+    for buffer in sorted(buffers, key=lambda b: (b.place is None, not placer.planes(b))):
         if buffer.place is None:
             buffer.place = PlaceAttr(placer.choose(buffer))
         placer.count(buffer)
+
+
+_SMALL = 64
+"""Words of a read-only buffer that is no activation matrix but a vector for every row."""
 
 
 class _Placer:
@@ -123,12 +130,13 @@ class _Placer:
         shape = Place((), starts, owners, copies)
         depth = shape.depth_of(layout.depth)
         taken = {s for b in self.together[buffer] if b.place is not None for s in b.place.data.slices}
-        weights = self._planes(buffer)
+        weights = self.planes(buffer)
         joined = copies if self._is_written(buffer) else 1
+        groups = shape.groups if self._on_one_side(buffer) else 1
         chosen: dict[tuple[int, int], list[Slice]] = {}
         for copy in range(0, copies, joined):
-            for group in range(shape.groups):
-                wanted = layout.width * joined
+            for group in range(0, shape.groups, groups):
+                wanted = layout.width * joined * groups
                 found = [
                     ((self._crowded(buffer, picked, depth), self._conflicts(buffer, picked), order), picked)
                     for order, hemisphere in enumerate(self._preference(buffer, weights, shape, copy, group))
@@ -136,12 +144,12 @@ class _Placer:
                 ]
                 if not found:
                     raise self._no_room(buffer, layout.width * shape.groups * copies)
-                picked = min(found, key=lambda f: f[0])[1]
-                taken |= {*picked}
+                slices = iter(min(found, key=lambda f: f[0])[1])
                 for i in range(joined):
-                    chosen[copy + i, group] = picked[i * layout.width : (i + 1) * layout.width]
-        slices = tuple(s for key in sorted(chosen) for s in chosen[key])
-        return replace(shape, slices=slices)
+                    for k in range(groups):
+                        chosen[copy + i, group + k] = [next(slices) for _ in range(layout.width)]
+                        taken |= {*chosen[copy + i, group + k]}
+        return replace(shape, slices=tuple(s for key in sorted(chosen) for s in chosen[key]))
 
     def _pick(
         self, buffer: ts.BufferOp, hemisphere: str, wanted: int, depth: int, taken: set[Slice], weights: list[int]
@@ -157,10 +165,17 @@ class _Placer:
             skip = weights[0] % (self.chip.planes // 2) * wanted if own and self._loads_most(buffer) else 0
             free.sort(key=lambda s: (self.words[key, s] + depth > self.chip.words, -s.number))
             picked = free[skip : skip + wanted] if len(free) >= skip + wanted else free[:wanted]
+        elif not self._is_written(buffer) and depth <= _SMALL:
+            # what meets every row lies in the same slices for all ops, beside the weights and away from the rows
+            weights_from = self.chip.slices - self.chip.weight_streams
+            free.sort(key=lambda s: (self.words[key, s] + depth > self.chip.words, s.number >= weights_from, -s.number))
+            picked = free[:wanted]
         else:
+            rows_until = self.chip.slices - 3 * self.chip.weight_streams // 2
             free.sort(
                 key=lambda s: (
                     self.words[key, s] + depth > self.chip.words,
+                    s.number >= rows_until,
                     self._overlap(buffer, s),
                     self.words[key, s],
                     s.number,
@@ -192,9 +207,9 @@ class _Placer:
         return any(self.words[buffer.chip_number, s] + depth > self.chip.words for s in picked)
 
     def _conflicts(self, buffer: ts.BufferOp, picked: list[Slice]) -> int:
-        return 0 if self._planes(buffer) else sum(self._overlap(buffer, s) for s in picked)
+        return 0 if self.planes(buffer) else sum(self._overlap(buffer, s) for s in picked)
 
-    def _planes(self, buffer: ts.BufferOp) -> list[int]:
+    def planes(self, buffer: ts.BufferOp) -> list[int]:
         """The planes for which a buffer holds weights, if it does."""
         return sorted({op.plane.value.data for op in self._loads(buffer) if op.plane is not None})
 
@@ -207,6 +222,18 @@ class _Placer:
         """Whether loading these weights takes most of the time of the products that use them."""
         cycles = [pace(op) for op in self._loads(buffer)]
         return any(2 * c.count > c.high for c in cycles)
+
+    def _on_one_side(self, buffer: ts.BufferOp) -> bool:
+        """Whether a run of visits must not go from one hemisphere to the other: unless it begins or ends at a plane, whose
+        streams pass both."""
+        for use in buffer.buffer.uses:
+            op = use.operation
+            if not isinstance(op, ts.AccessOp):
+                continue
+            ends = [ts.origin(op.stream)[0].owner] if writes(op) else consumers(op.stream)
+            if not all(isinstance(end, ts.MatmulOp | ts.LoadWeightsOp) for end in ends):
+                return True
+        return False
 
     def _is_written(self, buffer: ts.BufferOp) -> bool:
         return is_written(buffer.buffer)
@@ -264,24 +291,42 @@ def _name(buffer: ts.BufferOp) -> str:
 
 
 def place_alus(module: ModuleOp) -> None:
-    """Numbers the ALUs of every region, dealing them out in turn. Raises UnsupportedModel for too long a region."""
+    """Numbers the ALUs of every region, dealing them out in turn; those of one cluster work at the same time. Raises
+    UnsupportedModel for too many of them."""
     chip = target_of(module).chip
     after: dict[int, int] = defaultdict(int)
-    for op in timed_ops(module):
-        if not isinstance(op, ts.VxmOp) or op.alus is not None:
+    for cluster in clusters(module):
+        regions = [op for op in cluster if isinstance(op, ts.VxmOp) and op.alus is None]
+        needed = sum(len(op.alu_ops) for op in regions)
+        if not regions:
             continue
-        needed = len(op.alu_ops)
         if needed > chip.alus:
-            delays = sum(isinstance(o, ts.DelayOp) for o in op.alu_ops)
+            delays = sum(isinstance(o, ts.DelayOp) for op in regions for o in op.alu_ops)
             raise UnsupportedModel(
-                f"{describe(op)}: its region takes {needed} ALUs ({delays} of them delays), the chip has {chip.alus}; "
-                "split the map into several"
+                f"{describe(regions[0])}: its region takes {needed} ALUs ({delays} of them delays), the chip has "
+                f"{chip.alus}; split the map into several"
             )
-        first = after[op.chip_number]
+        first = after[regions[0].chip_number]
         if first + needed > chip.alus:
             first = 0
-        op.alus = DenseArrayBase.from_list(i64, list(range(first, first + needed)))
-        after[op.chip_number] = first + needed
+        for op in regions:
+            count = len(op.alu_ops)
+            op.alus = DenseArrayBase.from_list(i64, list(range(first, first + count)))
+            first += count
+        after[regions[0].chip_number] = first
+
+
+def alus_of(region: Region) -> int:
+    """The ALUs that a region takes, those that only delay among them."""
+    shape = (1, 1)
+    types = [ts.StreamType.of(shape, argument.type) for argument in region.block.args]
+    yielded = cast(ts.YieldOp, region.block.last_op).value
+    block = Block(arg_types=types)
+    op = ts.VxmOp.build(
+        operands=[list(block.args)], result_types=[ts.StreamType.of(shape, yielded.type)], regions=[region.clone()]
+    )
+    balance(op)
+    return len(op.alu_ops)
 
 
 # -- directions ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import cast
 
 from xdsl.context import Context
 from xdsl.dialects import func
-from xdsl.dialects.builtin import FunctionType, ModuleOp, TensorType
+from xdsl.dialects.builtin import FunctionType, ModuleOp, TensorType, i8, i32
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 
@@ -28,9 +28,10 @@ from ...dialects.target_attr import target_of
 from ...dialects.tsp_isa import ProgramOp
 from .alu_regions import UnsupportedRegion, alu_region
 from .buffers import WHOLE, Buffers, Destination, Output, Unsupported, rows_layout
-from .contraction import Epilogue, Product, emit_product, matmul_product
+from .contraction import Epilogue, Product, axes_sum, conv_product, emit_product, matmul_product, window_sum
 from .demand import Demand, demands
 from .elementwise import emit_map, move
+from .pooling import emit_pool
 from .views import Named, Stored, Tensor
 
 
@@ -75,6 +76,8 @@ class Converter:
         """Products whose sums go straight into the map that uses them."""
         self.built_outputs: set[str] = set()
         self.outputs: dict[SSAValue, Output] = {}
+        self.demands_met: set[SSAValue] = set()
+        """The values that lie as their users want them: all that are computed, but none that only views another."""
         self.to = Buffers(self.chip, function)
 
     def run(self) -> list[str]:
@@ -164,6 +167,19 @@ class Converter:
                 self.values[op.result] = self._reshape(op)
             case tsp_tensor.MatmulOp():
                 self._product(op, matmul_product(op, self.values[op.lhs], self.values[op.rhs], self.to, _chip(op)))
+            case tsp_tensor.ConvOp():
+                self._product(op, conv_product(op, self._padded(op), self.values[op.weights], self.to, _chip(op)))
+            case tsp_tensor.PoolOp() if op.kind.data == "sum" and widens(op):
+                self._product(op, window_sum(self._padded(op), op.window, self.to, _chip(op)))
+            case tsp_tensor.ReduceOp() if op.kind.data == "sum" and widens(op) and keeps_columns(op):
+                axes = op.axes.get_values()
+                self._product(op, axes_sum(self.values[op.input], axes, self.to, _chip(op)))
+            case tsp_tensor.PoolOp():
+                self.values[op.result] = emit_pool(op, self.values[op.input], self.to, self._destination, _chip(op))
+            case tsp_tensor.TransposeOp():
+                self.values[op.result] = self._transpose(op)
+            case tsp_tensor.SliceOp():
+                self.values[op.result] = self._slice(op)
             case tsp_tensor.MapOp():
                 self._map(op)
             case c2c.TransferOp():
@@ -189,11 +205,43 @@ class Converter:
             )
         return Tensor(to, tensor.element, view)
 
+    def _transpose(self, op: tsp_tensor.TransposeOp) -> Tensor:
+        tensor, permutation = self.values[op.input], op.permutation.get_values()
+        view = tensor.source.transposed(permutation)
+        if view is None:
+            raise Unsupported("moves the last dimension of a computed tensor, which no lowering does yet")
+        return Tensor(op.result.type.get_shape(), tensor.element, view)
+
+    def _slice(self, op: tsp_tensor.SliceOp) -> Tensor:
+        tensor, offsets, strides = self.values[op.input], op.offsets.get_values(), op.strides.get_values()
+        if isinstance(tensor.source, Named):
+            view = tensor.source.sliced(offsets, strides)
+        else:
+            view = tensor.source.sliced(offsets, strides, self.chip.lanes)
+        if view is None:
+            raise Unsupported(
+                f"takes columns of a computed tensor that do not begin with a tile of {self.chip.lanes}, which no lowering "
+                "does yet"
+            )
+        return Tensor(op.result.type.get_shape(), tensor.element, view)
+
+    def _padded(self, op: tsp_tensor.ConvOp | tsp_tensor.PoolOp) -> Tensor:
+        """The images of a convolution, with room for its padding around them."""
+        tensor = self.values[op.input]
+        if isinstance(tensor.source, Named) or not any(op.window.pads) or op.input in self.demands_met:
+            return tensor
+        top, left, bottom, right = op.window.pads
+        type_ = cast("TensorType[Attribute]", op.input.type)
+        layout = rows_layout(type_, self.chip, ((0, 0), (top, bottom), (left, right)))
+        copies = self.demands[op.input].copies
+        return move(tensor, self.to, Destination(self.to, "scratch", "", type_, layout, _chip(op), copies), _chip(op))
+
     def _product(self, op: Operation, product: Product) -> None:
         """Emits a product, or leaves it to the map that alone uses it."""
         value = op.results[0]
         consumer = _only_map(op)
-        if consumer is not None and not product.swapped and _chip(consumer) == product.chip:
+        whole = (*product.space, product.columns) == cast("TensorType[Attribute]", value.type).get_shape()
+        if consumer is not None and whole and not product.swapped and _chip(consumer) == product.chip:
             self.pending[value] = product
             return
         to = self._destination(value, product.chip, product.swapped)
@@ -243,6 +291,7 @@ class Converter:
         """Where a computed value will lie: in an output's own buffer, where it is one."""
         type_ = cast("TensorType[Attribute]", value.type)
         demand = self.demands.get(value, Demand())
+        self.demands_met.add(value)
         layout = rows_layout(type_, self.chip, demand.pads, swapped)
         output = self.outputs.get(value)
         if output is not None and output.name not in self.built_outputs:
@@ -293,8 +342,23 @@ def _only_map(op: Operation) -> tsp_tensor.MapOp | None:
     return consumer if first is op.results[0] else None
 
 
-PRODUCTS = (tsp_tensor.MatmulOp,)
+PRODUCTS = (tsp_tensor.MatmulOp, tsp_tensor.ConvOp, tsp_tensor.PoolOp, tsp_tensor.ReduceOp)
 """The ops whose sums a map can take as they leave the array."""
+
+
+def widens(op: tsp_tensor.PoolOp | tsp_tensor.ReduceOp) -> bool:
+    """Whether it sums i8 to i32."""
+    return (_element(op.input), _element(op.result)) == (i8, i32)
+
+
+def keeps_columns(op: tsp_tensor.ReduceOp) -> bool:
+    """Whether it leaves the last dimension as it is."""
+    rank = len(cast("TensorType[Attribute]", op.input.type).get_shape())
+    return rank - 1 not in op.axes.get_values()
+
+
+def _element(value: SSAValue) -> Attribute:
+    return cast("TensorType[Attribute]", value.type).element_type
 
 
 def _chip(op: Operation) -> int:

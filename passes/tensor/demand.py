@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from xdsl.dialects.builtin import TensorType, i8
-from xdsl.ir import Attribute, Block, SSAValue
+from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from ...dialects import tsp_tensor
 from ...dialects.target import ChipSpec
@@ -29,11 +29,43 @@ class Demand:
         return Demand(pads, max(self.copies, other.copies))
 
 
+MOST_COPIES = 4
+"""Copies for the taps of a window; more would take too many slices."""
+
+
+def _sharing(activations: SSAValue, chip: ChipSpec) -> int:
+    """The planes of a hemisphere that may read activations at the same time to share weights."""
+    return chip.planes // 2 if cast("TensorType[Attribute]", activations.type).element_type == i8 else 1
+
+
+def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
+    """The planes whose sums meet an operand of a map at the same time."""
+    fused = [v for v in op.inputs if isinstance(v.owner, tsp_tensor.MatmulOp | tsp_tensor.ConvOp)]
+    return max((_sharing(v.owner.operands[0], chip) for v in fused if isinstance(v.owner, Operation)), default=1)
+
+
 def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
     """What is wanted of each value of a function's body."""
     found: dict[SSAValue, Demand] = defaultdict(Demand)
     for op in body.ops:
-        if isinstance(op, tsp_tensor.MatmulOp):
-            planes = chip.planes // 2 if cast("TensorType[Attribute]", op.lhs.type).element_type == i8 else 1
-            found[op.lhs] = found[op.lhs].joined(Demand(copies=planes))
+        match op:
+            case tsp_tensor.MatmulOp():
+                found[op.lhs] = found[op.lhs].joined(Demand(copies=_sharing(op.lhs, chip)))
+            case tsp_tensor.ConvOp():
+                top, left, bottom, right = op.window.pads
+                pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()
+                found[op.input] = found[op.input].joined(Demand(pads, _sharing(op.input, chip)))
+            case tsp_tensor.PoolOp() if op.kind.data == "sum":
+                top, left, bottom, right = op.window.pads
+                pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()
+                found[op.input] = found[op.input].joined(Demand(pads, _sharing(op.input, chip)))
+            case tsp_tensor.ReduceOp():
+                found[op.input] = found[op.input].joined(Demand(copies=_sharing(op.input, chip)))
+            case tsp_tensor.PoolOp():
+                found[op.input] = found[op.input].joined(Demand(copies=min(op.window.kernel[1], MOST_COPIES)))
+            case tsp_tensor.MapOp():
+                for value in op.inputs:
+                    found[value] = found[value].joined(Demand(copies=_beside(op, value, chip)))
+            case _:
+                pass
     return dict(found)

@@ -1,16 +1,19 @@
-"""Maps without a product, and plain moves: from SRAM to SRAM, in blocks of rows that work side by side."""
+"""Maps without a product, windows, and plain moves: from SRAM to SRAM, in blocks of rows that work side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
 
-from xdsl.dialects.builtin import IntegerAttr, i64
-from xdsl.ir import Region, SSAValue
+from xdsl.dialects.builtin import IntegerAttr, TensorType, i64
+from xdsl.ir import Attribute, Region, SSAValue
 
 from ...dialects import tsp_stream as ts
 from ...dialects.layout import AccessPattern, tiles
-from .buffers import WHOLE, Buffers, Destination, Parts
-from .views import Block, Rows, Tensor, blocks, join, rows_of
+from ..stream.stream_place import alus_of
+from .buffers import WHOLE, Buffers, Destination, Parts, rows_layout
+from .views import Block, Rows, Shape, Stored, Tensor, blocks, join, rows_of
 
 _ENOUGH_ROWS = 64
 """Rows below which a block is not worth a chain of ALUs of its own."""
@@ -18,48 +21,95 @@ _SIDE_BY_SIDE = 4
 """Blocks into which rows are cut at most."""
 
 
+@dataclass(frozen=True)
+class Operand:
+    """What a map reads: a buffer, and the words that it shows to the space of rows."""
+
+    buffer: SSAValue
+    rows: Rows
+
+
 def emit_map(region: Region, operands: Sequence[Tensor], to: Buffers, destination: Destination, chip: int) -> Tensor:
     """Emits a map of tensors in SRAM and gives the result."""
-    type_ = destination.type
-    shape = type_.get_shape()
+    shape = destination.shape
     columns = shape[-1] if shape else 1
-    views = [to.operand_view(t, columns) for t in operands]
-    space = shape[:-1]
-    all_rows = [rows_of(v, t.shape, space) for v, t in zip((*views, destination.view), (*operands, destination), strict=True)]
-    space, (*shown, out) = join(space, all_rows)
-    cut = blocks(space, 1 << 30, _pieces(space, to, region))
     tile_numbers = range(tiles(columns, to.chip.lanes))
+    space = shape[:-1]
+    shown = [rows_of(to.operand_view(t, columns), t.shape, space) for t in operands]
+    out = rows_of(destination.view, shape, space)
+    joined, (*joined_rows, joined_out) = join(space, [*shown, out])
+    cut = blocks(joined, 1 << 30, pieces(joined, to, region))
 
     def parts(visited: Rows) -> Parts:
         return parts_of((visited.pattern(b, t), i) for t in tile_numbers for i, b in enumerate(cut))
 
     buffers = [
         to.operand(t, columns, chip, parts(r), 1) if any(r.steps) else to.operand(t, columns, chip, WHOLE, len(cut))
-        for t, r in zip(operands, shown, strict=True)
+        for t, r in zip(operands, joined_rows, strict=True)
     ]
-    result = destination.make(parts(out))
+    result = destination.make(parts(joined_out))
+    reads = [Operand(b, r) for b, r in zip(buffers, shown, strict=True)]
+    element = destination.type.element_type
+    emit_rows(region, reads, Operand(result.buffer, out), space, tile_numbers, element, to, chip)
+    return Tensor(shape, element, result)
+
+
+def emit_rows(
+    region: Region,
+    operands: Sequence[Operand],
+    out: Operand,
+    space: Shape,
+    tile_numbers: Iterable[int],
+    element: Attribute,
+    to: Buffers,
+    chip: int,
+) -> None:
+    """Emits a map of some rows: reads, ALUs and writes, block by block."""
+    apart = set_apart(operands, space, to, chip)
+    space, (*shown, written) = join(space, [*(o.rows for o in apart), out.rows])
+    cut = blocks(space, 1 << 30, pieces(space, to, region))
     for tile in tile_numbers:
         for number, block in enumerate(cut):
-            streams = [
-                to.read(b, r.pattern(block, tile), chip, copy=to.copy_for(b, number))
-                for b, r in zip(buffers, shown, strict=True)
-            ]
+            seen: dict[SSAValue, int] = {}
+            streams: list[SSAValue] = []
+            for operand, rows_ in zip(apart, shown, strict=True):
+                before = seen.setdefault(operand.buffer, 0)
+                seen[operand.buffer] += 1
+                copy = to.copy_for(operand.buffer, before if any(rows_.steps) else before + number)
+                streams.append(to.read(operand.buffer, rows_.pattern(block, tile), chip, copy=copy))
             vxm = ts.VxmOp.build(
                 operands=[streams],
-                result_types=[ts.StreamType.of((block.rows, to.chip.lanes), type_.element_type)],
+                result_types=[ts.StreamType.of((block.rows, to.chip.lanes), element)],
                 regions=[region.clone()],
                 properties={"chip": IntegerAttr(chip, i64)},
             )
-            to.write(to.add(vxm), result.buffer, out.pattern(block, tile), chip)
-    return Tensor(shape, type_.element_type, result)
+            to.write(to.add(vxm), out.buffer, written.pattern(block, tile), chip)
 
 
-def _pieces(space: Sequence[int], to: Buffers, region: Region) -> int:
-    rows = 1
-    for n in space:
-        rows *= n
-    alus = max(1, sum(1 for _ in region.block.ops))
-    return max(1, min(_SIDE_BY_SIDE, to.chip.alus // alus, rows // _ENOUGH_ROWS))
+def set_apart(operands: Sequence[Operand], space: Shape, to: Buffers, chip: int) -> list[Operand]:
+    """Operands that can be read at the same time: of a buffer with too few copies, those that are too many are copied
+    to buffers of their own."""
+    counts: dict[SSAValue, int] = {}
+    result: list[Operand] = []
+    for operand in operands:
+        counts[operand.buffer] = counts.get(operand.buffer, 0) + 1
+        if counts[operand.buffer] <= to.copies_of(operand.buffer):
+            result.append(operand)
+            continue
+        type_ = operand.buffer.type
+        assert isinstance(type_, ts.BufferType)
+        layout = type_.layout
+        made = to.make("scratch", "", type_.tensor, layout, chip)
+        words = AccessPattern.run(0, layout.depth)
+        to.write(to.read(operand.buffer, words, chip), made, words, chip)
+        result.append(Operand(made, operand.rows))
+    return result
+
+
+def pieces(space: Sequence[int], to: Buffers, region: Region) -> int:
+    """The blocks into which the rows of a map are cut: as many as there are ALUs for, if each has enough to do."""
+    alus = max(1, alus_of(region))
+    return max(1, min(_SIDE_BY_SIDE, to.chip.alus // alus, prod(space) // _ENOUGH_ROWS))
 
 
 def parts_of(visits: Iterable[tuple[AccessPattern, int]]) -> Parts:
@@ -76,13 +126,83 @@ def parts_of(visits: Iterable[tuple[AccessPattern, int]]) -> Parts:
 
 def move(tensor: Tensor, to: Buffers, destination: Destination, chip: int) -> Tensor:
     """Copies a tensor from SRAM to SRAM."""
+    result = destination.make(WHOLE)
+    copy_rows(tensor, result, to, chip)
+    return Tensor(tensor.shape, tensor.element, result)
+
+
+def copy_rows(tensor: Tensor, target: Stored, to: Buffers, chip: int) -> None:
+    """Copies a tensor to a view of a buffer."""
     source = to.in_rows(tensor, chip)
     shape = tensor.shape
-    space, (a, b) = join(shape[:-1], [rows_of(v, shape, shape[:-1]) for v in (source, destination.view)])
-    cut = blocks(space, 1 << 30, 1)
-    result = destination.make(WHOLE)
+    space, (a, b) = join(shape[:-1], [rows_of(v, shape, shape[:-1]) for v in (source, target)])
+    whole = Block((0,) * len(space), space)
     for tile in range(tiles(tensor.columns, to.chip.lanes)):
-        for block in cut:
-            stream: SSAValue = to.read(source.buffer, a.pattern(block, tile), chip)
-            to.write(stream, result.buffer, b.pattern(block, tile), chip)
+        stream = to.read(source.buffer, a.pattern(whole, tile), chip)
+        to.write(stream, target.buffer, b.pattern(whole, tile), chip)
+
+
+# -- windows -------------------------------------------------------------------------------------------------------
+
+
+def emit_window_max(
+    region_of: RegionOf, tensor: Tensor, axis: int, taps: Taps, to: Buffers, destination: Destination, chip: int
+) -> Tensor:
+    """Emits the maximum over a window that slides along one leading dimension of a tensor.
+
+    Padding never wins: a tap that lies outside is moved to the nearest place inside, which the window has too.
+    """
+    source = to.in_rows(tensor, chip)
+    shape = destination.shape
+    space = shape[:-1]
+    size = tensor.shape[axis]
+    shown = rows_of(source, (*tensor.shape[:axis], shape[axis], *tensor.shape[axis + 1 :]), space)
+    stride = source.strides[axis]
+    out = rows_of(destination.view, shape, space)
+    result = destination.make(
+        parts_of((out.pattern(b), i) for i, b in enumerate(blocks(space, 1 << 30, _SIDE_BY_SIDE)))
+    )
+    tile_numbers = range(tiles(tensor.columns, to.chip.lanes))
+    for first, count in taps.runs(size):
+        part = (*space[:axis], count, *space[axis + 1 :])
+        places = sorted({min(max(at, 0), size - 1) for at in taps.at(first)})
+        steps = (*shown.steps[:axis], stride * taps.stride if count > 1 else 0, *shown.steps[axis + 1 :])
+        operands = [Operand(source.buffer, Rows(shown.offset + at * stride, steps, shown.tile_step)) for at in places]
+        target = Rows(out.offset + first * out.steps[axis], out.steps, out.tile_step)
+        emit_rows(
+            region_of(len(operands)), operands, Operand(result.buffer, target), part, tile_numbers, tensor.element, to, chip
+        )
     return Tensor(shape, tensor.element, result)
+
+
+RegionOf = Callable[[int], Region]
+"""Gives the ALU region of the maximum of so many operands."""
+
+
+@dataclass(frozen=True)
+class Taps:
+    """The taps of a window along one dimension."""
+
+    count: int
+    stride: int
+    dilation: int
+    before: int
+    """Places of padding before the first element."""
+    places: int
+    """Places of the window."""
+
+    def at(self, place: int) -> list[int]:
+        """The elements of the taps at a place of the window; some may lie outside."""
+        return [place * self.stride - self.before + i * self.dilation for i in range(self.count)]
+
+    def runs(self, size: int) -> list[tuple[int, int]]:
+        """The places as runs (first, count): those whose taps all lie inside in one, the others alone."""
+        inside = [p for p in range(self.places) if 0 <= self.at(p)[0] and self.at(p)[-1] < size]
+        alone = [(p, 1) for p in range(self.places) if p not in {*inside}]
+        return ([(inside[0], len(inside))] if inside else []) + alone
+
+
+def scratch_like(tensor: Tensor, shape: Shape, to: Buffers, chip: int, copies: int = 1) -> Destination:
+    """Where a tensor of the same element type lies between two steps."""
+    type_ = TensorType(tensor.element, shape)
+    return Destination(to, "scratch", "", type_, rows_layout(type_, to.chip), chip, copies)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from math import prod
+
 from .views import Block, Shape, blocks
 
 _MOST_PIECES = 8
@@ -30,11 +32,13 @@ class Cost:
     """Sums that can wait for the next pass."""
     divisible: bool = False
     """Whether sums may be added up in another order: whether passes can be dealt out to planes."""
+    repeats: bool = False
+    """Whether all passes meet the same weights, so that no loads lie between them."""
 
     def period(self, rows: int) -> int:
         """From the start of a pass to that of the next: time to load and install the next weights, and if the queue does
         nothing else, a cycle for its instruction fetches."""
-        return max(rows * self.every, self.load + 2)
+        return max(rows * self.every, 1 if self.repeats else self.load + 2)
 
     def of(self, rows: int, passes: int) -> int:
         """Of some passes over some rows, and the cycle that is left free behind them."""
@@ -94,9 +98,10 @@ def divide(space: Shape, tiles: int, planes: int, together: int, cost: Cost) -> 
         for cut in _cuts(space, planes // group, group, cost):
             division = _dealt(cut, tiles, planes // group, group, cost)
             found.append((division.cycles, sum(map(len, division.queues)), division))
-            if cost.divisible and group == 1 and cost.passes >= planes:
+            if cost.divisible and group == 1 and cost.passes >= planes and prod(space) <= cost.load:
                 division = _with_rest_shared(cut, tiles, planes, cost)
-                found.append((division.cycles, sum(map(len, division.queues)), division))
+                # every plane then has weights and sums of its own, which takes slices and ALUs: it must be worth it
+                found.append((division.cycles * 17 // 16, sum(map(len, division.queues)), division))
     return min(found, key=lambda f: f[:2])[2]
 
 
