@@ -104,7 +104,7 @@ class Layout:
         block = np.zeros((self.width, self.depth, lanes), np.uint8)
         padded, view = self._view(array.shape, array.dtype.itemsize)
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-        padded[...] = little.reshape(array.shape).view(np.uint8).reshape(*array.shape, -1)
+        padded[...] = little.reshape(-1).view(np.uint8).reshape(*array.shape, array.dtype.itemsize)
         block[:, :, : self.lane_count] = view.reshape(self.width, self.depth, self.lane_count)
         return block
 
@@ -288,14 +288,21 @@ class Run(NamedTuple):
 
     def busy(self, gap: int = 1) -> Iterator[tuple[int, int]]:
         """The cycles in which it visits, as intervals [start, end); breaks of less than `gap` cycles are none."""
-        starts, length = [self.at], 1
+        spans = [(self.at, self.at + 1)]
         for count, cycles, _ in self.loops:
-            if cycles - length < gap or len(starts) * count > _MOST_INTERVALS:
-                length = (count - 1) * cycles + length if len(starts) == 1 else self.at + self.span + 1 - starts[0]
-                starts = starts[:1]
-            else:
-                starts = [start + i * cycles for i in range(count) for start in starts]
-        return ((start, start + length) for start in starts)
+            length = spans[-1][1] - self.at
+            if (len(spans) == 1 and cycles - length < gap) or len(spans) * count > _MOST_INTERVALS:
+                spans = [(self.at, spans[-1][1] + (count - 1) * cycles)]
+                continue
+            found = spans
+            spans = list(found)
+            for i in range(1, count):
+                for start, end in found:
+                    if start + i * cycles - spans[-1][1] < gap:
+                        spans[-1] = (spans[-1][0], end + i * cycles)
+                    else:
+                        spans.append((start + i * cycles, end + i * cycles))
+        return iter(spans)
 
 
 _MOST_INTERVALS = 1024

@@ -181,9 +181,9 @@ class _Placer:
                     s.number,
                 )
             )
-            if any(isinstance(use.operation, ts.GatherOp | ts.ScatterOp) for use in buffer.buffer.uses):
-                free = self._one_position_first(free, wanted)
             picked = free[:wanted]
+        if any(isinstance(use.operation, ts.GatherOp | ts.ScatterOp) for use in buffer.buffer.uses):
+            picked = self._one_position_first(free, wanted)[:wanted]
         return sorted(picked)
 
     def _one_position_first(self, free: list[Slice], wanted: int) -> list[Slice]:
@@ -224,8 +224,8 @@ class _Placer:
         return any(2 * c.count > c.high for c in cycles)
 
     def _on_one_side(self, buffer: ts.BufferOp) -> bool:
-        """Whether a run of visits must not go from one hemisphere to the other: unless it begins or ends at a plane, whose
-        streams pass both."""
+        """Whether a run of visits must not go from one hemisphere to the other: unless it begins or ends at a plane,
+        whose streams pass both."""
         for use in buffer.buffer.uses:
             op = use.operation
             if not isinstance(op, ts.AccessOp):
