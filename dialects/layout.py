@@ -1,8 +1,8 @@
 """How tensors lie in SRAM words, and the patterns in which words are visited. Plain mathematics, no IR.
 
-A layout maps a tensor to a block of words [width, depth, lanes]: `width` words are read side by side in a cycle, one from
-each slice, and `depth` is the number of words that follow each other. The map is affine: every axis of the block walks
-along dimensions of the tensor, so a layout can tile, transpose, deal out, pad and repeat. What it shows of places
+A layout maps a tensor to a block of words [width, depth, lanes]: `width` words are read side by side in a cycle, one
+from each slice, and `depth` is the number of words that follow each other. The map is affine: every axis of the block
+walks along dimensions of the tensor, so a layout can tile, transpose, deal out, pad and repeat. What it shows of places
 outside the tensor is zero.
 """
 
@@ -54,7 +54,7 @@ class Layout:
     lanes: tuple[Axis, ...]
     """The axes of the lanes of a word, the outermost first."""
     start: tuple[int, ...] = ()
-    """The element of each dimension at the block's first place; negative where padding comes first. Absent ones are 0."""
+    """The element of each dimension at the block's first place; negative where padding comes first; 0 if absent."""
 
     @cached_property
     def depth(self) -> int:
@@ -90,7 +90,7 @@ class Layout:
         for axis in self.axes:
             if axis.extent < 1:
                 return f"axis `{axis}` has no extent"
-            for dim, step in axis.steps:
+            for dim, _ in axis.steps:
                 if not BYTE <= dim < rank:
                     return f"axis `{axis}` walks along d{dim}, the tensor has {rank} dimensions"
         if len(self.start) > rank:
@@ -104,7 +104,7 @@ class Layout:
         block = np.zeros((self.width, self.depth, lanes), np.uint8)
         padded, view = self._view(array.shape, array.dtype.itemsize)
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-        padded[...] = little.reshape(array.shape).view(np.uint8).reshape(*array.shape, -1)
+        padded[...] = little.reshape(-1).view(np.uint8).reshape(*array.shape, array.dtype.itemsize)
         block[:, :, : self.lane_count] = view.reshape(self.width, self.depth, self.lane_count)
         return block
 
@@ -288,23 +288,28 @@ class Run(NamedTuple):
 
     def busy(self, gap: int = 1) -> Iterator[tuple[int, int]]:
         """The cycles in which it visits, as intervals [start, end); breaks of less than `gap` cycles are none."""
-        starts, length = [self.at], 1
+        spans = [(self.at, self.at + 1)]
         for count, cycles, _ in self.loops:
-            if cycles - length < gap or len(starts) * count > _MOST_INTERVALS:
-                length = (count - 1) * cycles + length if len(starts) == 1 else self.at + self.span + 1 - starts[0]
-                starts = starts[:1]
-            else:
-                starts = [start + i * cycles for i in range(count) for start in starts]
-        return ((start, start + length) for start in starts)
+            length = spans[-1][1] - self.at
+            if (len(spans) == 1 and cycles - length < gap) or len(spans) * count > _MOST_INTERVALS:
+                spans = [(self.at, spans[-1][1] + (count - 1) * cycles)]
+                continue
+            found = spans
+            spans = list(found)
+            for i in range(1, count):
+                for start, end in found:
+                    if start + i * cycles - spans[-1][1] < gap:
+                        spans[-1] = (spans[-1][0], end + i * cycles)
+                    else:
+                        spans.append((start + i * cycles, end + i * cycles))
+        return iter(spans)
 
 
 _MOST_INTERVALS = 1024
 """Intervals into which one run is cut at most; more would cost more time than the breaks are worth."""
 
 
-def runs(
-    words: AccessPattern, cycles: AccessPattern, starts: Sequence[int], limits: Limits
-) -> list[tuple[int, Run]]:
+def runs(words: AccessPattern, cycles: AccessPattern, starts: Sequence[int], limits: Limits) -> list[tuple[int, Run]]:
     """The visits of `words` at `cycles`, cut at the words in `starts`: the number of the part, and words within it.
 
     Both patterns have the same count. Parts come in their order, and the runs of a part in the order of time.
@@ -391,7 +396,11 @@ def fold(pieces: list[Run], limits: Limits) -> list[Run]:
             count = 1
             if i + 1 < len(pieces) and pieces[i + 1].loops == loops:
                 cycles, step = pieces[i + 1].at - at, pieces[i + 1].word - word
-                while i + count < len(pieces) and pieces[i + count] == (at + count * cycles, word + count * step, loops):
+                while i + count < len(pieces) and pieces[i + count] == (
+                    at + count * cycles,
+                    word + count * step,
+                    loops,
+                ):
                     count += 1
                 if count > 1 and limits.hold(longer := (*loops, (count, cycles, step))):
                     loops = longer

@@ -154,9 +154,7 @@ def check_place(tensor: TensorType[Attribute], layout: Layout, place: Place | No
         raise VerifyException(
             f"{tensor} cannot lie in SRAM: dimensions are static and at least 1, elements i8, i16, i32, f16 or f32"
         )
-    bytes_ = prod(
-        axis.extent for axis in layout.axes for dim, _ in axis.steps if dim == BYTE
-    )
+    bytes_ = prod(axis.extent for axis in layout.axes for dim, _ in axis.steps if dim == BYTE)
     reason = layout.fault(len(shape), chip.lanes)
     if reason is None and element_bytes(tensor.element_type) > 1 and bytes_ != element_bytes(tensor.element_type):
         reason = f"its axes visit {bytes_} bytes of an element of {element_bytes(tensor.element_type)}"
@@ -183,8 +181,8 @@ def check_host_tensor(
 
 @irdl_attr_definition
 class LayoutAttr(Data[Layout]):
-    """`#tsp_stream.layout<words [2 of d1 * 320, 360 of d0], side [1 of b], lanes [320 of d1]>`; `from [-1, 0]` where the
-    block does not begin with the tensor's first element."""
+    """`#tsp_stream.layout<words [2 of d1 * 320, 360 of d0], side [1 of b], lanes [320 of d1]>`; `from [-1, 0]` where
+    the block does not begin with the tensor's first element."""
 
     name = "tsp_stream.layout"
 
@@ -239,8 +237,8 @@ def _parse_axis(parser: AttrParser) -> Axis:
 
 @irdl_attr_definition
 class PlaceAttr(Data[Place]):
-    """`#tsp_stream.place<[E4 to E7, W0 to W3], parts [0, 90, 180, 270] in [0, 1, 0, 1], copies 1, address 0>`; one part, a
-    group of slices for each part, one copy and no address are not written."""
+    """`#tsp_stream.place<[E4 to E7, W0 to W3], parts [0, 90, 180, 270] in [0, 1, 0, 1], copies 2, address 0>`; one
+    part, a group of slices for each part, one copy and no address are not written."""
 
     name = "tsp_stream.place"
 
@@ -254,9 +252,7 @@ class PlaceAttr(Data[Place]):
                     numbers = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
                     starts = tuple(numbers) or (0,)
                     if parser.parse_optional_keyword("in"):
-                        owners = tuple(
-                            parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
-                        )
+                        owners = tuple(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer))
                 elif parser.parse_optional_keyword("copies"):
                     copies = parser.parse_integer(allow_negative=False)
                 else:

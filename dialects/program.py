@@ -22,8 +22,8 @@ from .elements import builtin_of, element_of, numpy_of
 from .errors import Actor, Hazard, HazardError, LinkError, MalformedProgram, earliest
 from .instruction import INSTRUCTION_BYTES, ElementType, Record
 from .instructions import TABLE, check_record
-from .packed import IFETCH, cycles_of, decode_queues
 from .layout import Layout
+from .packed import IFETCH, cycles_of, decode_queues
 from .placement import Place, Slice
 from .supply import Chunk, Fetch, Word, check_chunks, chunk_count, chunk_text, first_fault, text_words
 from .target import ChipSpec, SystemSpec
@@ -296,4 +296,6 @@ def _binding(op: BindOp) -> Binding:
         value = np.array(op.value.get_values(), numpy_of(op.tensor.element_type)).reshape(-1)
         shape = op.tensor.get_shape()
         value = np.broadcast_to(value, shape) if value.size == 1 else value.reshape(shape)
-    return Binding(op.kind.data, op.tensor_name.data, op.layout.data, op.place.data, op.tensor.get_shape(), host, element, value)
+    return Binding(
+        op.kind.data, op.tensor_name.data, op.layout.data, op.place.data, op.tensor.get_shape(), host, element, value
+    )

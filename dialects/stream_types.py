@@ -113,8 +113,8 @@ class StreamType(_VectorsType):
 
 @irdl_attr_definition
 class WeightsType(_VectorsType):
-    """Weights that are installed in a plane one after the other: `!tsp_stream.weights<13x320x320xi8>` is 13 times K x N.
-    fp16 weights take a pair of planes."""
+    """Weights that are installed in a plane one after the other: `!tsp_stream.weights<13x320x320xi8>` is 13 times
+    K x N. fp16 weights take a pair of planes."""
 
     name = "tsp_stream.weights"
 

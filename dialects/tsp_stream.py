@@ -19,100 +19,44 @@ from xdsl.dialects.builtin import (
     f32,
     i8,
     i32,
-    i64,
 )
 from xdsl.ir import Attribute, Dialect, Operation, SSAValue
 from xdsl.irdl import (
-    IRDLOperation,
     irdl_op_definition,
     operand_def,
     opt_prop_def,
     prop_def,
     region_def,
     result_def,
-    traits_def,
     var_operand_def,
 )
-from xdsl.traits import IsTerminator, Pure
 from xdsl.utils.exceptions import VerifyException
 
+from .alu_ops import SCALAR_OPS, YieldOp, check_alu_region
+from .alu_ops import AddSatOp as AddSatOp
+from .alu_ops import CompareOp as CompareOp
+from .alu_ops import ConvertOp as ConvertOp
+from .alu_ops import DelayOp as DelayOp
+from .alu_ops import MulSatOp as MulSatOp
+from .alu_ops import ReluOp as ReluOp
+from .alu_ops import SelectOp as SelectOp
+from .alu_ops import SubSatOp as SubSatOp
 from .elements import element_bytes
 from .layout import AccessPattern
 from .placement import LayoutAttr, PlaceAttr, check_host_tensor, check_place
-from .regions import check_region
+from .stream_base import DrivingOp, StreamOp, TimedOp, check_lanes
+from .stream_lanes import LANE_OPS, PartOp
+from .stream_lanes import DistributeOp as DistributeOp
+from .stream_lanes import LaneOp as LaneOp
+from .stream_lanes import LaneSelectOp as LaneSelectOp
+from .stream_lanes import PermuteOp as PermuteOp
+from .stream_lanes import RotateOp as RotateOp
+from .stream_lanes import ShiftOp as ShiftOp
+from .stream_lanes import TransposeOp as TransposeOp
+from .stream_lanes import origin as origin
 from .stream_types import BufferType, FlightType, PatternAttr, StreamType, WeightsType
 from .target_attr import target_of
 from .tsp_isa import BIND_KINDS
-
-_CHIP_0 = IntegerAttr(0, i64)
-
-
-class StreamOp(IRDLOperation):
-    """What all ops of this level share: the chip on which they happen."""
-
-    chip = prop_def(IntegerAttr[I64], default_value=_CHIP_0)
-
-    @property
-    def chip_number(self) -> int:
-        return self.chip.value.data
-
-    def verify_(self) -> None:
-        system = target_of(self)
-        if not 0 <= self.chip_number < system.chips:
-            raise VerifyException(
-                f"chip {self.chip_number}: the system has {system.chips} (target field `system.chips`)"
-            )
-        for value in self.operands:
-            source = value.owner
-            if isinstance(source, StreamOp) and source.chip != self.chip and not isinstance(value.type, FlightType):
-                raise VerifyException(
-                    f"happens on chip {self.chip_number}, but `{source.name}`, whose result it takes, on chip "
-                    f"{source.chip_number}; between chips a value is sent and received"
-                )
-
-
-class TimedOp(StreamOp):
-    """An op that issues instructions, from cycle `at` on once it is scheduled."""
-
-    at = opt_prop_def(IntegerAttr[I64])
-
-    @property
-    def start(self) -> int | None:
-        return None if self.at is None else self.at.value.data
-
-
-class DrivingOp(TimedOp):
-    """An op that drives a stream: in `direction` once placed, from stream number `on` once scheduled."""
-
-    direction = opt_prop_def(StringAttr)
-    on = opt_prop_def(IntegerAttr[I64])
-
-    @property
-    def driven(self) -> SSAValue:
-        """The stream value that it drives."""
-        return self.results[0]
-
-    @property
-    def first_stream(self) -> int | None:
-        return None if self.on is None else self.on.value.data
-
-    def verify_(self) -> None:
-        super().verify_()
-        if self.direction is not None and self.direction.data not in ("E", "W"):
-            raise VerifyException(f"direction {self.direction} is neither E nor W")
-        if (on := self.first_stream) is not None and isinstance(type_ := self.driven.type, StreamType):
-            streams = target_of(self).chip.streams
-            if on % type_.width or not 0 <= on <= streams - type_.width:
-                raise VerifyException(
-                    f"stream {on}: a group of {type_.width} starts at a multiple of it in 0..{streams - type_.width}"
-                )
-
-
-def check_lanes(op: Operation, type_: Attribute) -> None:
-    """Raises VerifyException unless a stream's vectors have the chip's lanes."""
-    lanes = target_of(op).chip.lanes
-    if isinstance(type_, StreamType) and type_.shape[-1] != lanes:
-        raise VerifyException(f"{type_} has vectors of {type_.shape[-1]} lanes, the chip has {lanes}")
 
 
 @irdl_op_definition
@@ -157,7 +101,7 @@ class BufferOp(StreamOp):
         check_place(self.type.tensor, self.type.layout, place, target_of(self).chip)
 
 
-def check_access(op: ReadOp | WriteOp, type_: StreamType) -> None:
+def check_access(op: AccessOp, type_: StreamType) -> None:
     """Raises VerifyException unless the visits fit the buffer and the stream."""
     check_lanes(op, type_)
     layout, pattern, byte = cast(BufferType, op.buffer.type).layout, op.words.data, only_byte(op)
@@ -172,7 +116,7 @@ def check_access(op: ReadOp | WriteOp, type_: StreamType) -> None:
         raise VerifyException(f"byte {byte} is outside the element's 0..{layout.width - 1}")
 
 
-def only_byte(op: ReadOp | WriteOp) -> int | None:
+def only_byte(op: AccessOp) -> int | None:
     """The number of the only slice that an access visits, of those side by side; None for all."""
     return None if op.byte is None else op.byte.value.data
 
@@ -239,6 +183,63 @@ class WriteOp(TimedOp):
     def verify_(self) -> None:
         super().verify_()
         check_access(self, cast(StreamType, self.stream.type))
+
+
+def _check_map(op: Operation, map_: SSAValue, stream: StreamType) -> None:
+    """Raises VerifyException unless the map has a vector of i8 for each of the stream's."""
+    check_lanes(op, type_ := cast(StreamType, map_.type))
+    if type_.element_type != i8 or type_.shape != (stream.vectors, stream.shape[-1]):
+        raise VerifyException(f"the map of {stream} is one stream of i8 with as many vectors, not {type_}")
+
+
+@irdl_op_definition
+class GatherOp(DrivingOp):
+    """Reads words of a buffer onto a stream, as `read` does, but every tile from a word of its own: that of the pattern
+    plus the number in the tile's first two lanes on the map stream, low byte first, modulo the words of a slice. A word
+    outside the buffer is an error of the run at this level; below, the words of other buffers lie there."""
+
+    name = "tsp_stream.gather"
+    map = operand_def(StreamType)
+    buffer = operand_def(BufferType)
+    words = prop_def(PatternAttr)
+    byte = opt_prop_def(IntegerAttr[I64])
+    stream = result_def(StreamType)
+    assembly_format = (
+        "$map `,` $buffer `words` $words (`byte` $byte^)? (`chip` $chip^)? (`toward` $direction^)? (`on` $on^)? "
+        "(`at` $at^)? attr-dict `:` type($map) `,` type($buffer) `->` type($stream)"
+    )
+
+    def verify_(self) -> None:
+        super().verify_()
+        _check_map(self, self.map, self.stream.type)
+        check_access(self, self.stream.type)
+
+
+@irdl_op_definition
+class ScatterOp(TimedOp):
+    """Writes a stream to words of a buffer, every tile to a word of its own; see `gather`. Of several vectors for one
+    word the last stays."""
+
+    name = "tsp_stream.scatter"
+    map = operand_def(StreamType)
+    stream = operand_def(StreamType)
+    buffer = operand_def(BufferType)
+    words = prop_def(PatternAttr)
+    byte = opt_prop_def(IntegerAttr[I64])
+    assembly_format = (
+        "$map `,` $stream `to` $buffer `words` $words (`byte` $byte^)? (`chip` $chip^)? (`at` $at^)? attr-dict "
+        "`:` type($map) `,` type($stream) `,` type($buffer)"
+    )
+
+    def verify_(self) -> None:
+        super().verify_()
+        stream = cast(StreamType, self.stream.type)
+        _check_map(self, self.map, stream)
+        check_access(self, stream)
+
+
+AccessOp = ReadOp | WriteOp | GatherOp | ScatterOp
+"""The ops that touch SRAM. All have `buffer`, `words`, `byte` and `stream`."""
 
 
 @irdl_op_definition
@@ -346,52 +347,10 @@ class MatmulOp(DrivingOp):
             raise VerifyException(f"{result.vectors} sums over several passes do not fit into {entries} accumulators")
         check_plane(self, self.plane, element_bytes(activations.element_type))
         load = self.weights.owner
-        if isinstance(load, LoadWeightsOp) and load.plane is not None and self.plane is not None:
-            if load.plane != self.plane:
-                raise VerifyException(
-                    f"weights and product lie on one plane, not {load.plane.value.data} and {self.plane.value.data}"
-                )
-
-
-@irdl_op_definition
-class YieldOp(IRDLOperation):
-    """Gives the value of an ALU region."""
-
-    name = "tsp_stream.yield"
-    value = operand_def()
-    traits = traits_def(IsTerminator(), Pure())
-    assembly_format = "$value attr-dict `:` type($value)"
-
-    def __init__(self, value: SSAValue):
-        super().__init__(operands=[value])
-
-
-@irdl_op_definition
-class DelayOp(IRDLOperation):
-    """Hands a value on, one ALU later, so that it meets another that takes longer."""
-
-    name = "tsp_stream.delay"
-    value = operand_def()
-    result = result_def()
-    traits = traits_def(Pure())
-    assembly_format = "$value attr-dict `:` type($value) `->` type($result)"
-
-    def __init__(self, value: SSAValue):
-        super().__init__(operands=[value], result_types=[value.type])
-
-
-@irdl_op_definition
-class ConvertOp(IRDLOperation):
-    """Converts as an ALU does: to an integer to the nearest, ties to even, saturating; NaN to 0."""
-
-    name = "tsp_stream.convert"
-    value = operand_def()
-    result = result_def()
-    traits = traits_def(Pure())
-    assembly_format = "$value attr-dict `:` type($value) `->` type($result)"
-
-    def __init__(self, value: SSAValue, type_: Attribute):
-        super().__init__(operands=[value], result_types=[type_])
+        planes = (load.plane, self.plane) if isinstance(load, LoadWeightsOp) else (None, None)
+        if planes[0] is not None and planes[1] is not None and planes[0] != planes[1]:
+            first, second = planes[0].value.data, planes[1].value.data
+            raise VerifyException(f"weights and product lie on one plane, not {first} and {second}")
 
 
 @irdl_op_definition
@@ -419,9 +378,7 @@ class VxmOp(DrivingOp):
 
     def verify_(self) -> None:
         super().verify_()
-        check_region(self.body, (YieldOp, DelayOp, ConvertOp))
-        if not isinstance(self.body.block.last_op, YieldOp):
-            raise VerifyException("the region ends with tsp_stream.yield")
+        check_alu_region(self.body)
         stream = self.stream.type
         for value, argument in zip(self.inputs, self.body.block.args, strict=False):
             input_type = cast(StreamType, value.type)
@@ -486,6 +443,9 @@ def check_link(op: Operation, link: IntegerAttr[I64], stream: StreamType) -> Non
 
 TSP_STREAM = Dialect(
     "tsp_stream",
-    [BufferOp, ReadOp, WriteOp, LoadWeightsOp, MatmulOp, VxmOp, YieldOp, DelayOp, ConvertOp, SendOp, ReceiveOp],
+    [
+        *(BufferOp, ReadOp, WriteOp, GatherOp, ScatterOp, LoadWeightsOp, MatmulOp, VxmOp, *SCALAR_OPS),
+        *(*LANE_OPS, PartOp, SendOp, ReceiveOp),
+    ],
     [BufferType, StreamType, WeightsType, FlightType, LayoutAttr, PlaceAttr, PatternAttr],
 )

@@ -41,6 +41,7 @@ from ..dialects.semantics.arithmetic import (
 from ..dialects.supply import word_of
 from ..dialects.target import Queue, SystemSpec
 from ..dialects.topology import Port
+from . import lane_moves
 from .engine import RunStats
 from .snapshot import ChipState, Seen, Snapshot
 
@@ -317,35 +318,22 @@ class _Chip:
 
     def _do_shift(self, t: int, issue: Issue, queue: Queue) -> None:
         count, down, stream, to = issue.values
-        vector = self._sample(t, issue, stream, queue)[0]
-        moved, count = np.zeros_like(vector), min(count, len(vector))
-        if down:
-            moved[: len(vector) - count] = vector[count:]
-        else:
-            moved[count:] = vector[: len(vector) - count]
-        self._post(issue, to, queue, moved[None])
+        vector = self._sample(t, issue, stream, queue)
+        self._post(issue, to, queue, lane_moves.shift(vector, count, bool(down)))
 
     def _do_lane_select(self, t: int, issue: Issue, queue: Queue) -> None:
         mask, a, b = (self._sample(t, issue, code, queue) for code in issue.values[:3])
-        self._post(issue, issue.values[3], queue, np.where(mask != 0, a, b))
+        self._post(issue, issue.values[3], queue, lane_moves.lane_select(mask, a, b))
 
     def _do_permute(self, t: int, issue: Issue, queue: Queue) -> None:
         numbers, stream, to = issue.values
-        low, high = self._sample(t, issue, numbers, queue, 2).astype(np.int64)
-        self._post(issue, to, queue, self._take(self._sample(t, issue, stream, queue)[0], low + 256 * high)[None])
+        low, high = self._sample(t, issue, numbers, queue, 2).astype(np.uint16)
+        vector = self._sample(t, issue, stream, queue)
+        self._post(issue, to, queue, lane_moves.permute(vector, (low | high << 8)[None]))
 
     def _do_distribute(self, t: int, issue: Issue, queue: Queue) -> None:
-        numbers, stream, to = issue.values
-        numbers = self._sample(t, issue, numbers, queue)[0].reshape(self.spec.tiles, -1)
-        tiles = self._sample(t, issue, stream, queue)[0].reshape(self.spec.tiles, -1)
-        taken = [self._take(tile, wanted.astype(np.int64)) for tile, wanted in zip(tiles, numbers, strict=True)]
-        self._post(issue, to, queue, np.concatenate(taken)[None])
-
-    @staticmethod
-    def _take(vector: Vector, numbers: Array) -> Vector:
-        """Lane numbers[i] of a vector for every i; zero from the vector's end on."""
-        padded = np.append(vector, np.uint8(0))
-        return padded[np.minimum(numbers, len(vector))]
+        numbers, vector = (self._sample(t, issue, code, queue) for code in issue.values[:2])
+        self._post(issue, issue.values[2], queue, lane_moves.distribute(vector, numbers, self.spec.lanes_per_tile))
 
     def _do_rotate3(self, t: int, issue: Issue, queue: Queue) -> None:
         self._rotate(t, issue, queue, 3)
@@ -355,19 +343,13 @@ class _Chip:
 
     def _rotate(self, t: int, issue: Issue, queue: Queue, n: int) -> None:
         stream, to = issue.values
-        tiles = self._sample(t, issue, stream, queue, n).reshape(n, self.spec.tiles, -1)
-        filled = tiles.shape[2] // n * n
-        runs = tiles[:, :, :filled].reshape(n, self.spec.tiles, -1, n)
-        rotated = np.zeros((n, n, *tiles.shape[1:]), np.uint8)
-        for c in range(n):
-            rotated[:, c, :, :filled] = np.roll(runs, -c, axis=3).reshape(n, self.spec.tiles, filled)
-        self._post(issue, to, queue, rotated.reshape(n * n, self.spec.lanes))
+        vectors = self._sample(t, issue, stream, queue, n)
+        self._post(issue, to, queue, lane_moves.rotate(vectors, self.spec.lanes_per_tile))
 
     def _do_transpose(self, t: int, issue: Issue, queue: Queue) -> None:
         stream, to = issue.values
-        side = self.spec.lanes_per_tile
-        vectors = self._sample(t, issue, stream, queue, side).reshape(side, self.spec.tiles, side)
-        self._post(issue, to, queue, vectors.transpose(2, 1, 0).reshape(side, self.spec.lanes))
+        vectors = self._sample(t, issue, stream, queue, self.spec.lanes_per_tile)
+        self._post(issue, to, queue, lane_moves.transpose(vectors))
 
     # -- C2C ---------------------------------------------------------------------------------------------------
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 from xdsl.dialects import func
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, ModuleOp
 from xdsl.ir import Operation, SSAValue
@@ -12,7 +13,7 @@ from xdsl.ir import Operation, SSAValue
 from ..dialects import c2c
 from ..dialects import tsp_stream as ts
 from ..dialects.elements import numpy_of
-from ..dialects.errors import MalformedProgram, UnsupportedModel
+from ..dialects.errors import InputError, MalformedProgram, UnsupportedModel
 from ..dialects.layout import Bytes
 from ..dialects.locations import describe
 from ..dialects.semantics.products import accumulated, passes
@@ -20,6 +21,7 @@ from ..dialects.semantics.regions import evaluate
 from ..dialects.semantics.tensor import dense_value
 from ..dialects.target import ChipSpec
 from ..dialects.target_attr import target_of
+from . import lane_moves
 from .interface import Array, Tensors, function_of
 
 
@@ -43,7 +45,7 @@ class _Run:
                 self.blocks[op.buffer] = self._block(op)
                 if op.kind.data == "output":
                     outputs.append(op)
-            elif isinstance(op, ts.WriteOp):
+            elif isinstance(op, ts.WriteOp | ts.ScatterOp):
                 self._write(op)
             elif not isinstance(op, func.ReturnOp):
                 self.values[op.results[0]] = self._evaluate(op)
@@ -70,26 +72,41 @@ class _Run:
         tensor = type_.layout.unpack(self.blocks[op.buffer], type_.shape, numpy_of(type_.tensor.element_type))
         return tensor.reshape(op.host_type.get_shape())
 
-    def _write(self, op: ts.WriteOp) -> None:
-        block = self.blocks[op.buffer]
-        value = self.values[op.stream]
-        planes = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).view(np.uint8)
-        planes = planes.reshape(*value.shape, value.dtype.itemsize)
-        slices = range(value.dtype.itemsize) if op.byte is None else [op.byte.value.data]
-        for i, s in enumerate(slices):
-            block[s, op.words.data.words()] = planes[..., i]
+    def _write(self, op: ts.WriteOp | ts.ScatterOp) -> None:
+        block, words, lanes = self._slices(op), self._words(op), np.arange(self.chip.lanes)
+        planes = byte_planes(self.values[op.stream])
+        if isinstance(op, ts.WriteOp) and len(np.unique(words)) == len(words):
+            block[:, words, lanes] = planes
+            return
+        for vector in range(len(words)):  # one after the other: of several for one word the last stays
+            block[:, words[vector], lanes] = planes[:, vector]
 
-    def _read(self, op: ts.ReadOp) -> Array:
-        stream = op.stream.type
+    def _read(self, op: ts.ReadOp | ts.GatherOp) -> Array:
+        shape, dtype = op.stream.type.shape, np.dtype(numpy_of(op.stream.type.element_type))
+        words = self._slices(op)[:, self._words(op), np.arange(self.chip.lanes)]
+        planes = words.reshape(-1, dtype.itemsize, shape[0], shape[-1]).transpose(2, 0, 3, 1)
+        return np.ascontiguousarray(planes).view(dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+
+    def _slices(self, op: ts.AccessOp) -> Bytes:
+        """The words [slices, depth, lanes] of the slices that an op touches."""
         block = self.blocks[op.buffer]
-        if op.byte is not None:
-            block = block[op.byte.value.data :][:1]
-        words = block[:, op.words.data.words()]
-        dtype = np.dtype(numpy_of(stream.element_type))
-        if len(stream.shape) == 3:  # vectors side by side, a byte each
-            return words.transpose(1, 0, 2).view(dtype)
-        planes = np.ascontiguousarray(words.transpose(1, 2, 0))
-        return planes.view(dtype.newbyteorder("<"))[..., 0].astype(dtype)
+        return block if op.byte is None else block[op.byte.value.data :][:1]
+
+    def _words(self, op: ts.AccessOp) -> npt.NDArray[np.int64]:
+        """The word of every lane [vectors, 1], or [vectors, lanes] where a map names those of the tiles."""
+        words = op.words.data.words()[:, None]
+        if not isinstance(op, ts.GatherOp | ts.ScatterOp):
+            return words
+        low, high = self.values[op.map].view(np.uint8).reshape(len(words), self.chip.tiles, -1)[..., :2].T.astype(int)
+        words = (words + (low + 256 * high).T) % self.chip.words
+        depth = self.blocks[op.buffer].shape[1]
+        if (outside := words >= depth).any():
+            vector, tile = np.argwhere(outside)[0]
+            raise InputError(
+                f"{describe(op)}: the map's vector {vector} names word {words[vector, tile]} for tile {tile}, but the "
+                f"buffer has 0..{depth - 1}"
+            )
+        return words.repeat(self.chip.lanes_per_tile, axis=1)
 
     def _multiply(self, op: ts.MatmulOp) -> Array:
         weights = np.broadcast_to(self.values[op.weights], (op.passes, self.chip.lanes, self.chip.lanes))
@@ -102,8 +119,12 @@ class _Run:
 
     def _evaluate(self, op: Operation) -> Array:
         match op:
-            case ts.ReadOp():
+            case ts.ReadOp() | ts.GatherOp():
                 return self._read(op)
+            case ts.LaneOp():
+                return self._move_lanes(op)
+            case ts.PartOp():
+                return np.ascontiguousarray(self.values[op.vectors][:, op.index.value.data])
             case ts.LoadWeightsOp():
                 passes, rows, _ = op.weights.type.shape
                 planes = self.values[op.stream].view(np.uint8).reshape(passes, op.bytes, rows, self.chip.lanes)
@@ -122,3 +143,30 @@ class _Run:
                 return self.values[op.operands[0]]
             case _:
                 raise UnsupportedModel(f"{describe(op)}: cannot be run at the stream level")
+
+    def _move_lanes(self, op: ts.LaneOp) -> Array:
+        operands: list[Any] = [
+            v.view(np.uint16 if v.dtype == np.int16 else np.uint8) for v in map(self.values.__getitem__, op.operands)
+        ]
+        match op:
+            case ts.ShiftOp():
+                moved = lane_moves.shift(operands[0], op.count.value.data, op.way.data == "down")
+            case ts.LaneSelectOp():
+                moved = lane_moves.lane_select(*operands)
+            case ts.PermuteOp():
+                moved = lane_moves.permute(*operands)
+            case ts.DistributeOp():
+                moved = lane_moves.distribute(operands[0], operands[1], self.chip.lanes_per_tile)
+            case ts.RotateOp():
+                moved = lane_moves.rotate(operands[0], self.chip.lanes_per_tile)
+            case _:
+                moved = lane_moves.transpose(*operands)
+        return moved.view(np.int8)
+
+
+def byte_planes(value: Array) -> Bytes:
+    """A stream's value [vectors, ..., lanes] as the words [streams side by side, vectors, lanes]: vector by vector, the
+    bytes of an element lowest first."""
+    vectors, lanes, size = value.shape[0], value.shape[-1], value.dtype.itemsize
+    little = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).view(np.uint8)
+    return little.reshape(vectors, -1, lanes, size).transpose(1, 3, 0, 2).reshape(-1, vectors, lanes)

@@ -176,9 +176,10 @@ def module_of(executable: Executable) -> tuple[ModuleOp, dict[str, Array]]:
         for b in chip.bindings:
             body.append(_bind(b))
         for i, image in enumerate(image for image in executable.images if image.chip == c):
-            tensors[name := f"chip{c}.image.{i}"] = words = image.words.view(np.int8)
+            tensors[name := f"chip{c}.image.{i}"] = words = image.words.view("int8")
             place = Place(image.slices, address=image.address)
-            body.append(_bind(Binding("parameter", name, image.layout, place, words.shape, words.shape, ElementType.I8)))
+            binding = Binding("parameter", name, image.layout, place, words.shape, words.shape, ElementType.I8)
+            body.append(_bind(binding))
         body += [PackedOp(name, chip.packed[name]) for name in sorted(chip.packed, key=lambda name: numbers[name])]
         name = "main" if len(program.chips) == 1 else f"main_chip{chip.chip}"
         programs.append(ProgramOp(name, chip.chip, chip.cycles, Region([Block(body)])))

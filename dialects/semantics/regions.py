@@ -6,54 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
-from xdsl.dialects import arith, math
+from xdsl.dialects import arith
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr, i1
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from .. import tsp_stream, tsp_tensor
+from ..alu_ops import alu_instruction
 from ..elements import element_of, numpy_of
 from ..errors import UnsupportedModel
 from ..instruction import ElementType
 from ..locations import describe
-from ..regions import comparison
 from .arithmetic import BINARY, UNARY, Array, convert, select, wrap
-
-_BINARY: dict[type[Operation], Callable[[Array, Array], Array]] = {
-    arith.AddiOp: BINARY["add"],
-    arith.AddfOp: BINARY["add"],
-    arith.SubiOp: BINARY["sub"],
-    arith.SubfOp: BINARY["sub"],
-    arith.MuliOp: BINARY["mul"],
-    arith.MulfOp: BINARY["mul"],
-    arith.MaxSIOp: BINARY["max"],
-    arith.MaximumfOp: BINARY["max"],
-    arith.MinSIOp: BINARY["min"],
-    arith.MinimumfOp: BINARY["min"],
-    arith.AndIOp: BINARY["and"],
-    arith.OrIOp: BINARY["or"],
-    arith.XOrIOp: BINARY["xor"],
-    arith.ShLIOp: BINARY["shl"],
-    arith.ShRSIOp: BINARY["shr"],
-    arith.ShRUIOp: BINARY["shr_u"],
-}
-_UNARY: dict[type[Operation], Callable[[Array], Array]] = {
-    math.RoundEvenOp: UNARY["round"],
-    math.TruncOp: UNARY["trunc"],
-    math.ExpOp: UNARY["exp"],
-    math.LogOp: UNARY["log"],
-    math.TanhOp: UNARY["tanh"],
-    math.RsqrtOp: UNARY["rsqrt"],
-    tsp_stream.DelayOp: UNARY["copy"],
-}
-_CONVERSIONS: dict[type[Operation], Callable[[Array, ElementType], Array]] = {
-    arith.ExtSIOp: convert,
-    arith.SIToFPOp: convert,
-    arith.TruncIOp: wrap,
-    arith.ExtFOp: convert,
-    arith.TruncFOp: convert,
-    tsp_stream.ConvertOp: convert,
-    arith.FPToSIOp: lambda a, to: convert(UNARY["trunc"](a), to),
-}
 
 
 def evaluate(block: Block, arguments: Sequence[Array]) -> Array:
@@ -67,25 +30,75 @@ def evaluate(block: Block, arguments: Sequence[Array]) -> Array:
 
 
 def evaluate_op(op: Operation, operands: list[Array]) -> Array:
-    """The value of a scalar op; truths are int8, 0 or 1."""
-    kind = type(op)
-    if isinstance(op, arith.ConstantOp):
-        return scalar(op)
-    if kind in _BINARY:
-        return _BINARY[kind](operands[0], operands[1])
-    if kind in _UNARY:
-        return _UNARY[kind](operands[0])
-    if isinstance(op, arith.CmpiOp | arith.CmpfOp):
-        return BINARY[comparison(op)](operands[0], operands[1])
-    if isinstance(op, arith.SelectOp):
-        return select(*operands)
-    if kind in _CONVERSIONS:
-        return _CONVERSIONS[kind](operands[0], cast(ElementType, element_of(op.results[0].type)))
-    raise UnsupportedModel(f"{describe(op)}: is no scalar op of an ALU")
+    """The value of a scalar op: what an ALU executes in one operation has that operation's bits. i1 is int8, 0 or 1."""
+    match op:
+        case arith.ConstantOp():
+            return scalar(op)
+        case arith.CmpiOp() | arith.CmpfOp():
+            predicates = _INTEGER_PREDICATES if isinstance(op, arith.CmpiOp) else _FLOAT_PREDICATES
+            return predicates[op.predicate.value.data](*operands).astype(np.int8)
+        case arith.SelectOp():
+            return select(*operands)
+        case arith.ExtUIOp():
+            return _unsigned(operands[0]).astype(numpy_of(op.results[0].type))
+        case arith.FPToSIOp():
+            return convert(UNARY["trunc"](operands[0]), cast(ElementType, element_of(op.results[0].type)))
+        case _:
+            pass
+    match alu_instruction(op):
+        case None:
+            raise UnsupportedModel(f"{describe(op)}: is no scalar op of an ALU")
+        case "select":
+            return select(*operands)
+        case "convert" | "wrap" as name:
+            function = convert if name == "convert" else wrap
+            return function(operands[0], cast(ElementType, element_of(op.results[0].type)))
+        case name:
+            return BINARY[name](*operands) if name in BINARY else UNARY[name](*operands)
+
+
+def _unsigned(a: Array) -> Array:
+    return a.view(f"u{a.dtype.itemsize}") if a.dtype.kind == "i" else a
+
+
+_INTEGER_PREDICATES: tuple[Callable[[Array, Array], Array], ...] = (
+    lambda a, b: a == b,
+    lambda a, b: a != b,
+    lambda a, b: a < b,
+    lambda a, b: a <= b,
+    lambda a, b: a > b,
+    lambda a, b: a >= b,
+    lambda a, b: _unsigned(a) < _unsigned(b),
+    lambda a, b: _unsigned(a) <= _unsigned(b),
+    lambda a, b: _unsigned(a) > _unsigned(b),
+    lambda a, b: _unsigned(a) >= _unsigned(b),
+)
+"""By the number of the predicate of arith.cmpi: eq, ne, slt, sle, sgt, sge, ult, ule, ugt, uge."""
+
+_FLOAT_PREDICATES: tuple[Callable[[Array, Array], Array], ...] = (
+    lambda a, b: (a != a) & False,
+    lambda a, b: a == b,
+    lambda a, b: a > b,
+    lambda a, b: a >= b,
+    lambda a, b: a < b,
+    lambda a, b: a <= b,
+    lambda a, b: (a < b) | (a > b),
+    lambda a, b: (a == a) & (b == b),
+    lambda a, b: ~((a < b) | (a > b)),
+    lambda a, b: ~(a <= b),
+    lambda a, b: ~(a < b),
+    lambda a, b: ~(a >= b),
+    lambda a, b: ~(a > b),
+    lambda a, b: a != b,
+    lambda a, b: (a != a) | (b != b),
+    lambda a, b: (a == a) | True,
+)
+"""By the number of the predicate of arith.cmpf: false, oeq, ogt, oge, olt, ole, one, ord, ueq, ugt, uge, ult, ule, une,
+uno, true."""
 
 
 def scalar(op: arith.ConstantOp) -> Array:
-    """A scalar constant as an array of no dimensions."""
+    """A scalar constant as an array of no dimensions; of i1 as int8, 0 or 1."""
     type_: Attribute = op.result.type
     match op.value:
         case FloatAttr():

@@ -5,29 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
 
-import numpy as np
 from xdsl.context import Context
-from xdsl.dialects import arith, func, math
-from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp
-from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
+from xdsl.dialects import func
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 
 from ...dialects import c2c, tsp_tensor
 from ...dialects import instructions as ops
 from ...dialects import tsp_isa as isa
 from ...dialects import tsp_stream as ts
-from ...dialects.elements import element_of
 from ...dialects.errors import MalformedProgram
-from ...dialects.instruction import (
-    CHAIN,
-    ElementType,
-    Loop,
-    source_alu,
-    source_immediate,
-    stream_code,
-)
+from ...dialects.instruction import stream_code
+from ...dialects.instructions import OP_CLASSES
 from ...dialects.layout import AccessPattern, Run, fold, runs
 from ...dialects.locations import describe, located
 from ...dialects.placement import PlaceAttr
@@ -38,8 +29,8 @@ from ..stream.clusters import timed_ops
 from ..stream.stream_schedule import access_runs, check_schedule, direction_of
 from ..stream.timing import (
     activation_op,
-    alu_levels,
     install_cycles,
+    lane_queue,
     latency,
     one_pass,
     pace,
@@ -48,7 +39,9 @@ from ..stream.timing import (
     repeat_limits,
     required,
 )
-from .drafts import Draft, untangled
+from .alu_instructions import alu_instructions
+from .drafts import Draft, draft, untangled
+from .lane_instructions import lane_values
 
 MAX_VECTORS = ops.ActivationsOp.INSTRUCTION.fields[0].high
 """Vectors that one `abc` can take."""
@@ -69,8 +62,8 @@ class ConvertStreamToIsaPass(ModulePass):
             check_schedule(op)
             chips: dict[int, Queues] = defaultdict(lambda: defaultdict(list))
             for timed in timed_ops(op):
-                for queue, draft in instructions(timed, system.chip):
-                    chips[timed.chip_number][queue].append(draft)
+                for queue, one in instructions(timed, system.chip):
+                    chips[timed.chip_number][queue].append(one)
             buffers = [b for b in function.walk() if isinstance(b, ts.BufferOp)]
             for chip in sorted({*chips, *(b.chip_number for b in buffers)}):
                 binds = [bind(b) for b in buffers if b.chip_number == chip and b.kind.data != "scratch"]
@@ -97,7 +90,7 @@ def chip_program(name: str, chip: int, binds: Sequence[Operation], queues: Queue
     for queue in sorted(queues, key=lambda q: numbers[q]):
         drafts = untangled(queues[queue])
         body.append(isa.QueueOp(queue, [located(d.kind.make(d.at, d.values, d.loops), d.source) for d in drafts]))
-        last = max(last, *(draft.last for draft in drafts))
+        last = max(last, *(d.last for d in drafts))
     return isa.ProgramOp(name, chip, program_length(last, system), Region([Block(body)]))
 
 
@@ -125,45 +118,45 @@ def instructions(op: ts.TimedOp, chip: ChipSpec) -> Iterator[tuple[str, Draft]]:
     """The instructions of a scheduled op, each with its queue."""
     at = required(op, "at", "stream-schedule").value.data
     match op:
-        case ts.ReadOp() | ts.WriteOp():
+        case ts.ReadOp() | ts.WriteOp() | ts.GatherOp() | ts.ScatterOp():
             yield from _access(op, at, chip)
         case ts.LoadWeightsOp():
             yield from _load_weights(op, at, chip)
         case ts.MatmulOp():
             yield from _multiply(op, at, chip)
         case ts.VxmOp():
-            yield from _vxm(op, at, chip)
+            yield from alu_instructions(op, at, _still(pace(op), chip), stream_of, chip)
+        case ts.LaneOp():
+            for run in _still(pace(op), chip):
+                yield lane_queue(op), draft(OP_CLASSES[op.mnemonic], at, lane_values(op, stream_of), run, op)
         case ts.SendOp():
             for run in _still(pace(op), chip):
-                yield f"C2C.{op.link.value.data}", _draft(ops.SendOp, at, [stream_of(op.stream)], run, op)
+                yield f"C2C.{op.link.value.data}", draft(ops.SendOp, at, [stream_of(op.stream)], run, op)
         case ts.ReceiveOp():
             for run in _still(pace(op), chip):
-                yield f"C2C.{op.link.value.data}", _draft(ops.ReceiveOp, at, [stream_of(op.stream)], run, op)
+                yield f"C2C.{op.link.value.data}", draft(ops.ReceiveOp, at, [stream_of(op.stream)], run, op)
         case _:
             raise MalformedProgram(f"{describe(op)}: has no instructions")
 
 
 def stream_of(value: SSAValue) -> int:
     """The code of the first stream that carries a value."""
-    op = value.owner
+    driven, before = ts.origin(value)
+    op = driven.owner
     if not isinstance(op, ts.DrivingOp):
         raise MalformedProgram("a stream comes from an op that drives it")
-    return stream_code(direction_of(op), required(op, "on", "stream-schedule").value.data)
+    return stream_code(direction_of(op), required(op, "on", "stream-schedule").value.data + before)
 
 
-def _access(op: ts.ReadOp | ts.WriteOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, Draft]]:
+def _access(op: ts.AccessOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, Draft]]:
     address = place_of(op.buffer).address
     if address is None:
         raise MalformedProgram(f"{describe(op)}: its buffer has no address; run stream-allocate first")
-    kind = ops.ReadOp if isinstance(op, ts.ReadOp) else ops.WriteOp
+    kind = OP_CLASSES[op.name.partition(".")[2]]
+    maps = [stream_of(op.map)] if isinstance(op, ts.GatherOp | ts.ScatterOp) else []
     first = stream_of(op.stream)
     for slice_, number, run in access_runs(op, pace(op)):
-        yield slice_.queue, _draft(kind, at, [address + run.word, first + number], run, op)
-
-
-def _draft(kind: type[ops.InstructionOp], at: int, values: Sequence[int], run: Run, op: Operation) -> Draft:
-    """An instruction that starts a run after `at` and follows its loops."""
-    return Draft(at + run.at, kind, tuple(values), tuple(Loop(*loop) for loop in run.loops), op)
+        yield slice_.queue, draft(kind, at, [address + run.word, *maps, first + number], run, op)
 
 
 def _paced(cycles: AccessPattern, words: AccessPattern, chip: ChipSpec) -> list[Run]:
@@ -187,9 +180,9 @@ def _load_weights(op: ts.LoadWeightsOp, at: int, chip: ChipSpec) -> Iterator[tup
         queue = f"MXM.{plane + byte}.weights"
         pieces = [Run(t, row, ()) for one in times for row, t in enumerate(one[byte])]
         for run in fold(pieces, repeat_limits(chip)):
-            yield queue, _draft(ops.LoadWeightsOp, at, [run.word, stream], run, op)
+            yield queue, draft(ops.LoadWeightsOp, at, [run.word, stream], run, op)
         for run in fold([Run(t, 0, ()) for t in install_cycles(op)], repeat_limits(chip)):
-            yield queue, _draft(ops.InstallWeightsOp, at, [], run, op)
+            yield queue, draft(ops.InstallWeightsOp, at, [], run, op)
 
 
 def _multiply(op: ts.MatmulOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, Draft]]:
@@ -205,91 +198,14 @@ def _multiply(op: ts.MatmulOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, D
     for count, found in bursts:
         for run in found:
             values = [count, stream_of(op.activations)]
-            yield f"MXM.{plane}.activations", _draft(kind, at, values, run, op)
+            yield f"MXM.{plane}.activations", draft(kind, at, values, run, op)
     sums = at + latency(activation_op(op), chip)
     queue = f"MXM.{plane}.accumulators"
     entries = AccessPattern.run(0, one.count) if len(starts) > 1 else AccessPattern(0, ((one.count, 0),))
     entry_runs = _paced(one, entries, chip)
     for mode, some in ((0, starts[:-1][:1]), (1, starts[1:-1])):
         for run in _repeated(entry_runs, some, chip):
-            yield queue, _draft(ops.AccumulateOp, sums, [run.word, mode], run, op)
+            yield queue, draft(ops.AccumulateOp, sums, [run.word, mode], run, op)
     for run in _repeated(entry_runs, starts[-1:], chip):
         values = [run.word, int(len(starts) > 1), stream_of(op.result)]
-        yield queue, _draft(ops.AccumulateEmitOp, sums, values, run, op)
-
-
-# -- ALU regions ---------------------------------------------------------------------------------------------------
-
-_BINARY: dict[type[Operation], type[ops.InstructionOp]] = {
-    arith.AddiOp: ops.AddOp,
-    arith.AddfOp: ops.AddOp,
-    arith.SubiOp: ops.SubOp,
-    arith.SubfOp: ops.SubOp,
-    arith.MuliOp: ops.MulOp,
-    arith.MulfOp: ops.MulOp,
-    arith.MaxSIOp: ops.MaxOp,
-    arith.MaximumfOp: ops.MaxOp,
-    arith.MinSIOp: ops.MinOp,
-    arith.MinimumfOp: ops.MinOp,
-}
-_UNARY: dict[type[Operation], type[ops.InstructionOp]] = {
-    ts.DelayOp: ops.CopyOp,
-    math.RoundEvenOp: ops.RoundOp,
-    math.TruncOp: ops.TruncOp,
-}
-_CONVERSIONS: dict[type[Operation], type[ops.InstructionOp]] = {
-    ts.ConvertOp: ops.ConvertOp,
-    arith.ExtSIOp: ops.ConvertOp,
-    arith.SIToFPOp: ops.ConvertOp,
-    arith.TruncIOp: ops.WrapOp,
-}
-
-
-def _vxm(op: ts.VxmOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, Draft]]:
-    if op.alus is None:
-        raise MalformedProgram(f"{describe(op)}: has no `alus`; run stream-place first")
-    levels = alu_levels(op)
-    alus = dict(zip(op.alu_ops, op.alus.get_values(), strict=True))
-    issues = _still(pace(op), chip)
-    for inner, level in levels.items():
-        operands = [_source(op, v, alus) for v in inner.operands]
-        to = stream_of(op.stream) if inner.results[0] is op.yielded else CHAIN
-        element = _element(inner.operands[0], inner)
-        kind = type(inner)
-        if kind in _CONVERSIONS:
-            instruction, values = _CONVERSIONS[kind], [element, *operands, _element(inner.results[0], inner), to]
-        elif kind in _BINARY or kind in _UNARY:
-            instruction, values = (_BINARY | _UNARY)[kind], [element, *operands, to]
-        else:
-            raise MalformedProgram(f"{describe(inner)}: no ALU executes it; run convert-tensor-to-stream")
-        for run in issues:
-            yield f"VXM.{alus[inner]}", _draft(instruction, at + level * chip.latency_alu, values, run, inner)
-
-
-def _element(value: SSAValue, op: Operation) -> ElementType:
-    element = element_of(value.type)
-    if element is None:
-        raise MalformedProgram(f"{describe(op)}: ALUs have no {value.type}")
-    return element
-
-
-def _source(op: ts.VxmOp, value: SSAValue, alus: dict[Operation, int]) -> int:
-    """The operand of an ALU that gives a value of the region."""
-    if isinstance(value, BlockArgument):
-        return stream_of(op.inputs[value.index])
-    owner = value.owner
-    assert isinstance(owner, Operation)
-    if isinstance(owner, arith.ConstantOp):
-        return source_immediate(constant_bits(owner))
-    return source_alu(alus[owner])
-
-
-def constant_bits(op: arith.ConstantOp) -> int:
-    """The 32 bits of a scalar constant; integers sign-extended."""
-    match op.value:
-        case FloatAttr():
-            return int(np.float32(op.value.value.data).view(np.uint32))
-        case IntegerAttr():
-            return op.value.value.data & 0xFFFFFFFF
-        case _:
-            raise MalformedProgram(f"{describe(op)}: an ALU's constant is a number")
+        yield queue, draft(ops.AccumulateEmitOp, sums, values, run, op)

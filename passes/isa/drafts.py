@@ -7,13 +7,14 @@ pauses of the other: then the loops with the pauses are taken apart.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from xdsl.ir import Operation
 
 from ...dialects.instruction import Loop
 from ...dialects.instructions import InstructionOp
+from ...dialects.layout import Run
 
 
 class Draft(NamedTuple):
@@ -42,6 +43,11 @@ class Draft(NamedTuple):
             if field is not None:
                 values[field] += i * outer.step
             yield self._replace(at=self.at + i * outer.every, values=tuple(values), loops=tuple(inner))
+
+
+def draft(kind: type[InstructionOp], at: int, values: Sequence[int], run: Run, op: Operation) -> Draft:
+    """An instruction that starts a run after `at` and follows its loops."""
+    return Draft(at + run.at, kind, tuple(values), tuple(Loop(*loop) for loop in run.loops), op)
 
 
 def untangled(drafts: Iterable[Draft]) -> list[Draft]:

@@ -17,8 +17,20 @@ def timed_ops(module: ModuleOp) -> list[ts.TimedOp]:
 
 
 def tied_operands(op: ts.TimedOp) -> list[SSAValue]:
-    """The operands that tie an op to its producer's time: streams, weights, and vectors on a link."""
-    return [v for v in op.operands if isinstance(v.type, ts.StreamType | ts.WeightsType | ts.FlightType)]
+    """What ties an op to its producers' time: whole groups of streams, weights, and vectors on a link."""
+    tied = ts.StreamType | ts.WeightsType | ts.FlightType
+    return [ts.origin(v)[0] for v in op.operands if isinstance(v.type, tied)]
+
+
+def consumers(value: SSAValue) -> list[ts.TimedOp]:
+    """The ops that take a stream, or one of its group."""
+    found: list[ts.TimedOp] = []
+    for use in value.uses:
+        if isinstance(use.operation, ts.PartOp):
+            found += consumers(use.operation.result)
+        elif isinstance(use.operation, ts.TimedOp):
+            found.append(use.operation)
+    return found
 
 
 def weights_load(op: ts.MatmulOp) -> ts.LoadWeightsOp:

@@ -12,17 +12,18 @@ from typing import cast
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, StringAttr, i64
-from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.ir import Block, Region
 from xdsl.passes import ModulePass
-from xdsl.rewriter import InsertPoint, Rewriter
 
 from ...dialects import tsp_stream as ts
 from ...dialects.errors import CapacityError, ScheduleError, UnsupportedModel
-from ...dialects.locations import describe, located
+from ...dialects.locations import describe
 from ...dialects.placement import Place, PlaceAttr, Slice
 from ...dialects.target_attr import target_of
-from .clusters import clusters, timed_ops, weights_load
-from .timing import alu_levels, drive, pace, samples
+from .alu_levels import balance
+from .clusters import clusters, consumers, timed_ops, weights_load
+from .sides import place_sides
+from .timing import drive, is_written, pace, samples, slice_position, writes
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class StreamPlacePass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         place_planes(op)
+        place_sides(op)
         place_buffers(op)
         for vxm in [v for v in op.walk() if isinstance(v, ts.VxmOp)]:
             balance(vxm)
@@ -100,7 +102,7 @@ class _Placer:
         for number, cluster in enumerate(clusters(module)):
             touched: set[ts.BufferOp] = set()
             for op in cluster:
-                if isinstance(op, ts.ReadOp | ts.WriteOp) and isinstance(op.buffer.owner, ts.BufferOp):
+                if isinstance(op, ts.AccessOp) and isinstance(op.buffer.owner, ts.BufferOp):
                     touched.add(op.buffer.owner)
             for buffer in touched:
                 self.together[buffer] |= {b for b in touched if b is not buffer and b.chip == buffer.chip}
@@ -180,7 +182,18 @@ class _Placer:
                 )
             )
             picked = free[:wanted]
+        if any(isinstance(use.operation, ts.GatherOp | ts.ScatterOp) for use in buffer.buffer.uses):
+            picked = self._one_position_first(free, wanted)[:wanted]
         return sorted(picked)
+
+    def _one_position_first(self, free: list[Slice], wanted: int) -> list[Slice]:
+        """Free slices, first the best that lie at one position where there are enough: there the map's stream and that
+        of the words meet whichever ways they flow."""
+        by_position: dict[int, list[Slice]] = defaultdict(list)
+        for s in free:
+            by_position[slice_position(s, self.chip)].append(s)
+        together = next((slices for slices in by_position.values() if len(slices) >= wanted), list[Slice]())
+        return together + [s for s in free if s not in together]
 
     def _overlap(self, buffer: ts.BufferOp, s: Slice) -> int:
         """Visits of a slice by clusters that may run at the same time as those of a buffer."""
@@ -211,17 +224,19 @@ class _Placer:
         return any(2 * c.count > c.high for c in cycles)
 
     def _on_one_side(self, buffer: ts.BufferOp) -> bool:
-        """Whether a run of visits must not go from one hemisphere to the other: unless it begins or ends at a plane, whose
-        streams pass both."""
+        """Whether a run of visits must not go from one hemisphere to the other: unless it begins or ends at a plane,
+        whose streams pass both."""
         for use in buffer.buffer.uses:
             op = use.operation
-            ends = [op.stream.owner] if isinstance(op, ts.WriteOp) else [u.operation for u in op.results[0].uses]
+            if not isinstance(op, ts.AccessOp):
+                continue
+            ends = [ts.origin(op.stream)[0].owner] if writes(op) else consumers(op.stream)
             if not all(isinstance(end, ts.MatmulOp | ts.LoadWeightsOp) for end in ends):
                 return True
         return False
 
     def _is_written(self, buffer: ts.BufferOp) -> bool:
-        return any(isinstance(u.operation, ts.WriteOp) for u in buffer.buffer.uses)
+        return is_written(buffer.buffer)
 
     def _users(self, buffer: ts.BufferOp, shape: Place, copy: int, group: int) -> list[int]:
         """The planes that take their activations from a group of slices of a copy, or whose sums go straight there."""
@@ -239,9 +254,7 @@ class _Placer:
                 planes += [p.plane.value.data for p in found if p.plane is not None]
         return planes
 
-    def _preference(
-        self, buffer: ts.BufferOp, weights: list[int], shape: Place, copy: int, group: int
-    ) -> list[str]:
+    def _preference(self, buffer: ts.BufferOp, weights: list[int], shape: Place, copy: int, group: int) -> list[str]:
         """The hemispheres in the order of preference: that of the planes which use the slices, where it is one, a copy
         opposite to what it copies (so that all its bytes flow one way), and else the less loaded."""
         sides = {plane < self.chip.planes // 2 for plane in weights or self._users(buffer, shape, copy, group)}
@@ -260,8 +273,8 @@ class _Placer:
         slices = self.chip.slices
         if wanted > slices:
             return CapacityError(
-                f"{describe(buffer)}: {_name(buffer)} lies in {wanted} slices, {wanted - slices} more than a hemisphere's "
-                f"{slices} (target field `chip.slices`); split the tensor"
+                f"{describe(buffer)}: {_name(buffer)} lies in {wanted} slices, {wanted - slices} more than a "
+                f"hemisphere's {slices} (target field `chip.slices`); split the tensor"
             )
         return CapacityError(
             f"{describe(buffer)}: {_name(buffer)} needs {wanted} slices that the {len(self.together[buffer])} other "
@@ -275,49 +288,6 @@ def _name(buffer: ts.BufferOp) -> str:
 
 
 # -- ALUs ----------------------------------------------------------------------------------------------------------
-
-
-def balance(op: ts.VxmOp) -> None:
-    """Inserts delays so that every op finds all its operands in the same cycle.
-
-    A chain's value is there for one cycle only, and so is a stream's: an argument used at several depths is taken at
-    the first and handed on.
-    """
-    if op.alus is not None:
-        return
-    if not isinstance(op.yielded.owner, Operation) or op.yielded.owner not in op.alu_ops:
-        delay = located(ts.DelayOp(op.yielded), op)
-        Rewriter.insert_op(delay, InsertPoint.before(cast(Operation, op.body.block.last_op)))
-        cast(Operation, op.body.block.last_op).operands[0] = delay.result
-    levels = alu_levels(op)
-    ready = _ready_levels(op, levels)
-    handed: dict[SSAValue, list[SSAValue]] = {}
-    for inner, level in levels.items():
-        for i, value in enumerate(inner.operands):
-            if level > ready.get(value, level):
-                inner.operands[i] = _hand_on(op, value, level - ready[value], handed)
-
-
-def _ready_levels(op: ts.VxmOp, levels: dict[Operation, int]) -> dict[SSAValue, int]:
-    """The level at which each value can be used, without those that come just when they are needed: constants, and
-    arguments that one level alone uses."""
-    ready: dict[SSAValue, int] = {inner.results[0]: level + 1 for inner, level in levels.items()}
-    for argument in op.body.block.args:
-        if len({levels[use.operation] for use in argument.uses if use.operation in levels}) > 1:
-            ready[argument] = 0
-    return ready
-
-
-def _hand_on(op: ts.VxmOp, value: SSAValue, times: int, handed: dict[SSAValue, list[SSAValue]]) -> SSAValue:
-    """`value` after so many delays; delays of one value are shared."""
-    chain = handed.setdefault(value, [])
-    while len(chain) < times:
-        delay = located(ts.DelayOp(chain[-1] if chain else value), op)
-        after = (chain[-1] if chain else value).owner
-        point = InsertPoint.after(after) if isinstance(after, Operation) else InsertPoint.at_start(op.body.block)
-        Rewriter.insert_op(delay, point)
-        chain.append(delay.result)
-    return chain[times - 1]
 
 
 def place_alus(module: ModuleOp) -> None:
@@ -368,8 +338,8 @@ def set_direction(op: ts.DrivingOp) -> None:
     if op.direction is not None or touch is None:
         return
     ways: set[str] = set()
-    for use in touch.value.uses:
-        for sample in samples(cast(ts.TimedOp, use.operation)):
+    for consumer in consumers(touch.value):
+        for sample in samples(consumer):
             if sample.value is touch.value:
                 ways |= {"E" if b > a else "W" for a in touch.positions for b in sample.positions if a != b}
     if len(ways) > 1:

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 from xdsl.context import Context
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i64
-from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 
 from ...dialects import tsp_stream as ts
@@ -29,7 +28,8 @@ from ...dialects.locations import describe
 from ...dialects.placement import Slice
 from ...dialects.target import ChipSpec, SystemSpec
 from ...dialects.target_attr import target_of
-from .clusters import clusters, timed_ops, weights_load
+from .alu_levels import alu_levels
+from .clusters import clusters, consumers, timed_ops, weights_load
 from .footprint import Footprint, Need, Reservations, Spans, StreamNeed
 from .stream_allocate import check_allocation
 from .timing import (
@@ -37,11 +37,12 @@ from .timing import (
     access_positions,
     access_slices,
     activation_op,
-    alu_levels,
     cycle_on,
     diagonal,
     drive,
     drive_pace,
+    is_written,
+    lane_queue,
     latency,
     pace,
     place_of,
@@ -50,6 +51,7 @@ from .timing import (
     required,
     samples,
     slice_position,
+    writes,
 )
 
 NEVER = np.int64(-(1 << 62))
@@ -256,9 +258,11 @@ class Body:
         op, chip = self.op, self.chip
         whole = ((0, self.span),)
         match op:
-            case ts.ReadOp() | ts.WriteOp():
+            case ts.ReadOp() | ts.WriteOp() | ts.GatherOp() | ts.ScatterOp():
                 for slice_, _, run in access_runs(op, self.pace):
                     yield Dispatch(slice_.queue, tuple(run.busy(_BREAK)))
+            case ts.LaneOp():
+                yield Dispatch(lane_queue(op), whole)
             case ts.LoadWeightsOp():
                 plane = required(op, "plane", "stream-place").value.data
                 for i in range(op.bytes):
@@ -301,8 +305,7 @@ class Body:
             return None
         way = direction_of(cast(ts.DrivingOp, self.op))
         positions = list(touch.positions)
-        for use in touch.value.uses:
-            consumer = cast(ts.TimedOp, use.operation)
+        for consumer in consumers(touch.value):
             positions += [p for s in samples(consumer) if s.value is touch.value for p in s.positions]
         first = diagonal(way, self.offset + touch.offset, touch.position)
         width = cast(ts.StreamType, touch.value.type).width
@@ -314,13 +317,16 @@ class Body:
     def _accesses(self) -> Iterator[Access]:
         """The words that the op reads or writes, of those that some op of the program writes."""
         op = self.op
-        if not isinstance(op, ts.ReadOp | ts.WriteOp) or not is_written(op.buffer):
+        if not isinstance(op, ts.AccessOp) or not is_written(op.buffer):
             return
         place = place_of(op.buffer)
         if place.address is None:
             raise MalformedProgram(f"{describe(op)}: its buffer has no address; run stream-allocate first")
-        writes = isinstance(op, ts.WriteOp)
-        words, times = op.words.data.words(), self.pace.words() + (self.chip.latency_write if writes else 0)
+        late = self.chip.latency_write if writes(op) else 0
+        words, times = op.words.data.words(), self.pace.words() + late
+        if isinstance(op, ts.GatherOp | ts.ScatterOp):  # any word of the buffer, from the first vector to the last
+            depth = cast(ts.BufferType, op.buffer.type).layout.depth
+            words, times = np.tile(np.arange(depth), 2), np.repeat(times[[0, -1]], depth)
         parts = np.searchsorted(np.array(place.starts), words, side="right") - 1
         shifts = slice_shifts(op)
         for part in access_parts(op):
@@ -328,7 +334,7 @@ class Body:
             if mine.any():
                 inside, when = words[mine] - place.starts[part] + place.bases[part] + place.address, times[mine]
                 for slice_, _ in access_slices(op, part):
-                    yield Access((op.chip_number, slice_), inside, when + shifts[slice_], writes)
+                    yield Access((op.chip_number, slice_), inside, when + shifts[slice_], writes(op))
 
 
 def planes_of(op: ts.TimedOp) -> list[tuple[int, int]]:
@@ -348,7 +354,7 @@ _BREAK = 8
 """Cycles without a visit that are worth to be left to others."""
 
 
-def access_runs(op: ts.ReadOp | ts.WriteOp, cycles: AccessPattern) -> Iterator[tuple[Slice, int, Run]]:
+def access_runs(op: ts.AccessOp, cycles: AccessPattern) -> Iterator[tuple[Slice, int, Run]]:
     """The visits of every slice, in words of its part and cycles after the op's start, and which of the op's streams it
     takes part in."""
     place, shifts = place_of(op.buffer), slice_shifts(op)
@@ -370,20 +376,25 @@ def zones(low: int, high: int) -> tuple[int, ...]:
     return tuple(z for z, there in ((-1, low < 0), (0, low <= 0 <= high), (1, high > 0)) if there)
 
 
-def is_written(buffer: SSAValue) -> bool:
-    """Whether some op writes to a buffer; what the host alone fills needs no dependences."""
-    return any(isinstance(use.operation, ts.WriteOp) for use in buffer.uses)
+def slice_shifts(op: ts.AccessOp) -> dict[Slice, int]:
+    """The dispatches of the slices after that of the first one, so that all meet one diagonal.
 
-
-def slice_shifts(op: ts.ReadOp | ts.WriteOp) -> dict[Slice, int]:
-    """The dispatches of the slices after that of the first one, so that all meet one diagonal."""
+    Raises ScheduleError where streams of both directions would have to.
+    """
     chip = target_of(op).chip
-    stream = op.stream.owner
-    assert isinstance(stream, ts.DrivingOp)
-    sign = 1 if direction_of(stream) == "E" else -1
-    first = access_positions(op, chip)[0]
+    positions = access_positions(op, chip)
+    streams = [ts.origin(v)[0].owner for v in (*op.operands, *op.results) if isinstance(v.type, ts.StreamType)]
+    ways = {direction_of(stream) for stream in streams if isinstance(stream, ts.DrivingOp)}
+    if len(ways) > 1 and len({*positions}) > 1:
+        raise ScheduleError(
+            f"{describe(op)}: its streams flow both ways, so they cannot meet at slices of several positions; put the "
+            "bytes of the buffer into slices of one, or access them one by one with `byte`"
+        )
+    sign = 1 if "E" in ways else -1
     return {
-        s: sign * (slice_position(s, chip) - first) for part in access_parts(op) for s, _ in access_slices(op, part)
+        s: sign * (slice_position(s, chip) - positions[0])
+        for part in access_parts(op)
+        for s, _ in access_slices(op, part)
     }
 
 
@@ -402,8 +413,8 @@ def check_apart(bodies: Sequence[Body]) -> None:
             if start < until and op is not before:
                 name = resource_text(resource)
                 raise ScheduleError(
-                    f"{describe(op)}: needs {name} for {until - start} cycles in which {describe(before)}, joined to it "
-                    "by streams, still does; give one of them another buffer, or let a value rest in SRAM in between"
+                    f"{describe(op)}: needs {name} for {until - start} cycles in which {describe(before)}, joined to "
+                    "it by streams, still does; give one of them another buffer, or let a value rest in SRAM in between"
                 )
 
 
@@ -427,8 +438,8 @@ class Memory:
     def earliest(self, access: Access) -> int:
         """The earliest start of the op at which every word is read after its write and written after its uses."""
         bound = NEVER
-        for writes in (True, False) if access.writes else (True,):
-            table = self.tables.get((writes, access.slice))
+        for writing in (True, False) if access.writes else (True,):
+            table = self.tables.get((writing, access.slice))
             if table is not None:
                 bound = max(bound, (table[access.words] + 1 - access.times).max())
         return int(bound)

@@ -24,6 +24,8 @@ from ...dialects.locations import describe
 from ...dialects.placement import Place, Slice
 from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
+from .alu_levels import alu_levels
+from .clusters import tied_operands
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,22 @@ def repeat_limits(chip: ChipSpec) -> Limits:
 # -- slices --------------------------------------------------------------------------------------------------------
 
 
-def access_slices(op: ts.ReadOp | ts.WriteOp, part: int) -> tuple[tuple[Slice, int], ...]:
+def access_slices(op: ts.AccessOp, part: int) -> tuple[tuple[Slice, int], ...]:
     """The slices of a part that an access visits, each with the number of the stream that it takes part in."""
     place, byte = place_of(op.buffer), ts.only_byte(op)
-    copies = [op.from_copy] if isinstance(op, ts.ReadOp) else range(place.copies)
+    copies = range(place.copies) if writes(op) else [op.from_copy if isinstance(op, ts.ReadOp) else 0]
     found = [(s, i) for copy in copies for i, s in enumerate(place.side_by_side(copy, part))]
     return tuple((s, 0) for s, i in found if i == byte) if byte is not None else tuple(found)
+
+
+def writes(op: ts.AccessOp) -> bool:
+    """Whether an access writes to its buffer."""
+    return isinstance(op, ts.WriteOp | ts.ScatterOp)
+
+
+def is_written(buffer: SSAValue) -> bool:
+    """Whether some op writes to a buffer."""
+    return any(isinstance(use.operation, ts.AccessOp) and writes(use.operation) for use in buffer.uses)
 
 
 def slice_position(slice_: Slice, chip: ChipSpec) -> int:
@@ -80,13 +92,18 @@ def slice_position(slice_: Slice, chip: ChipSpec) -> int:
     return chip.queues[chip.queue_numbers[slice_.queue]].position
 
 
-def access_parts(op: ts.ReadOp | ts.WriteOp) -> range:
+def access_parts(op: ts.AccessOp) -> range:
     """The parts of the buffer among which are all that an access visits."""
     place, words = place_of(op.buffer), op.words.data
+    if isinstance(op, ts.GatherOp | ts.ScatterOp) and len(place.starts) > 1:
+        raise MalformedProgram(
+            f"{describe(op)}: its buffer lies in {len(place.starts)} parts, but a map finds words in "
+            "one; split the tensor"
+        )
     return range(place.part_of(words.low), place.part_of(words.high) + 1)
 
 
-def access_positions(op: ts.ReadOp | ts.WriteOp, chip: ChipSpec) -> tuple[int, ...]:
+def access_positions(op: ts.AccessOp, chip: ChipSpec) -> tuple[int, ...]:
     """The positions of all slices that an access may visit, that of the least word's first slice first."""
     return tuple(slice_position(s, chip) for part in access_parts(op) for s, _ in access_slices(op, part))
 
@@ -96,6 +113,17 @@ def access_positions(op: ts.ReadOp | ts.WriteOp, chip: ChipSpec) -> tuple[int, .
 
 def plane_position(plane: int, chip: ChipSpec) -> int:
     return chip.mxm_distance if plane < chip.planes // 2 else -chip.mxm_distance
+
+
+def lane_queue(op: ts.LaneOp) -> str:
+    """The queue of the SXM unit that executes an op. Raises MalformedProgram before stream-place."""
+    if op.side is None or len(op.units) != 1:
+        raise MalformedProgram(f"{describe(op)}: has no `side` or `unit`; run stream-place first")
+    return f"SXM.{op.side.data}.{op.units[0]}"
+
+
+def lane_position(op: ts.LaneOp, chip: ChipSpec) -> int:
+    return chip.queues[chip.queue_numbers[lane_queue(op)]].position
 
 
 def link_position(link: int, chip: ChipSpec) -> int:
@@ -112,15 +140,6 @@ def activation_op(op: ts.MatmulOp) -> str:
     return "abc" if cast(ts.WeightsType, op.weights.type).element_type == i8 else "abc_f16"
 
 
-def alu_levels(op: ts.VxmOp) -> dict[Operation, int]:
-    """How many ALUs lie before each op of a region: the longest chain that leads to it."""
-    levels: dict[Operation, int] = {}
-    for inner in op.alu_ops:
-        before = [levels[v.owner] for v in inner.operands if isinstance(v.owner, Operation) and v.owner in levels]
-        levels[inner] = 1 + max(before) if before else 0
-    return levels
-
-
 def argument_level(op: ts.VxmOp, argument: BlockArgument, levels: dict[Operation, int]) -> int:
     """The level at which a region samples an argument's stream."""
     return min((levels[use.operation] for use in argument.uses if use.operation in levels), default=0)
@@ -134,7 +153,15 @@ def samples(op: ts.TimedOp) -> Iterator[Touch]:
     chip = target_of(op).chip
     match op:
         case ts.WriteOp():
-            yield Touch(op.stream, OP_CLASSES["write"].INSTRUCTION.d_skew(chip), access_positions(op, chip))
+            skew = OP_CLASSES["write"].INSTRUCTION.d_skew(chip)
+            yield Touch(ts.origin(op.stream)[0], skew, access_positions(op, chip))
+        case ts.GatherOp() | ts.ScatterOp():
+            skew = OP_CLASSES["scatter" if isinstance(op, ts.ScatterOp) else "gather"].INSTRUCTION.d_skew(chip)
+            for value in tied_operands(op):
+                yield Touch(value, skew, access_positions(op, chip))
+        case ts.LaneOp():
+            for value in tied_operands(op):
+                yield _touch(value, 0, lane_position(op, chip))
         case ts.LoadWeightsOp():
             yield _touch(op.stream, 0, plane_position(required(op, "plane", "stream-place").value.data, chip))
         case ts.MatmulOp():
@@ -155,6 +182,10 @@ def drive(op: ts.TimedOp) -> Touch | None:
     match op:
         case ts.ReadOp():
             return Touch(op.stream, latency("read", chip), access_positions(op, chip))
+        case ts.GatherOp():
+            return Touch(op.stream, latency("gather", chip), access_positions(op, chip))
+        case ts.LaneOp():
+            return _touch(op.driven, latency(op.mnemonic, chip), lane_position(op, chip))
         case ts.MatmulOp():
             position = plane_position(required(op, "plane", "stream-place").value.data, chip)
             last_pass = int(pace(op).words()[-op.result.type.vectors])
@@ -172,7 +203,7 @@ def drive(op: ts.TimedOp) -> Touch | None:
 
 
 def _touch(value: SSAValue, offset: int, position: int) -> Touch:
-    return Touch(value, offset, (position,))
+    return Touch(ts.origin(value)[0], offset, (position,))
 
 
 # -- pace ----------------------------------------------------------------------------------------------------------
@@ -250,8 +281,8 @@ def product_offset(load: ts.LoadWeightsOp, product: ts.MatmulOp) -> int:
         early = any(t <= before for t, before in zip(first[1:], installs, strict=False))
         if early or [t - installs[0] for t in installs] != starts:
             raise ScheduleError(
-                f"{describe(product)}: its passes start at {starts[:3]}... cycles, those of its weights are installed at "
-                f"{[t - installs[0] for t in installs][:3]}...; give both the same cycles, with room for the install"
+                f"{describe(product)}: its passes start at {starts[:3]}... cycles, those of its weights are installed "
+                f"at {[t - installs[0] for t in installs][:3]}...; give both the same cycles, with room for the install"
             )
     return offset
 

@@ -10,7 +10,7 @@ from tspc.dialects.target_attr import target_of
 from tspc.passes.pipelines import parse
 from xdsl.utils.exceptions import ParseError, VerifyException
 
-PLACE = "<rows, E, slices = [0], address = 0>"
+PLACE = "<[E0], address 0>"
 READ = "tsp_isa.read at 40 address 0 stream E0"
 
 

@@ -12,19 +12,19 @@ FUNCTION = """
 func.func @main(
   %s8: !tsp_stream.stream<4x320xi8>, %s32: !tsp_stream.stream<4x320xi32>, %rows: !tsp_stream.stream<2x16x320xi8>,
   %short: !tsp_stream.stream<4x64xi8>, %many: !tsp_stream.stream<300x320xi8>,
-  %w: !tsp_stream.weights<32x8xi8>, %p: !tsp_stream.partial<5x320xi32>
+  %w: !tsp_stream.weights<1x32x8xi8>, %p: !tsp_stream.partial<5x320xi32>
 ) {{
-  %b8 = tsp_stream.buffer "scratch" : !tsp_stream.buffer<4x64xi8, rows>
-  %b32 = tsp_stream.buffer "scratch" : !tsp_stream.buffer<4x64xi32, rows>
+  %b8 = tsp_stream.buffer "scratch" : !tsp_stream.buffer<4x64xi8, words [4 of d0], side [1 of b], lanes [64 of d1]>
+  %b32 = tsp_stream.buffer "scratch" : !tsp_stream.buffer<4x64xi32, words [4 of d0], side [4 of b], lanes [64 of d1]>
   {}
   func.return
 }}
 """
 
 S8, S32 = "!tsp_stream.stream<4x320xi8>", "!tsp_stream.stream<4x320xi32>"
-B8, B32 = "!tsp_stream.buffer<4x64xi8, rows>", "!tsp_stream.buffer<4x64xi32, rows>"
+B8, B32 = "!tsp_stream.buffer<4x64xi8, words [4 of d0], side [1 of b], lanes [64 of d1]>", "!tsp_stream.buffer<4x64xi32, words [4 of d0], side [4 of b], lanes [64 of d1]>"
 MANY = "!tsp_stream.stream<300x320xi8>"
-W = "!tsp_stream.weights<32x8xi8>"
+W = "!tsp_stream.weights<1x32x8xi8>"
 
 
 def check(op: str, reason: str) -> None:
@@ -50,27 +50,27 @@ def check(op: str, reason: str) -> None:
         (f'"input" "x" chip 1 : {B8}', "chip 1: the system has 1 (target field `system.chips`)"),
         # Places.
         (
-            f'"input" "x" place <weights, E, slices = [0 to 15]> : {B8}',
+            f'"input" "x" place <[E0 to E15]> : {B8}',
             "the place has layout weights, the type rows",
         ),
         (
-            f'"input" "x" place <rows, E, slices = [0 to 3]> : {B8}',
+            f'"input" "x" place <[E0 to E3]> : {B8}',
             "tensor<4x64xi8> in layout rows needs 1 different slices, got [0, 1, 2, 3]",
         ),
         (
-            f'"input" "x" place <rows, E, slices = [0 to 2, 2]> : {B32}',
+            f'"input" "x" place <[E0 to E2, E2]> : {B32}',
             "tensor<4x64xi32> in layout rows needs 4 different slices, got [0, 1, 2, 2]",
         ),
         (
-            f'"input" "x" place <rows, E, slices = [41 to 44]> : {B32}',
+            f'"input" "x" place <[E41 to E44]> : {B32}',
             "slice 44 is outside the hemisphere's 0..43",
         ),
         (
-            f'"input" "x" place <rows, W, slices = [0], address = 8189> : {B8}',
+            f'"input" "x" place <[W0], address 8189> : {B8}',
             "the place ends at word 8193, but a slice has 8192",
         ),
         (
-            '"parameter" "w" place <weights, E, slices = [0 to 15]> : !tsp_stream.buffer<4x64xi32, weights>',
+            '"parameter" "w" place <[E0 to E15]> : !tsp_stream.buffer<4x64xi32, words [4 of b], side [16 of d0], lanes [64 of d1]>',
             "the weights layout holds an int8 matrix, not tensor<4x64xi32>",
         ),
     ],
@@ -107,7 +107,7 @@ def test_a_buffer_that_makes_no_sense(op: str, reason: str) -> None:
             "stream 32: a group of 4 starts at a multiple of it in 0..28",
         ),
         (f'%b8 words <0, 4 step 1> toward "N" : {B8} -> {S8}', 'direction "N" is neither E nor W'),
-        (f"%b8 words <0, 4 step 1> every 0 : {B8} -> {S8}", "a vector every 0 cycles"),
+        (f"%b8 words <0, 4 step 1> cycles <0, 4 step 0> : {B8} -> {S8}", "a vector every 0 cycles"),
     ],
 )
 def test_a_read_that_makes_no_sense(op: str, reason: str) -> None:
@@ -124,11 +124,11 @@ def test_a_read_that_makes_no_sense(op: str, reason: str) -> None:
         ),
         # Weights.
         (
-            "%0 = tsp_stream.load_weights %rows : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.weights<33x8xi8>",
+            "%0 = tsp_stream.load_weights %rows : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.weights<1x33x8xi8>",
             "33 rows of weights are 3 steps of 16 vectors side by side, not !tsp_stream.stream<2x16x320xi8>",
         ),
         (
-            "%0 = tsp_stream.load_weights %rows : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.weights<32x321xi8>",
+            "%0 = tsp_stream.load_weights %rows : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.weights<1x32x321xi8>",
             "a plane holds 320 x 320 weights, not 32 x 321",
         ),
         (
@@ -202,7 +202,7 @@ def test_an_op_that_makes_no_sense(op: str, reason: str) -> None:
         (
             f"%s32 : ({S32}) -> {S32}",
             "^bb0(%a: i32): %b = arith.divsi %a, %a : i32 tsp_stream.yield %b : i32",
-            "`arith.divsi` is no scalar op of an ALU",
+            "no ALU executes `arith.divsi`; there are arith.constant, arith.addi",
         ),
     ],
 )
@@ -238,13 +238,95 @@ def test_a_type_that_makes_no_sense(type_: str, reason: str) -> None:
     [
         ("<columns, E, slices = [0]>", "expected a layout: rows, weights"),
         ("<rows, N, slices = [0]>", "expected hemisphere E or W"),
-        ("<rows, E, slices = [-1]>", "Expected integer literal"),
-        ("<rows, E, slices = []>", "needs 1 different slices, got []"),
-        ("<rows, E, slices = [3 to 1]>", "slices 3 to 1 are no run below 65536"),
-        ("<rows, E, slices = [0 to 99999999999]>", "slices 0 to 99999999999 are no run below 65536"),
+        ("<[-E1]>", "Expected integer literal"),
+        ("<[]>", "needs 1 different slices, got []"),
+        ("<[E3 to E1]>", "slices 3 to 1 are no run below 65536"),
+        ("<[E0 to E99999999999]>", "slices 0 to 99999999999 are no run below 65536"),
     ],
 )
 def test_a_place_that_makes_no_sense(place: str, reason: str) -> None:
     with pytest.raises((ParseError, VerifyException)) as e:
         parse(FUNCTION.format(f'%0 = tsp_stream.buffer "input" "x" place {place} : {B8}'))
     assert reason in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("region", "reason"),
+    [
+        ("%b = arith.constant true tsp_stream.yield %a : i32", "`arith.constant` has a value of i1; ALUs know i8"),
+        (
+            "%b = arith.addi %a, %a : i32 tsp_stream.yield %a : i32",
+            "nothing uses the result of `arith.addi`; leave it out",
+        ),
+        (
+            "%b = arith.sitofp %a : i32 to f32 %c = tsp_stream.add_sat %b, %b : f32 "
+            "%d = tsp_stream.convert %c : f32 -> i32 tsp_stream.yield %d : i32",
+            "`tsp_stream.add_sat` takes i8, i16, i32, not f32",
+        ),
+        ("%b = arith.cmpi eq, %a, %a : i32 tsp_stream.yield %a : i32", "no ALU executes `arith.cmpi`; there are"),
+    ],
+)
+def test_what_no_alu_does(region: str, reason: str) -> None:
+    check(f"%0 = tsp_stream.vxm %s32 : ({S32}) -> {S32} {{ ^bb0(%a: i32): {region} }}", reason)
+
+
+def test_a_relation_that_is_none() -> None:
+    region = '%b = tsp_stream.compare "olt" %a, %a : i32 -> i8 tsp_stream.yield %b : i8'
+    with pytest.raises(VerifyException, match="relation `olt` is none of eq, ne, lt, le, gt, ge"):
+        parse(FUNCTION.format(f"%0 = tsp_stream.vxm %s32 : ({S32}) -> {S8} {{ ^bb0(%a: i32): {region} }}"))
+
+
+ROWS16 = "!tsp_stream.stream<2x16x320xi8>"
+
+
+@pytest.mark.parametrize(
+    ("op", "reason"),
+    [
+        (f'shift %s32 by 1 "up" : {S32} -> {S32}', f"{S32} is not one stream of i8; move a wider element byte by byte"),
+        (f'shift %s8 by 1 "left" : {S8} -> {S8}', 'way "left" is neither up nor down'),
+        (f'shift %s8 by 4096 "up" : {S8} -> {S8}', "by 4096 lanes; an instruction says 0..4095"),
+        (f'shift %s8 by 1 "up" side "N" : {S8} -> {S8}', 'side "N" is neither E nor W'),
+        (f'shift %s8 by 1 "up" toward "N" : {S8} -> {S8}', 'direction "N" is neither E nor W'),
+        (f'shift %many by 1 "up" : {MANY} -> {S8}', f"{MANY} and {S8} have different numbers of vectors"),
+        (f"lane_select %s8, %s8, %s32 : {S8}, {S8}, {S32} -> {S8}", f"{S32} is not one stream of i8"),
+        (f"permute %s8 by %s8 : {S8}, {S8} -> {S8}", f"the map is a stream of i16, not {S8}"),
+        (f"distribute %s8 by %s32 : {S8}, {S32} -> {S8}", f"{S32} is not one stream of i8"),
+        (f"rotate %rows : {ROWS16} -> {ROWS16}", f"{ROWS16} is not 3 or 4 vectors of i8 side by side"),
+        (f"transpose %s8 : {S8} -> {S8}", f"{S8} is not 16 vectors of i8 side by side"),
+        (f"transpose %rows unit 2 : {ROWS16} -> {ROWS16}", "unit 2: a side has transposers 0..1"),
+        (f"part %rows[16] : {ROWS16} -> {S8}", f"{ROWS16} has no vector 16 side by side"),
+        (f"part %s8[0] : {S8} -> {S8}", f"{S8} has no vector 0 side by side"),
+        (f"part %rows[3] : {ROWS16} -> {S8}", f"a vector of {ROWS16} is !tsp_stream.stream<2x320xi8>, not {S8}"),
+    ],
+)
+def test_a_move_between_lanes_that_makes_no_sense(op: str, reason: str) -> None:
+    check(f"%0 = tsp_stream.{op}", reason)
+
+
+@pytest.mark.parametrize(
+    ("op", "reason"),
+    [
+        (
+            f"%0 = tsp_stream.gather %s32, %b8 words <0, 4 step 1> : {S32}, {B8} -> {S8}",
+            f"the map of {S8} is one stream of i8 with as many vectors, not {S32}",
+        ),
+        (
+            f"%0 = tsp_stream.gather %s8, %b8 words <0, 300 step 0> : {S8}, {B8} -> {MANY}",
+            f"the map of {MANY} is one stream of i8 with as many vectors, not {S8}",
+        ),
+        (
+            f"%0 = tsp_stream.gather %s8, %b32 words <0, 4 step 1> : {S8}, {B32} -> {S8}",
+            f"{S8} has 1 streams side by side, but 4 slices take part",
+        ),
+        (
+            f"%0 = tsp_stream.gather %s8, %b8 words <1, 4 step 1> : {S8}, {B8} -> {S8}",
+            "words 1..4 are outside the buffer's 0..3",
+        ),
+        (
+            f"tsp_stream.scatter %s8, %s32 to %b32 words <0, 4 step 1> byte 1 : {S8}, {S32}, {B32}",
+            f"{S32} has 4 streams side by side, but 1 slices take part",
+        ),
+    ],
+)
+def test_a_gather_or_scatter_that_makes_no_sense(op: str, reason: str) -> None:
+    check(op, reason)

@@ -143,9 +143,9 @@ def test_all_weights_in_under_40_cycles() -> None:
 # -- several bodies ------------------------------------------------------------------------------------------------
 
 S8, S32 = "!tsp_stream.stream<5x320xi8>", "!tsp_stream.stream<5x320xi32>"
-B8, BW = "!tsp_stream.buffer<5x64xi8, rows>", "!tsp_stream.buffer<64x32xi8, weights>"
-B32 = "!tsp_stream.buffer<5x32xi32, rows>"
-ROWS_OF_W, W = "!tsp_stream.stream<4x16x320xi8>", "!tsp_stream.weights<64x32xi8>"
+B8, BW = "!tsp_stream.buffer<5x64xi8, words [5 of d0], side [1 of b], lanes [64 of d1]>", "!tsp_stream.buffer<64x32xi8, words [4 of d0 * 16], side [16 of d0], lanes [32 of d1]>"
+B32 = "!tsp_stream.buffer<5x32xi32, words [5 of d0], side [4 of b], lanes [32 of d1]>"
+ROWS_OF_W, W = "!tsp_stream.stream<4x16x320xi8>", "!tsp_stream.weights<1x64x32xi8>"
 ALL = "words <0, 5 step 1>"
 
 
@@ -177,7 +177,7 @@ def product(result: str, weights: str, activations: str, plane: int) -> str:
 
 def test_a_read_waits_until_its_words_are_written() -> None:
     """Through `t`, which lies in a slice that can read while nothing else is written there."""
-    places = {"x": "rows, W, slices = [0]", "t": "rows, E, slices = [0]", "y": "rows, E, slices = [8]"}
+    places = {"x": "[W0]", "t": "[E0]", "y": "[E8]"}
     buffers = [buffer(n, f"{place}, address = 0") for n, place in places.items()]
     module = lower(function("\n".join([*buffers, copy("x", "t"), copy("t", "y")])))
     written = start(only(module, ts.WriteOp, "t"))
@@ -190,11 +190,11 @@ def test_a_read_waits_until_its_words_are_written() -> None:
 def test_words_are_read_before_they_are_overwritten() -> None:
     """`a` and `b` share their words: `b` is written only behind the read of `a`, in another slice's time."""
     buffers = [
-        buffer("x", "rows, W, slices = [0], address = 0"),
-        buffer("a", "rows, E, slices = [0], address = 0", kind="scratch"),
-        buffer("b", "rows, E, slices = [0], address = 0", kind="scratch"),
-        buffer("y", "rows, E, slices = [4], address = 0", kind="output"),
-        buffer("z", "rows, E, slices = [8], address = 0", kind="output"),
+        buffer("x", "[W0], address 0"),
+        buffer("a", "[E0], address 0", kind="scratch"),
+        buffer("b", "[E0], address 0", kind="scratch"),
+        buffer("y", "[E4], address 0", kind="output"),
+        buffer("z", "[E8], address 0", kind="output"),
     ]
     steps = [copy("x", "a"), copy("a", "y"), copy("x", "b"), copy("b", "z")]
     module = lower(function("\n".join([*buffers, *steps])))
@@ -204,11 +204,11 @@ def test_words_are_read_before_they_are_overwritten() -> None:
 
 def two_products(planes: tuple[int, int]) -> ModuleOp:
     buffers = [
-        buffer("x", "rows, W, slices = [0], address = 0"),
-        buffer("w", "weights, E, slices = [4 to 19], address = 0", BW, "parameter"),
-        buffer("v", "weights, E, slices = [20 to 35], address = 0", BW, "parameter"),
-        buffer("y", "rows, E, slices = [0 to 3], address = 0", B32, "output"),
-        buffer("z", "rows, W, slices = [8 to 11], address = 0", B32, "output"),
+        buffer("x", "[W0], address 0"),
+        buffer("w", "[E4 to E19], address 0", BW, "parameter"),
+        buffer("v", "[E20 to E35], address 0", BW, "parameter"),
+        buffer("y", "[E0 to E3], address 0", B32, "output"),
+        buffer("z", "[W8 to W11], address 0", B32, "output"),
     ]
     body = [product("y", "w", "x", planes[0]), product("z", "v", "x", planes[1])]
     return lower(function("\n".join([*buffers, *body])))
@@ -235,8 +235,8 @@ def test_a_transfer_between_chips(slices_per_hop: int) -> None:
     system = SystemSpec(chip=ChipSpec(slices_per_hop=slices_per_hop), chips=2)
     chip = system.chip
     body = [
-        buffer("x", "rows, E, slices = [43], address = 0"),
-        buffer("y", "rows, E, slices = [20], address = 0", kind="output", chip=1),
+        buffer("x", "[E43], address 0"),
+        buffer("y", "[E20], address 0", kind="output", chip=1),
         f"%s = tsp_stream.read %x {ALL} : {B8} -> {S8}",
         f"%t = c2c.transfer %s from 0 to 1 : {S8} -> {S8}",
         f"tsp_stream.write %t to %y {ALL} chip 1 : {S8}, {B8}",
@@ -255,9 +255,9 @@ def test_a_transfer_between_chips(slices_per_hop: int) -> None:
 
 # -- what cannot be scheduled --------------------------------------------------------------------------------------
 
-X = buffer("x", "rows, E, slices = [0], address = 0")
-Y = buffer("y", "rows, E, slices = [8], address = 0", kind="output")
-Z = buffer("z", "rows, W, slices = [8], address = 0", kind="output")
+X = buffer("x", "[E0], address 0")
+Y = buffer("y", "[E8], address 0", kind="output")
+Z = buffer("z", "[W8], address 0", kind="output")
 READ = f"%s = tsp_stream.read %x {ALL} : {B8} -> {S8}"
 WRITE = f"tsp_stream.write %t to %y {ALL} : {S8}, {B8}"
 
@@ -279,10 +279,22 @@ TWICE = [
     "%c = tsp_stream.convert %a : i8 -> i32",
     "%d = tsp_stream.convert %c : i32 -> i8",
     "%e = arith.maxsi %d, %b : i8",
-    "%f = arith.maxsi %e, %d : i8",
+    "%f = arith.maxsi %e, %e : i8",
     "tsp_stream.yield %f : i8",
 ]
 """Takes its second argument two ALUs after the first."""
+
+APART = [line.replace("%e, %e", "%e, %d") for line in TWICE]
+"""Its last op takes one operand an ALU too late."""
+
+
+def test_operands_that_do_not_meet() -> None:
+    reason = (
+        "<text>:10:1: `arith.maxsi`: its operands come 1 ALUs apart; leave out `alus`, and stream-place inserts delays"
+    )
+    with pytest.raises(MalformedProgram) as e:
+        lower(function("\n".join([X, Y, READ, vxm("%s, %s alus [0, 1, 2, 3]", *APART), WRITE])))
+    assert str(e.value) == reason
 
 
 @pytest.mark.parametrize(
@@ -314,7 +326,7 @@ def test_more_streams_at_once_than_there_are() -> None:
     """Five operands of four streams each, all from the east, on a chip that has sixteen westward streams."""
     system = SystemSpec(chip=ChipSpec(streams=16))
     reads = [f"%s{i} = tsp_stream.read %x{i} {ALL} : {B32} -> {S32}" for i in range(5)]
-    buffers = [buffer(f"x{i}", f"rows, E, slices = [{8 * i} to {8 * i + 3}], address = 0", B32) for i in range(5)]
+    buffers = [buffer(f"x{i}", f"[E{8 * i} to E{8 * i + 3}], address 0", B32) for i in range(5)]
     types = ", ".join([S32] * 5)
     region = [
         f"%t = tsp_stream.vxm {', '.join(f'%s{i}' for i in range(5))} : ({types}) -> {S32} {{",
@@ -327,7 +339,7 @@ def test_more_streams_at_once_than_there_are() -> None:
         "tsp_stream.yield %j : i32",
         "}",
     ]
-    y = buffer("y", "rows, W, slices = [0 to 3], address = 0", B32, "output")
+    y = buffer("y", "[W0 to W3], address 0", B32, "output")
     write = f"tsp_stream.write %t to %y {ALL} : {S32}, {B32}"
     with pytest.raises(ScheduleError, match=r"the 6 joined to it by streams need more streams at once than the 16 of"):
         lower(function("\n".join([*buffers, y, *reads, *region, write])), system)
@@ -337,8 +349,8 @@ def test_weights_that_were_replaced() -> None:
     """Written by hand: two loads into one plane, then the product by the first."""
     body = [
         X,
-        buffer("w", "weights, E, slices = [16 to 31], address = 0", BW, "parameter"),
-        buffer("z", "rows, W, slices = [8 to 11], address = 0", B32, "output"),
+        buffer("w", "[E16 to E31], address 0", BW, "parameter"),
+        buffer("z", "[W8 to W11], address 0", B32, "output"),
         f"%u = tsp_stream.read %w words <0, 4 step 1> : {BW} -> {ROWS_OF_W}",
         f"%first = tsp_stream.load_weights %u plane 0 : {ROWS_OF_W} -> {W}",
         f"%v = tsp_stream.read %w words <0, 4 step 1> : {BW} -> {ROWS_OF_W}",

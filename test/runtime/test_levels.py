@@ -18,11 +18,12 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from tspc.dialects.errors import UnsupportedModel
+from tspc.dialects.regions import REGION_OPS
 from tspc.dialects.target import ChipSpec, SystemSpec, load_toml
 from tspc.dialects.target_attr import TargetAttr
 from tspc.passes.pipelines import STAGES, make_context, parse
-from tspc.passes.tensor.alu_regions import LOWERED
 from tspc.runtime.levels import run_module
+from xdsl.dialects.arith import CMPF_COMPARISON_OPERATIONS, CMPI_COMPARISON_OPERATIONS
 from xdsl.dialects.builtin import ModuleOp
 
 Array = npt.NDArray[Any]
@@ -33,22 +34,24 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "i8": np.dtype(np.int8),
     "i16": np.dtype(np.int16),
     "i32": np.dtype(np.int32),
+    "f16": np.dtype(np.float16),
     "f32": np.dtype(np.float32),
 }
 INTEGERS = ("i8", "i16", "i32")
-NAN = np.uint32(0x7FC00000).view(np.float32)
+FLOATS = ("f16", "f32")
+NAN = {2: np.uint16(0x7E00).view(np.float16), 4: np.uint32(0x7FC00000).view(np.float32)}
 
 
 def exact(a: Array) -> Array:
-    """Integers and f32 in a type in which sums, differences and products of two are exact or rounded only once."""
+    """Numbers in a type in which sums, differences and products of two are exact or rounded only once."""
     return a.astype(np.int64 if a.dtype.kind == "i" else np.float64)
 
 
 def narrowed(wide: Array, dtype: np.dtype[Any]) -> Array:
-    """Integers by their low bits; f32 rounded to nearest even, with the one NaN that arithmetic gives."""
+    """Integers by their low bits; floats rounded to nearest even, with the one NaN that arithmetic gives."""
     with np.errstate(all="ignore"):
         result = wide.astype(dtype)
-    return np.where(np.isnan(result), NAN, result) if dtype.kind == "f" else result
+    return np.where(np.isnan(result), NAN[dtype.itemsize], result) if dtype.kind == "f" else result
 
 
 def arithmetic(function: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
@@ -63,20 +66,20 @@ def order(a: Array) -> Array:
     """Integers that are ordered as the values are, -0 before +0."""
     if a.dtype.kind == "i":
         return a.astype(np.int64)
-    bits = a.view(np.int32).astype(np.int64)
-    return np.where(bits < 0, -(bits & 0x7FFFFFFF) - 1, bits)
+    bits = a.view(f"i{a.dtype.itemsize}").astype(np.int64)
+    return np.where(bits < 0, -(bits & ((1 << (8 * a.dtype.itemsize - 1)) - 1)) - 1, bits)
 
 
 def chosen(better: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
     def apply(a: Array, b: Array) -> Array:
         result = np.where(better(order(a), order(b)), a, b)
-        return np.where(np.isnan(a) | np.isnan(b), NAN, result) if a.dtype.kind == "f" else result
+        return np.where(np.isnan(a) | np.isnan(b), NAN[a.dtype.itemsize], result) if a.dtype.kind == "f" else result
 
     return apply
 
 
 def round_half_even(a: Array) -> Array:
-    """f32 to the nearest integral value, halves to the even one, the sign kept."""
+    """Floats to the nearest integral value, halves to the even one, the sign kept."""
     with np.errstate(all="ignore"):
         magnitude = np.abs(a.astype(np.float64))
         below = np.floor(magnitude)
@@ -91,10 +94,40 @@ def toward_zero(a: Array) -> Array:
 
 
 def to_integer(a: Array, dtype: np.dtype[Any]) -> Array:
-    """f32 toward zero, saturated, NaN to 0."""
+    """Floats toward zero, saturated, NaN to 0."""
     limits = np.iinfo(dtype)
     whole = np.where(np.isnan(a), 0, toward_zero(a)).astype(np.float64)
     return np.minimum(np.maximum(whole, limits.min), limits.max).astype(dtype)
+
+
+def bits_of(function: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
+    return lambda a, b: function(a, b).astype(a.dtype)
+
+
+def shifted(function: Callable[[int, int, int], int], signed: bool) -> Callable[[Array, Array], Array]:
+    """A shift by an unsigned number, on Python's integers, in the width of the type."""
+
+    def one(a: int, b: int, width: int) -> int:
+        value = a if signed else a % (1 << width)
+        result = function(value, b % (1 << width), width) % (1 << width)
+        return result - (1 << width) if result >> (width - 1) else result
+
+    def apply(a: Array, b: Array) -> Array:
+        x, y = np.broadcast_arrays(a, b)
+        numbers = [one(int(i), int(j), 8 * a.dtype.itemsize) for i, j in zip(x.flat, y.flat, strict=True)]
+        return np.array(numbers, a.dtype).reshape(x.shape)
+
+    return apply
+
+
+def correctly_rounded(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """A function in the widest float that numpy has, rounded once."""
+
+    def apply(a: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return narrowed(function(a.astype(np.longdouble)), a.dtype)
+
+    return apply
 
 
 BINARY: dict[str, tuple[tuple[str, ...], Callable[[Array, Array], Array]]] = {
@@ -103,23 +136,80 @@ BINARY: dict[str, tuple[tuple[str, ...], Callable[[Array, Array], Array]]] = {
     "arith.muli": (INTEGERS, arithmetic(lambda a, b: a * b)),
     "arith.maxsi": (INTEGERS, chosen(lambda a, b: a > b)),
     "arith.minsi": (INTEGERS, chosen(lambda a, b: a < b)),
-    "arith.addf": (("f32",), arithmetic(lambda a, b: a + b)),
-    "arith.subf": (("f32",), arithmetic(lambda a, b: a - b)),
-    "arith.mulf": (("f32",), arithmetic(lambda a, b: a * b)),
-    "arith.maximumf": (("f32",), chosen(lambda a, b: a > b)),
-    "arith.minimumf": (("f32",), chosen(lambda a, b: a < b)),
+    "arith.andi": (("i1", *INTEGERS), bits_of(lambda a, b: a & b)),
+    "arith.ori": (("i1", *INTEGERS), bits_of(lambda a, b: a | b)),
+    "arith.xori": (("i1", *INTEGERS), bits_of(lambda a, b: a ^ b)),
+    "arith.shli": (INTEGERS, shifted(lambda a, n, width: a << min(n, width), signed=False)),
+    "arith.shrsi": (INTEGERS, shifted(lambda a, n, width: a >> min(n, width), signed=True)),
+    "arith.shrui": (INTEGERS, shifted(lambda a, n, width: a >> min(n, width), signed=False)),
+    "arith.addf": (FLOATS, arithmetic(lambda a, b: a + b)),
+    "arith.subf": (FLOATS, arithmetic(lambda a, b: a - b)),
+    "arith.mulf": (FLOATS, arithmetic(lambda a, b: a * b)),
+    "arith.maximumf": (FLOATS, chosen(lambda a, b: a > b)),
+    "arith.minimumf": (FLOATS, chosen(lambda a, b: a < b)),
 }
-UNARY: dict[str, Callable[[Array], Array]] = {"math.roundeven": round_half_even, "math.trunc": toward_zero}
+UNARY: dict[str, Callable[[Array], Array]] = {
+    "math.roundeven": round_half_even,
+    "math.trunc": toward_zero,
+    "math.exp": correctly_rounded(np.exp),
+    "math.log": correctly_rounded(np.log),
+    "math.tanh": correctly_rounded(np.tanh),
+    "math.rsqrt": correctly_rounded(lambda a: 1 / np.sqrt(a)),
+}
 CONVERSIONS: dict[str, tuple[Sequence[tuple[str, str]], Callable[[Array, np.dtype[Any]], Array]]] = {
     "arith.extsi": ((("i8", "i16"), ("i8", "i32"), ("i16", "i32")), lambda a, to: a.astype(to)),
+    "arith.extui": (
+        (("i1", "i8"), ("i1", "i16"), ("i1", "i32"), ("i8", "i16"), ("i8", "i32"), ("i16", "i32")),
+        lambda a, to: (a.astype(np.int64) % (1 << 8 * a.dtype.itemsize)).astype(to),
+    ),
     "arith.trunci": ((("i16", "i8"), ("i32", "i8"), ("i32", "i16")), narrowed),
-    "arith.sitofp": ([(i, "f32") for i in INTEGERS], narrowed),
-    "arith.fptosi": ([("f32", i) for i in INTEGERS], to_integer),
+    "arith.sitofp": ([(i, f) for i in INTEGERS for f in FLOATS], narrowed),
+    "arith.fptosi": ([(f, i) for i in INTEGERS for f in FLOATS], to_integer),
+    "arith.extf": ((("f16", "f32"),), narrowed),
+    "arith.truncf": ((("f32", "f16"),), narrowed),
 }
+INTEGER_PREDICATES: dict[str, Callable[[Array, Array], Array]] = {
+    "eq": lambda a, b: a == b,
+    "ne": lambda a, b: a != b,
+    "slt": lambda a, b: a < b,
+    "sle": lambda a, b: a <= b,
+    "sgt": lambda a, b: a > b,
+    "sge": lambda a, b: a >= b,
+}
+FLOAT_PREDICATES: dict[str, Callable[[Array, Array], Array]] = {
+    "eq": lambda a, b: a == b,
+    "gt": lambda a, b: a > b,
+    "ge": lambda a, b: a >= b,
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
+    "ne": lambda a, b: (a != b) & ~np.isnan(a) & ~np.isnan(b),
+}
+OTHER = {"arith.constant", "arith.cmpi", "arith.cmpf", "arith.select"}
+
+
+def compared_integers(predicate: str, a: Array, b: Array) -> Array:
+    if predicate[0] == "u":
+        wide = [v.astype(np.int64) % (1 << 8 * v.dtype.itemsize) for v in (a, b)]
+        return INTEGER_PREDICATES["s" + predicate[1:]](*wide)
+    return INTEGER_PREDICATES[predicate](a.astype(np.int64), b.astype(np.int64))
+
+
+def compared_floats(predicate: str, a: Array, b: Array) -> Array:
+    """Ordered predicates are false where either is NaN, unordered ones true."""
+    nan = np.isnan(a) | np.isnan(b)
+    match predicate:
+        case "true" | "false":
+            return np.full(nan.shape, predicate == "true")
+        case "ord" | "uno":
+            return nan == (predicate == "uno")
+        case "one":
+            return FLOAT_PREDICATES["ne"](a, b)
+        case _:
+            return FLOAT_PREDICATES[predicate[1:]](a, b) | (nan & (predicate[0] == "u"))
 
 
 def test_the_arithmetic_here_covers_every_scalar_op() -> None:
-    assert {op.name for op in LOWERED} == {*BINARY, *UNARY, *CONVERSIONS, "arith.constant"}
+    assert {op.name for op in REGION_OPS} == {*BINARY, *UNARY, *CONVERSIONS, *OTHER}
 
 
 # -- regions -------------------------------------------------------------------------------------------------------
@@ -149,7 +239,13 @@ BITS = st.integers(0, 2**32 - 1) | st.sampled_from(
 
 
 def scalar(bits: int, type_: str) -> Array:
-    """A pattern as a value. Signalling NaNs are made quiet, as MLIR text cannot keep them apart."""
+    """A pattern as a value. Signalling NaNs are made quiet, as MLIR text cannot keep them apart; those of f16 are the
+    canonical one."""
+    if type_ == "i1":
+        return np.array(bool(bits & 1))
+    if type_ == "f16":
+        value = np.array(bits >> 16, np.uint16).view(np.float16)
+        return np.where(np.isnan(value), NAN[2], value)
     if type_ == "f32":
         quiet = bits | 0x400000 if bits & 0x7F800000 == 0x7F800000 and bits & 0x7FFFFF else bits
         return np.array(quiet, np.uint32).view(np.float32)
@@ -158,13 +254,21 @@ def scalar(bits: int, type_: str) -> Array:
 
 def literal(value: Array) -> str:
     """A scalar as MLIR writes it."""
-    return f"0x{int(value.view(np.uint32)):08X}" if value.dtype.kind == "f" else str(int(value))
+    match value.dtype.kind, value.dtype.itemsize:
+        case "f", 2:
+            return f"0x{int(value.view(np.uint16)):04X}"
+        case "f", _:
+            return f"0x{int(value.view(np.uint32)):08X}"
+        case "b", _:
+            return str(bool(value)).lower()
+        case _:
+            return str(int(value))
 
 
 def add_constant(draw: DrawFn, region: Region, type_: str | None = None) -> None:
-    type_ = type_ or draw(st.sampled_from(sorted(DTYPES)))
+    type_ = type_ or draw(st.sampled_from(("i1", *sorted(DTYPES))))
     value = scalar(draw(BITS), type_)
-    region.add(f"arith.constant {literal(value)} : {type_}", type_, value)
+    region.add(f"arith.constant {literal(value)}{'' if type_ == 'i1' else f' : {type_}'}", type_, value)
 
 
 def add_binary(draw: DrawFn, region: Region, name: str) -> None:
@@ -176,9 +280,9 @@ def add_binary(draw: DrawFn, region: Region, name: str) -> None:
 
 
 def add_unary(draw: DrawFn, region: Region, name: str) -> None:
-    if operands := region.of("f32"):
-        a, _, x = draw(st.sampled_from(operands))
-        region.add(f"{name} {a} : f32", "f32", UNARY[name](x))
+    if operands := region.of(*FLOATS):
+        a, type_, x = draw(st.sampled_from(operands))
+        region.add(f"{name} {a} : {type_}", type_, UNARY[name](x))
 
 
 def add_conversion(draw: DrawFn, region: Region, name: str, to: str | None = None) -> None:
@@ -189,11 +293,31 @@ def add_conversion(draw: DrawFn, region: Region, name: str, to: str | None = Non
         region.add(f"{name} {a} : {type_} to {b}", b, function(x, DTYPES[b]))
 
 
+def add_comparison(draw: DrawFn, region: Region, name: str) -> None:
+    if operands := region.of(*(INTEGERS if name == "arith.cmpi" else FLOATS)):
+        a, type_, x = draw(st.sampled_from(operands))
+        b, _, y = draw(st.sampled_from(region.of(type_)))
+        of_integers = name == "arith.cmpi"
+        predicate = draw(st.sampled_from(CMPI_COMPARISON_OPERATIONS if of_integers else CMPF_COMPARISON_OPERATIONS))
+        value = (compared_integers if of_integers else compared_floats)(predicate, x, y)
+        region.add(f"{name} {predicate}, {a}, {b} : {type_}", "i1", value)
+
+
+def add_select(draw: DrawFn, region: Region, name: str) -> None:
+    if masks := region.of("i1"):
+        mask, _, m = draw(st.sampled_from(masks))
+        a, type_, x = draw(st.sampled_from(region.values))
+        b, _, y = draw(st.sampled_from(region.of(type_)))
+        region.add(f"{name} {mask}, {a}, {b} : {type_}", type_, np.where(m, x, y))
+
+
 STEPS: dict[str, Callable[[DrawFn, Region, str], None]] = {
     "arith.constant": lambda draw, region, name: add_constant(draw, region),
     **dict.fromkeys(BINARY, add_binary),
     **dict.fromkeys(UNARY, add_unary),
     **dict.fromkeys(CONVERSIONS, add_conversion),
+    **dict.fromkeys(("arith.cmpi", "arith.cmpf"), add_comparison),
+    "arith.select": add_select,
 }
 
 
@@ -278,8 +402,12 @@ class Model:
 
 
 def random_tensor(rng: np.random.Generator, shape: tuple[int, ...], type_: str) -> Array:
-    """All bit patterns; half of the f32 are numbers of ordinary size, signalling NaNs are made quiet."""
+    """All bit patterns; half of the f32 are numbers of ordinary size, signalling NaNs are made quiet, those of f16
+    canonical."""
     bits = rng.integers(0, 2**32, shape, np.uint32)
+    if type_ == "f16":
+        half = bits.astype(np.uint16).view(np.float16)
+        return np.where(np.isnan(half), NAN[2], half)
     if type_ != "f32":
         return bits.view(np.int32).astype(DTYPES[type_])
     ordinary = np.rint(rng.normal(0, 100, shape) * 2).astype(np.float32) / 2

@@ -19,16 +19,16 @@ builtin.module attributes {tsp_isa.target = #tsp_isa.target<system.chips = 3>, c
   // A stream op always has a chip, which is 0 where nothing is written; a stream moves from SRAM to SRAM.
   // CHECK-LABEL: func.func @streams
   func.func @streams() {
-    // CHECK-NEXT: %x = tsp_stream.buffer "input" "x" chip 1 : !tsp_stream.buffer<4x64xi8, rows>
-    // CHECK-NEXT: %y = tsp_stream.buffer "output" "y" : !tsp_stream.buffer<4x64xi8, rows>
-    %x = tsp_stream.buffer "input" "x" chip 1 : !tsp_stream.buffer<4x64xi8, rows>
-    %y = tsp_stream.buffer "output" "y" chip 0 : !tsp_stream.buffer<4x64xi8, rows>
+    // CHECK-NEXT: %x = tsp_stream.buffer "input" "x" chip 1 : !tsp_stream.buffer<4x64xi8, words [4 of d0], side [1 of b], lanes [64 of d1]>
+    // CHECK-NEXT: %y = tsp_stream.buffer "output" "y" : !tsp_stream.buffer<4x64xi8, words [4 of d0], side [1 of b], lanes [64 of d1]>
+    %x = tsp_stream.buffer "input" "x" chip 1 : !tsp_stream.buffer<4x64xi8, words [4 of d0], side [1 of b], lanes [64 of d1]>
+    %y = tsp_stream.buffer "output" "y" chip 0 : !tsp_stream.buffer<4x64xi8, words [4 of d0], side [1 of b], lanes [64 of d1]>
     // CHECK-NEXT: %0 = tsp_stream.read %x words <0, 4 step 1> chip 1 :
     // CHECK-NEXT: %1 = c2c.transfer %0 from 1 to 0 : !tsp_stream.stream<4x320xi8> -> !tsp_stream.stream<4x320xi8>
     // CHECK-NEXT: tsp_stream.write %1 to %y words <0, 4 step 1> :
-    %0 = tsp_stream.read %x words <0, 4 step 1> chip 1 : !tsp_stream.buffer<4x64xi8, rows> -> !tsp_stream.stream<4x320xi8>
+    %0 = tsp_stream.read %x words <0, 4 step 1> chip 1 : !tsp_stream.buffer<4x64xi8, words [4 of d0], side [1 of b], lanes [64 of d1]> -> !tsp_stream.stream<4x320xi8>
     %1 = c2c.transfer %0 from 1 to 0 : !tsp_stream.stream<4x320xi8> -> !tsp_stream.stream<4x320xi8>
-    tsp_stream.write %1 to %y words <0, 4 step 1> : !tsp_stream.stream<4x320xi8>, !tsp_stream.buffer<4x64xi8, rows>
+    tsp_stream.write %1 to %y words <0, 4 step 1> : !tsp_stream.stream<4x320xi8>, !tsp_stream.buffer<4x64xi8, words [4 of d0], side [1 of b], lanes [64 of d1]>
     func.return
   }
 }

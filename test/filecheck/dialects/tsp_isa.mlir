@@ -9,10 +9,10 @@
 builtin.module attributes {tsp_isa.target = #tsp_isa.target<chip.streams = 64, system.chips = 2, system.lane_gbps = 12.5>} {
   // CHECK-NEXT: tsp_isa.program @timed chip 0 cycles 921 {
   tsp_isa.program @timed chip 0 cycles 921 {
-    // CHECK-NEXT: tsp_isa.bind "input" "x" : tensor<4x64xi8> as tensor<4x8x8xi8> at <rows, W, slices = [0], address = 0>
-    tsp_isa.bind "input" "x" : tensor<4x64xi8> as tensor<4x8x8xi8> at <rows, W, slices = [0], address = 0>
-    // CHECK-NEXT: tsp_isa.bind "constant" "c" : tensor<2xi16> at <rows, E, slices = [1, 3], address = 9> value dense<[1, -2]> : tensor<2xi16>
-    tsp_isa.bind "constant" "c" : tensor<2xi16> at <rows, E, slices = [1, 3], address = 9> value dense<[1, -2]> : tensor<2xi16>
+    // CHECK-NEXT: tsp_isa.bind "input" "x" : tensor<4x64xi8> as tensor<4x8x8xi8> in <words [4 of d0], side [1 of b], lanes [64 of d1]> at <[W0], address 0>
+    tsp_isa.bind "input" "x" : tensor<4x64xi8> as tensor<4x8x8xi8> in <words [4 of d0], side [1 of b], lanes [64 of d1]> at <[W0], address 0>
+    // CHECK-NEXT: tsp_isa.bind "constant" "c" : tensor<2xi16> in <words [], side [2 of b], lanes [2 of d0]> at <[E1, E3], address 9> value dense<[1, -2]> : tensor<2xi16>
+    tsp_isa.bind "constant" "c" : tensor<2xi16> in <words [], side [2 of b], lanes [2 of d0]> at <[E1, E3], address 9> value dense<[1, -2]> : tensor<2xi16>
     // CHECK-NEXT: tsp_isa.queue "MEM.W0" {
     // CHECK-NEXT:   tsp_isa.read at 40 address 0 stream E63
     // CHECK-NEXT:   tsp_isa.read at 100 address 700 stream W0 repeat 4 step 1 repeat 5 every 4 repeat 2 every 100 step -8

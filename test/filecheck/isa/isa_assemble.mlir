@@ -8,7 +8,7 @@
 tsp_isa.program @main chip 0 cycles 70160 {
   // CHECK: tsp_isa.bind "input" "x"
   // BACK-NEXT: tsp_isa.bind "input" "x"
-  tsp_isa.bind "input" "x" : tensor<4x64xi8> at <rows, E, slices = [0], address = 512>
+  tsp_isa.bind "input" "x" : tensor<4x64xi8> in <words [4 of d0], side [1 of b], lanes [64 of d1]> at <[E0], address 512>
 
   // The first C2C queue is the starter: it notifies (04), and all queues, itself included, wait in sync (03). The barrier
   // ends in cycle 35.

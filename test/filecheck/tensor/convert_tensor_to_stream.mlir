@@ -5,23 +5,26 @@
 
 // The function keeps its name; its arguments and results have become buffers.
 // CHECK: func.func @main() {
-// CHECK-DAG: %[[Y:[0-9]+]] = tsp_stream.buffer "output" "y" : !tsp_stream.buffer<4x32xi8, rows>
-// CHECK-DAG: %[[X:[0-9]+]] = tsp_stream.buffer "input" "x" : !tsp_stream.buffer<4x64xi8, rows>
-// CHECK-DAG: %[[W:[0-9]+]] = tsp_stream.buffer "parameter" "w" : !tsp_stream.buffer<64x32xi8, weights>
+// CHECK-DAG: %[[X:[0-9]+]] = tsp_stream.buffer "input" "x" {{.*}} : !tsp_stream.buffer<4x64xi8, words [1 of d1 * 320, 4 of d0], side [1 of b], lanes [64 of d1]>
+// CHECK-DAG: %[[Y:[0-9]+]] = tsp_stream.buffer "output" "y" parts [0, 2] in [0, 1] {{.*}} : !tsp_stream.buffer<4x32xi8, words [1 of d1 * 320, 4 of d0], side [1 of b], lanes [32 of d1]>
+// CHECK-DAG: %[[W:[0-9]+]] = tsp_stream.buffer "parameter" "w" {{.*}} : !tsp_stream.buffer<64x32xi8, words [1 of d1 * 320, 1 of d0 * 320, 1 of b, 4 of d0 * 16], side [16 of d0], lanes [32 of d1]>
 func.func @main(%x: tensor<4x64xi8> {tsp_tensor.name = "x"}) -> (tensor<4x32xi8> {tsp_tensor.name = "y"}) {
   %w = tsp_tensor.parameter "w" : tensor<64x32xi8>
   %b = tsp_tensor.parameter "b" : tensor<32xi32>
 
-  // 64 rows of weights are 4 steps of 16 rows side by side.
+  // 64 rows of weights are 4 steps of 16 rows side by side. Two planes take half of the rows each, and the same weights.
   // CHECK: %[[ROWS:[0-9]+]] = tsp_stream.read %[[W]] words <0, 4 step 1> : {{.*}} -> !tsp_stream.stream<4x16x320xi8>
-  // CHECK: %[[TILE:[0-9]+]] = tsp_stream.load_weights %[[ROWS]] : {{.*}} -> !tsp_stream.weights<64x32xi8>
-  // CHECK: %[[XS:[0-9]+]] = tsp_stream.read %[[X]] words <0, 4 step 1> : {{.*}} -> !tsp_stream.stream<4x320xi8>
-  // CHECK: %[[SUMS:[0-9]+]] = tsp_stream.matmul %[[XS]], %[[TILE]] : {{.*}} -> !tsp_stream.stream<4x320xi32>
+  // CHECK: %[[TILE0:[0-9]+]] = tsp_stream.load_weights %[[ROWS]] plane 0 : {{.*}} -> !tsp_stream.weights<1x64x320xi8>
+  // CHECK: %[[XS0:[0-9]+]] = tsp_stream.read %[[X]] words <0, 2 step 1> : {{.*}} -> !tsp_stream.stream<2x320xi8>
+  // CHECK: %[[SUMS0:[0-9]+]] = tsp_stream.matmul %[[XS0]], %[[TILE0]] plane 0 : {{.*}} -> !tsp_stream.stream<2x320xi32>
+  // CHECK: %[[TILE1:[0-9]+]] = tsp_stream.load_weights %[[ROWS]] plane 1 :
+  // CHECK: %[[XS1:[0-9]+]] = tsp_stream.read %[[X]] words <2, 2 step 1> copy 1 :
+  // CHECK: %[[SUMS1:[0-9]+]] = tsp_stream.matmul %[[XS1]], %[[TILE1]] plane 1 :
   %sums = tsp_tensor.matmul %x, %w : tensor<4x64xi8>, tensor<64x32xi8> -> tensor<4x32xi32>
 
-  // The bias is one word, which is read once for each of the 4 rows.
-  // CHECK: %[[BS:[0-9]+]] = tsp_stream.read {{.*}} words <0, 4 step 0> : !tsp_stream.buffer<32xi32, rows> ->
-  // CHECK: %[[YS:[0-9]+]] = tsp_stream.vxm %[[SUMS]], %[[BS]] :
+  // The bias is one word, which is read once for each row.
+  // CHECK: %[[BS:[0-9]+]] = tsp_stream.read {{.*}} words <0, 2 step 0> : !tsp_stream.buffer<32xi32, {{.*}}> ->
+  // CHECK: %[[YS:[0-9]+]] = tsp_stream.vxm %[[SUMS0]], %[[BS]] :
   // CHECK-NEXT: ^bb0(%[[SUM:[0-9]+]]: i32, %[[BIAS:[0-9]+]]: i32):
   %y = tsp_tensor.map %sums, %b : (tensor<4x32xi32>, tensor<32xi32>) -> tensor<4x32xi8> {
   ^bb0(%sum: i32, %bias: i32):
@@ -40,7 +43,9 @@ func.func @main(%x: tensor<4x64xi8> {tsp_tensor.name = "x"}) -> (tensor<4x32xi8>
     %4 = arith.fptosi %3 : f32 to i8
     tsp_tensor.yield %4 : i8
   }
-  // CHECK: tsp_stream.write %[[YS]] to %[[Y]] words <0, 4 step 1>
+  // CHECK: tsp_stream.write %[[YS]] to %[[Y]] words <0, 2 step 1>
+  // CHECK: %[[ZS:[0-9]+]] = tsp_stream.vxm %[[SUMS1]], %
+  // CHECK: tsp_stream.write %[[ZS]] to %[[Y]] words <2, 2 step 1>
   // CHECK-NEXT: func.return
   func.return %y : tensor<4x32xi8>
 }
