@@ -41,6 +41,7 @@ from .timing import (
     diagonal,
     drive,
     drive_pace,
+    install_cycles,
     is_written,
     lane_queue,
     latency,
@@ -464,7 +465,10 @@ class PlaneState:
 
     def earliest(self, body: Body) -> int:
         """The earliest start of a load or a product."""
-        return self.loaded if isinstance(body.op, ts.LoadWeightsOp) else self.free
+        if not isinstance(body.op, ts.LoadWeightsOp):
+            return self.free
+        # its first install takes the place of weights that the last product may still need
+        return max(self.loaded, self.free - body.chip.latency_install - install_cycles(body.op)[0])
 
     def commit(self, body: Body, start: int) -> None:
         if isinstance(body.op, ts.LoadWeightsOp):
