@@ -66,13 +66,14 @@ def check_allocation(module: ModuleOp) -> None:
 
 
 def lifetimes(module: ModuleOp) -> dict[ts.BufferOp, tuple[int, int]]:
-    """The first and last use of every buffer in program order; all of the program for what the host sees."""
+    """The first and last use of every buffer in program order; all of the program for what the host sees, and for what
+    has padding, which is zero before the first run and nothing may write to."""
     ops = timed_ops(module)
     order = {op: i for i, op in enumerate(ops)}
     lives: dict[ts.BufferOp, tuple[int, int]] = {}
     for buffer in [b for b in module.walk() if isinstance(b, ts.BufferOp)]:
         uses = [order[u.operation] for u in buffer.buffer.uses if isinstance(u.operation, ts.TimedOp)]
-        scratch = buffer.kind.data == "scratch" and uses
+        scratch = buffer.kind.data == "scratch" and uses and not any(at < 0 for at in buffer.type.layout.start)
         lives[buffer] = (min(uses), max(uses)) if scratch else (0, len(ops))
     return lives
 
