@@ -229,6 +229,9 @@ class AccessPattern:
     levels: tuple[tuple[int, int], ...]
     """(count, step in words) of each level, innermost first."""
 
+    def __str__(self) -> str:
+        return f"<{self.offset}{''.join(f', {count} step {step}' for count, step in self.levels)}>"
+
     @staticmethod
     def run(offset: int, count: int, step: int = 1) -> AccessPattern:
         """`count` words from `offset` on, `step` apart."""

@@ -147,15 +147,19 @@ class Place:
         return None
 
 
-def check_place(tensor: TensorType[Attribute], layout: Layout, place: Place | None, chip: ChipSpec) -> None:
-    """Raises VerifyException when a tensor of this type cannot lie in this layout, or not in this place."""
-    shape = tensor.get_shape()
-    if any(d < 1 for d in shape) or element_of(tensor.element_type) is None:
+def check_tensor(tensor: TensorType[Attribute]) -> None:
+    """Raises VerifyException when no tensor of this type can lie in SRAM."""
+    if any(d < 1 for d in tensor.get_shape()) or element_of(tensor.element_type) is None:
         raise VerifyException(
             f"{tensor} cannot lie in SRAM: dimensions are static and at least 1, elements i8, i16, i32, f16 or f32"
         )
+
+
+def check_place(tensor: TensorType[Attribute], layout: Layout, place: Place | None, chip: ChipSpec) -> None:
+    """Raises VerifyException when a tensor of this type cannot lie in this layout, or not in this place."""
+    check_tensor(tensor)
     bytes_ = prod(axis.extent for axis in layout.axes for dim, _ in axis.steps if dim == BYTE)
-    reason = layout.fault(len(shape), chip.lanes)
+    reason = layout.fault(len(tensor.get_shape()), chip.lanes)
     if reason is None and element_bytes(tensor.element_type) > 1 and bytes_ != element_bytes(tensor.element_type):
         reason = f"its axes visit {bytes_} bytes of an element of {element_bytes(tensor.element_type)}"
     if reason is None and place is not None:
@@ -258,7 +262,7 @@ class PlaceAttr(Data[Place]):
                 else:
                     parser.parse_keyword("address")
                     address = parser.parse_integer(allow_negative=False)
-        return Place(tuple(s for run in runs for s in run), starts, owners, max(copies, 1), address)
+        return Place(tuple(s for run in runs for s in run), starts, owners, copies, address)
 
     def print_parameter(self, printer: Printer) -> None:
         place = self.data

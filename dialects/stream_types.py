@@ -15,7 +15,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from .elements import element_bytes, element_of
 from .layout import AccessPattern, Layout
-from .placement import LayoutAttr, layout_text, parse_layout
+from .placement import LayoutAttr, check_tensor, layout_text, parse_layout
 
 
 @irdl_attr_definition
@@ -50,6 +50,9 @@ class BufferType(ParametrizedAttribute, TypeAttribute):
     def print_parameters(self, printer: Printer) -> None:
         dims = "".join(f"{d}x" for d in self.shape)
         printer.print_string(f"<{dims}{self.tensor.element_type}, {layout_text(self.layout)}>")
+
+    def verify(self) -> None:
+        check_tensor(self.tensor)
 
 
 @dataclass(frozen=True, init=False)  # without it subclasses would compare equal whatever their tensors
@@ -149,5 +152,4 @@ class PatternAttr(Data[AccessPattern]):
         return AccessPattern(offset, tuple(levels))
 
     def print_parameter(self, printer: Printer) -> None:
-        levels = "".join(f", {count} step {step}" for count, step in self.data.levels)
-        printer.print_string(f"<{self.data.offset}{levels}>")
+        printer.print_string(str(self.data))

@@ -306,7 +306,8 @@ class _Emitter:
     def _parts(self, shown: Rows, by_tile: bool) -> Parts:
         """The parts of a buffer that the planes visit, so that each finds its rows in slices of its own."""
         few = all(share.block.rows < _FEW_ROWS for unit in self.division for share in unit.shares)
-        if few and not self._loads_most:
+        at_once = any(len(unit.shares) > 1 and not unit.summed for unit in self.division)
+        if few and not at_once and not self._loads_most:
             return WHOLE
         return parts_of(
             (shown.pattern(share.block, unit.tile if by_tile else 0), share.plane)

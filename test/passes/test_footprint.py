@@ -8,28 +8,32 @@ from itertools import count, product
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tspc.passes.stream.footprint import Footprint, Interval, Reservations, StreamNeed
+from tspc.passes.stream.footprint import Footprint, Need, Reservations, Spans, StreamNeed, Timeline
 
 STREAMS = 8
 
 Cell = tuple[Hashable, ...]
-"""A cycle of a resource, or a position on a diagonal of a stream."""
+"""A cycle of a resource, or a zone on a diagonal of a stream."""
 
 
 def cells(footprint: Footprint, start: int, chosen: dict[Hashable, int]) -> Iterator[Cell]:
     """Everything that a footprint holds when it starts in cycle `start` with these streams."""
-    for i in footprint.intervals:
-        for cycle in range(start + i.start, start + i.end):
-            yield i.resource, cycle
+    for need in footprint.needs:
+        for cycle in cycles(need.spans, start):
+            yield need.resource, cycle
     for need in footprint.streams:
         yield from need_cells(need, start, chosen[need.key])
 
 
 def need_cells(need: StreamNeed, start: int, base: int) -> Iterator[Cell]:
     streams = range(base, base + need.width)
-    diagonals = range(start + need.start, start + need.end)
-    for stream, diagonal, position in product(streams, diagonals, range(need.low, need.high + 1)):
-        yield need.bank, stream, diagonal, position
+    for stream, diagonal, zone in product(streams, cycles(need.spans, start), need.zones):
+        yield need.bank, stream, diagonal, zone
+
+
+def cycles(spans: Spans, start: int) -> list[int]:
+    """The cycles of some spans, which begin with cycle `start`."""
+    return [start + cycle for first, end in spans for cycle in range(first, end)]
 
 
 def fits(footprint: Footprint, start: int, taken: set[Cell]) -> bool:
@@ -51,29 +55,33 @@ def earliest_start(footprint: Footprint, earliest: int, taken: set[Cell]) -> int
 
 
 @st.composite
-def intervals(draw: st.DrawFn) -> tuple[Interval, ...]:
-    """Intervals on a few resources, on each of them one after the other."""
-    made: list[Interval] = []
-    for resource in draw(st.lists(st.sampled_from("xyz"), unique=True)):
-        at = draw(st.integers(-3, 3))
-        for _ in range(draw(st.integers(1, 2))):
-            length = draw(st.integers(1, 4))
-            made.append(Interval(resource, at, at + length))
-            at += length + draw(st.integers(0, 3))
+def some_spans(draw: st.DrawFn, most: int = 3) -> Spans:
+    """Disjoint intervals in ascending order; some touch."""
+    made: list[tuple[int, int]] = []
+    at = draw(st.integers(-3, 3))
+    for _ in range(draw(st.integers(1, most))):
+        length = draw(st.integers(1, 4))
+        made.append((at, at + length))
+        at += length + draw(st.integers(0, 3))
     return tuple(made)
 
 
 @st.composite
+def held(draw: st.DrawFn) -> tuple[Need, ...]:
+    """A few resources, each with its spans."""
+    return tuple(Need(resource, draw(some_spans())) for resource in draw(st.lists(st.sampled_from("xyz"), unique=True)))
+
+
+@st.composite
 def needs(draw: st.DrawFn, key: int, bank: str) -> StreamNeed:
-    first, low = draw(st.integers(-3, 3)), draw(st.integers(-2, 2))
-    length, reach = draw(st.integers(1, 4)), draw(st.integers(0, 3))
-    return StreamNeed(key, bank, draw(st.sampled_from([1, 2, 4, 8])), first, first + length, low, low + reach)
+    zones = draw(st.sampled_from([(-1,), (0,), (1,), (-1, 0), (0, 1), (-1, 0, 1)]))
+    return StreamNeed(key, bank, draw(st.sampled_from([1, 2, 4, 8])), draw(some_spans(2)), zones)
 
 
 @st.composite
 def footprints(draw: st.DrawFn, banks: Sequence[str]) -> Footprint:
     """A footprint that needs one group of streams from each of these banks."""
-    return Footprint(draw(intervals()), tuple(draw(needs(i, bank)) for i, bank in enumerate(banks)))
+    return Footprint(draw(held()), tuple(draw(needs(i, bank)) for i, bank in enumerate(banks)))
 
 
 one_need_a_bank = st.sampled_from(["", "E", "W", "EW"]).flatmap(footprints)
@@ -85,8 +93,8 @@ def requests(footprint: st.SearchStrategy[Footprint]) -> st.SearchStrategy[list[
     return st.lists(st.tuples(footprint, st.integers(0, 10)), max_size=8)
 
 
-def need(start: int, end: int, width: int = 1, low: int = 0, high: int = 13, key: int = 0) -> StreamNeed:
-    return StreamNeed(key, "E", width, start, end, low, high)
+def need(start: int, end: int, width: int = 1, zones: tuple[int, ...] = (0, 1), key: int = 0) -> StreamNeed:
+    return StreamNeed(key, "E", width, ((start, end),), zones)
 
 
 # -- properties ----------------------------------------------------------------------------------------------------
@@ -129,12 +137,36 @@ def test_needs_of_one_width_take_no_more_streams_than_they_must(width: int, span
     assert (placed is not None) == (most <= STREAMS // width)
 
 
+# -- timelines -----------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(some_spans(), st.integers(-20, 20)), max_size=12), some_spans(), st.integers(-25, 25))
+def test_a_timeline_against_its_cycles(done: list[tuple[Spans, int]], spans: Spans, start: int) -> None:
+    """A wait is 0 where all is free, and else never longer than until all is."""
+    line, taken = Timeline(), set[int]()
+    for other, at in done:
+        if taken.isdisjoint(cycles(other, at)):
+            assert line.wait(other, at) == 0
+            line.take(other, at)
+            taken.update(cycles(other, at))
+        else:
+            assert line.wait(other, at) > 0
+    held_now = {cycle for first, end in zip(line.starts, line.ends, strict=True) for cycle in range(first, end)}
+    assert held_now == taken
+    assert all(end < first for end, first in zip(line.ends, line.starts[1:], strict=False)), (
+        "those that touch are joined"
+    )
+    wait = line.wait(spans, start)
+    free = next(n for n in count() if taken.isdisjoint(cycles(spans, start + n)))
+    assert wait <= free and (wait == 0) == (free == 0)
+
+
 # -- examples ------------------------------------------------------------------------------------------------------
 
 
-def test_a_repeated_instruction_is_one_interval() -> None:
+def test_a_run_without_pauses_is_one_interval() -> None:
     reservations = Reservations(STREAMS)
-    long, short = (Footprint((Interval("queue", 0, n),), ()) for n in (1000, 1))
+    long, short = (Footprint((Need("queue", ((0, n),)),), ()) for n in (1000, 1))
     assert reservations.place(long, 35) == (35, {})
     assert reservations.place(short, 35) == (1035, {})
     assert reservations.place(short, 0) == (0, {})
@@ -143,18 +175,26 @@ def test_a_repeated_instruction_is_one_interval() -> None:
 def test_a_gap_is_used_only_if_the_whole_footprint_fits() -> None:
     reservations = Reservations(STREAMS)
     for start in (0, 10):
-        reservations.place(Footprint((Interval("x", 0, 5),), ()), start)
-    rigid = Footprint((Interval("x", 0, 3), Interval("x", 6, 8)), ())
+        reservations.place(Footprint((Need("x", ((0, 5),)),), ()), start)
+    rigid = Footprint((Need("x", ((0, 3), (6, 8))),), ())
     assert reservations.place(rigid, 0) == (15, {})
-    assert reservations.place(Footprint((Interval("x", 0, 5),), ()), 0) == (5, {})
+    assert reservations.place(Footprint((Need("x", ((0, 5),)),), ()), 0) == (5, {})
+
+
+def test_the_pauses_of_one_are_the_turns_of_another() -> None:
+    reservations = Reservations(STREAMS)
+    bursts = Footprint((Need("x", ((0, 4), (10, 14), (20, 24))),), ())
+    assert reservations.place(bursts, 0) == (0, {})
+    assert reservations.place(bursts, 0) == (4, {})
+    assert reservations.place(Footprint((Need("x", ((0, 3),)),), ()), 0) == (28, {})
 
 
 def test_values_on_one_diagonal_follow_each_other_along_the_way() -> None:
     """A stream serves a second value behind the last consumer of the first."""
     reservations = Reservations(1)
-    assert reservations.place(Footprint((), (need(0, 9, low=-5, high=2),)), 0) == (0, {0: 0})
-    assert reservations.place(Footprint((), (need(0, 9, low=3, high=8),)), 0) == (0, {0: 0})
-    assert reservations.place(Footprint((), (need(0, 9, low=8, high=9),)), 0) == (9, {0: 0})
+    assert reservations.place(Footprint((), (need(0, 9, zones=(-1, 0)),)), 0) == (0, {0: 0})
+    assert reservations.place(Footprint((), (need(0, 9, zones=(1,)),)), 0) == (0, {0: 0})
+    assert reservations.place(Footprint((), (need(0, 9, zones=(0, 1)),)), 0) == (9, {0: 0})
 
 
 def test_a_wide_group_and_a_narrow_one_leave_each_other_room() -> None:

@@ -143,7 +143,10 @@ def test_all_weights_in_under_40_cycles() -> None:
 # -- several bodies ------------------------------------------------------------------------------------------------
 
 S8, S32 = "!tsp_stream.stream<5x320xi8>", "!tsp_stream.stream<5x320xi32>"
-B8, BW = "!tsp_stream.buffer<5x64xi8, words [5 of d0], side [1 of b], lanes [64 of d1]>", "!tsp_stream.buffer<64x32xi8, words [4 of d0 * 16], side [16 of d0], lanes [32 of d1]>"
+B8, BW = (
+    "!tsp_stream.buffer<5x64xi8, words [5 of d0], side [1 of b], lanes [64 of d1]>",
+    "!tsp_stream.buffer<64x32xi8, words [4 of d0 * 16], side [16 of d0], lanes [32 of d1]>",
+)
 B32 = "!tsp_stream.buffer<5x32xi32, words [5 of d0], side [4 of b], lanes [32 of d1]>"
 ROWS_OF_W, W = "!tsp_stream.stream<4x16x320xi8>", "!tsp_stream.weights<1x64x32xi8>"
 ALL = "words <0, 5 step 1>"

@@ -433,7 +433,9 @@ def test_scatter_then_gather_through_one_buffer() -> None:
     program.write("%r", "y", values[::-1])
     module = check(program)
     scatter, gather = (next(o for o in module.walk() if isinstance(o, kind)) for kind in (ts.ScatterOp, ts.GatherOp))
-    assert scatter.start is not None and gather.start == scatter.start + 13, "it waits for the last of all, and an `ifetch`"
+    assert scatter.start is not None and gather.start == scatter.start + 13, (
+        "it waits for the last of all, and an `ifetch`"
+    )
 
 
 def test_a_word_past_the_buffer() -> None:

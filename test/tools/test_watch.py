@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +16,15 @@ from tspc.dialects.errors import HazardError, InputError, LinkError
 from tspc.dialects.instruction import stream_code
 from tspc.dialects.program import program_from_module
 from tspc.dialects.target import DEFAULT_SYSTEM
-from tspc.passes.pipelines import compile, parse
+from tspc.passes.pipelines import parse
 from tspc.runtime.executable import Loaded, executable_from_module
 from tspc.runtime.interface import load_inputs
 from tspc.runtime.reference import ReferenceEngine, ReferenceSession
 from tspc.tools import tsp_run
 
 INPUTS = DIGITS / "held_out.npz"
+TIMED = Path(__file__).with_name("digits_timed.mlir")
+PROGRAM = (TIMED, "--weights", DIGITS / "digits.safetensors", "--inputs", INPUTS)
 IMAGES = load_inputs(INPUTS)["images"].reshape(360, 64)
 WEIGHTS = load_file(DIGITS / "digits.safetensors")
 SUMS = IMAGES.astype(np.int32) @ WEIGHTS["fc1.weight"].astype(np.int32)
@@ -34,9 +37,9 @@ def hidden(i: int) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
     return np.rint(np.clip(scaled, 0, 127)).astype(np.int8)
 
 
-def watch(cycle: int, *places: str, model: str = "digits.mlir") -> list[str]:
+def watch(cycle: int, *places: str) -> list[str]:
     options = [option for place in places for option in ("--watch", place)]
-    return run(DIGITS / model, "--inputs", INPUTS, "--stop-at", str(cycle), *options).splitlines()
+    return run(*PROGRAM, "--stop-at", str(cycle), *options).splitlines()
 
 
 def values(lines: list[str], type_: str) -> list[str]:
@@ -45,7 +48,7 @@ def values(lines: list[str], type_: str) -> list[str]:
 
 
 def refused(*options: str) -> str:
-    return refusal(tsp_run.main, DIGITS / "digits.mlir", "--inputs", INPUTS, *options)
+    return refusal(tsp_run.main, *PROGRAM, *options)
 
 
 def session_of(text: str) -> ReferenceSession:
@@ -55,7 +58,7 @@ def session_of(text: str) -> ReferenceSession:
 @pytest.fixture
 def digits() -> Iterator[ReferenceSession]:
     """The example with its weights and inputs in SRAM."""
-    module = compile(parse((DIGITS / "digits.mlir").read_text()))
+    module = parse(TIMED.read_text())
     loaded = Loaded(executable_from_module(module, WEIGHTS), ReferenceEngine())
     loaded.fill(load_inputs(INPUTS))
     assert isinstance(loaded.session, ReferenceSession)
@@ -124,11 +127,15 @@ def test_an_alu_shows_the_result_that_leaves_it() -> None:
 
 
 def test_other_chips_are_watched_by_number() -> None:
-    place = ("--watch", "stream:W31@+12", "--watch-chip", "1")
     model = DIGITS / "digits_two_chips.mlir"
-    lines = run(model, "--inputs", INPUTS, "--stop-at", "1394", *place).splitlines()
-    assert lines[0] == "end of cycle 1394 of 0..10465, chip 1"
-    assert "driven by `receive stream W31` (C2C.0, cycle 1179) in cycle 1394" in lines[2]
+    found = re.search(r"tsp_isa.receive at (\d+) stream (\S+)", opt(model, "-p", "tsp-compile,isa-disassemble"))
+    assert found is not None
+    at, stream = int(found[1]), found[2]
+    due = at + DEFAULT_SYSTEM.chip.latency_receive
+    place = ("--watch", f"stream:{stream}@+{DEFAULT_SYSTEM.chip.sxm_distance}", "--watch-chip", "1")
+    lines = run(model, "--inputs", INPUTS, "--stop-at", str(due), *place).splitlines()
+    assert re.fullmatch(rf"end of cycle {due} of 0\.\.\d+, chip 1", lines[0])
+    assert f"driven by `receive stream {stream}` (C2C.0, cycle {at}) in cycle {due}" in lines[2]
     assert values(lines, "i8") == [str(v) for v in hidden(0)[:16]]
 
 
@@ -217,7 +224,7 @@ def test_places_that_the_machine_does_not_have(digits: ReferenceSession) -> None
 
 
 def test_a_program_with_a_hazard_can_be_looked_into(tmp_path: Path) -> None:
-    text = opt(DIGITS / "digits.mlir", "-p", "tsp-compile,isa-disassemble")
+    text = TIMED.read_text()
     shutil.copy(DIGITS / "digits.safetensors", tmp_path)
     bad = tmp_path / "bad.mlir"
     bad.write_text(text.replace("tsp_isa.write at 119 address 0", "tsp_isa.write at 118 address 0"))
@@ -267,5 +274,5 @@ def test_command_lines_that_make_no_sense(tmp_path: Path) -> None:
     assert "cycle 925: the program has the cycles 0..924" in refused("--stop-at", "925")
     assert "has no time" in refused("--stop-at", "5", "--level", "stream")
     assert "give one of them" in refused("--stop-at", "5", "-o", str(tmp_path / "a.tspx"))
-    text = refusal(tsp_run.main, DIGITS / "digits.mlir", "--stop-at", "5", "--watch", "alu:3")
+    text = refusal(tsp_run.main, *PROGRAM[:3], "--stop-at", "5", "--watch", "alu:3")
     assert "input `images`" in text
