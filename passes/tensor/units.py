@@ -39,13 +39,12 @@ class Cost:
     """That the map of the sums takes."""
     all_alus: int = 1
 
-    def epilogue(self, units: int, rows: int, together: int) -> int:
-        """Cycles in which the ALUs take in the sums of so many units of so many rows, those of `together` planes at the
-        same time."""
+    def epilogue(self, rows: int, together: int) -> int:
+        """Cycles in which the ALUs take in the sums of so many rows, those of `together` planes at the same time."""
         if self.alus == 0:
             return 0
-        at_once = max(1, self.all_alus // (self.alus * together))
-        return -(-units // at_once) * rows * self.every
+        chains = self.all_alus // (self.alus * together) * together
+        return -(-rows * self.every // max(chains, 1))
 
     def period(self, rows: int) -> int:
         """From the start of a pass to that of the next: time to load and install the next weights, and if the queue does
@@ -109,8 +108,7 @@ def divide(space: Shape, tiles: int, planes: int, together: int, cost: Cost) -> 
     for group in sorted({1, together}, reverse=True):
         for cut in _cuts(space, planes // group, group, cost):
             division = _dealt(cut, tiles, planes // group, group, cost)
-            rows = max(block.rows for parts in cut for block in parts)
-            drained = cost.epilogue(tiles * len(cut), rows, group)
+            drained = cost.epilogue(tiles * prod(space), group)
             found.append((max(division.cycles, drained), sum(map(len, division.queues)), division))
             if cost.divisible and group == 1 and cost.passes >= planes and prod(space) <= cost.load:
                 division = _with_rest_shared(cut, tiles, planes, cost)
