@@ -84,9 +84,7 @@ def comparison(op: arith.CmpiOp | arith.CmpfOp) -> str:
 
 
 def check_region(region: Region, extra: tuple[type[Operation], ...]) -> None:
-    """Raises VerifyException for an op that is not in REGION_OPS or `extra`, a type that an ALU does not have, or a value
-    from elsewhere."""
-    here = {region.block, *region.block.ops}
+    """Raises VerifyException for an op that is not in REGION_OPS or `extra`, or a type that an ALU does not have."""
     for op in region.block.ops:
         if not isinstance(op, REGION_OPS + extra):
             known = ", ".join(o.name for o in REGION_OPS)
@@ -96,8 +94,6 @@ def check_region(region: Region, extra: tuple[type[Operation], ...]) -> None:
         for value in op.results:
             if element_of(value.type) is None and not (value.type == i1 and isinstance(op, TRUTH_OPS)):
                 raise VerifyException(f"`{op.name}` gives {value.type}; ALUs know i8, i16, i32, f16, f32")
-        if any(value.owner not in here for value in op.operands):
-            raise VerifyException(f"`{op.name}` uses a value from outside the region; make it an operand")
         if not isinstance(op, TRUTH_OPS) and any(value.type == i1 for value in op.operands):
             raise VerifyException(f"`{op.name}` takes an i1; make a number of it with arith.select")
         if isinstance(op, arith.CmpiOp) and op.lhs.type == i1:

@@ -308,7 +308,7 @@ def test_a_region_uses_nothing_from_outside() -> None:
           tsp_tensor.yield %c : f32
         }"""
     with pytest.raises(
-        VerifyException, match="`tsp_tensor.yield` uses a value from outside the region; make it an operand"
+        VerifyException, match=r"`tsp_tensor.map`: Operation using value defined out of its IsolatedFromAbove parent"
     ):
         parse(FUNCTION.format(text))
 
