@@ -31,6 +31,7 @@ REGION_OPS: tuple[type[Operation], ...] = (
     arith.CmpfOp,
     arith.SelectOp,
     arith.ExtSIOp,
+    arith.ExtUIOp,
     arith.TruncIOp,
     arith.SIToFPOp,
     arith.FPToSIOp,
@@ -45,56 +46,29 @@ REGION_OPS: tuple[type[Operation], ...] = (
 )
 """The scalar ops that a map or ALU region may hold."""
 
-TRUTH_OPS: tuple[type[Operation], ...] = (
+_MASK_RESULTS = (
     arith.ConstantOp,
     arith.CmpiOp,
     arith.CmpfOp,
-    arith.SelectOp,
     arith.AndIOp,
     arith.OrIOp,
     arith.XOrIOp,
+    arith.SelectOp,
 )
-"""Those that know i1, the truths of comparisons, which are 0 or 1 of i8 to an ALU and never leave a region."""
-
-COMPARISONS: dict[tuple[type[Operation], int], tuple[str, str]] = {
-    (arith.CmpiOp, 0): ("eq", "eq"),
-    (arith.CmpiOp, 1): ("ne", "ne"),
-    (arith.CmpiOp, 2): ("slt", "lt"),
-    (arith.CmpiOp, 3): ("sle", "le"),
-    (arith.CmpiOp, 4): ("sgt", "gt"),
-    (arith.CmpiOp, 5): ("sge", "ge"),
-    (arith.CmpfOp, 1): ("oeq", "eq"),
-    (arith.CmpfOp, 2): ("ogt", "gt"),
-    (arith.CmpfOp, 3): ("oge", "ge"),
-    (arith.CmpfOp, 4): ("olt", "lt"),
-    (arith.CmpfOp, 5): ("ole", "le"),
-    (arith.CmpfOp, 13): ("une", "ne"),
-}
-"""The predicates that an ALU has, by op and number: upstream's name and the ALU operation. Those of floats are no where
-an operand is NaN, and `une` is yes."""
-
-
-def comparison(op: arith.CmpiOp | arith.CmpfOp) -> str:
-    """The ALU operation of a comparison. Raises VerifyException for a predicate that ALUs do not have."""
-    found = COMPARISONS.get((type(op), op.predicate.value.data))
-    if found is None:
-        known = ", ".join(name for (kind, _), (name, _) in COMPARISONS.items() if kind is type(op))
-        raise VerifyException(f"`{op.name}`: ALUs have no such predicate; use one of {known}, or the opposite of one")
-    return found[1]
+_MASK_OPERANDS = (arith.AndIOp, arith.OrIOp, arith.XOrIOp, arith.SelectOp, arith.ExtUIOp)
 
 
 def check_region(region: Region, extra: tuple[type[Operation], ...]) -> None:
-    """Raises VerifyException for an op that is not in REGION_OPS or `extra`, or a type that an ALU does not have."""
+    """Raises VerifyException for an op that is not in REGION_OPS or `extra`, or a type that it cannot have.
+
+    i1 lives inside a region only: it comes from comparisons and constants, and goes to and, or, xor, select and extui.
+    """
     for op in region.block.ops:
         if not isinstance(op, REGION_OPS + extra):
             known = ", ".join(o.name for o in REGION_OPS)
             raise VerifyException(f"`{op.name}` is no scalar op of an ALU; there are {known}")
-        if isinstance(op, arith.CmpiOp | arith.CmpfOp):
-            comparison(op)
         for value in op.results:
-            if element_of(value.type) is None and not (value.type == i1 and isinstance(op, TRUTH_OPS)):
+            if element_of(value.type) is None and not (value.type == i1 and isinstance(op, _MASK_RESULTS)):
                 raise VerifyException(f"`{op.name}` gives {value.type}; ALUs know i8, i16, i32, f16, f32")
-        if not isinstance(op, TRUTH_OPS) and any(value.type == i1 for value in op.operands):
-            raise VerifyException(f"`{op.name}` takes an i1; make a number of it with arith.select")
-        if isinstance(op, arith.CmpiOp) and op.lhs.type == i1:
-            raise VerifyException(f"`{op.name}` compares truths; use arith.xori")
+        if any(v.type == i1 for v in op.operands) and not isinstance(op, (*_MASK_OPERANDS, *extra)):
+            raise VerifyException(f"`{op.name}` takes no i1; make an integer of it with arith.extui")

@@ -15,7 +15,6 @@ from ..elements import element_of, numpy_of
 from ..errors import UnsupportedModel
 from ..instruction import ElementType
 from ..locations import describe
-from ..regions import comparison
 from .arithmetic import BINARY, UNARY, Array, convert, select, wrap
 
 _BINARY: dict[type[Operation], Callable[[Array, Array], Array]] = {
@@ -67,7 +66,7 @@ def evaluate(block: Block, arguments: Sequence[Array]) -> Array:
 
 
 def evaluate_op(op: Operation, operands: list[Array]) -> Array:
-    """The value of a scalar op; truths are int8, 0 or 1."""
+    """The value of a scalar op; i1 is bool."""
     kind = type(op)
     if isinstance(op, arith.ConstantOp):
         return scalar(op)
@@ -76,22 +75,65 @@ def evaluate_op(op: Operation, operands: list[Array]) -> Array:
     if kind in _UNARY:
         return _UNARY[kind](operands[0])
     if isinstance(op, arith.CmpiOp | arith.CmpfOp):
-        return BINARY[comparison(op)](operands[0], operands[1])
+        predicates = _INTEGER_PREDICATES if isinstance(op, arith.CmpiOp) else _FLOAT_PREDICATES
+        return predicates[op.predicate.value.data](operands[0], operands[1])
     if isinstance(op, arith.SelectOp):
         return select(*operands)
+    if isinstance(op, arith.ExtUIOp):
+        return _unsigned(operands[0]).astype(numpy_of(op.results[0].type))
     if kind in _CONVERSIONS:
         return _CONVERSIONS[kind](operands[0], cast(ElementType, element_of(op.results[0].type)))
     raise UnsupportedModel(f"{describe(op)}: is no scalar op of an ALU")
 
 
+def _unsigned(a: Array) -> Array:
+    return a.view(f"u{a.dtype.itemsize}") if a.dtype.kind == "i" else a
+
+
+_INTEGER_PREDICATES: tuple[Callable[[Array, Array], Array], ...] = (
+    lambda a, b: a == b,
+    lambda a, b: a != b,
+    lambda a, b: a < b,
+    lambda a, b: a <= b,
+    lambda a, b: a > b,
+    lambda a, b: a >= b,
+    lambda a, b: _unsigned(a) < _unsigned(b),
+    lambda a, b: _unsigned(a) <= _unsigned(b),
+    lambda a, b: _unsigned(a) > _unsigned(b),
+    lambda a, b: _unsigned(a) >= _unsigned(b),
+)
+"""By the number of the predicate of arith.cmpi: eq, ne, slt, sle, sgt, sge, ult, ule, ugt, uge."""
+
+_FLOAT_PREDICATES: tuple[Callable[[Array, Array], Array], ...] = (
+    lambda a, b: (a != a) & False,
+    lambda a, b: a == b,
+    lambda a, b: a > b,
+    lambda a, b: a >= b,
+    lambda a, b: a < b,
+    lambda a, b: a <= b,
+    lambda a, b: (a < b) | (a > b),
+    lambda a, b: (a == a) & (b == b),
+    lambda a, b: ~((a < b) | (a > b)),
+    lambda a, b: ~(a <= b),
+    lambda a, b: ~(a < b),
+    lambda a, b: ~(a >= b),
+    lambda a, b: ~(a > b),
+    lambda a, b: a != b,
+    lambda a, b: (a != a) | (b != b),
+    lambda a, b: (a == a) | True,
+)
+"""By the number of the predicate of arith.cmpf: false, oeq, ogt, oge, olt, ole, one, ord, ueq, ugt, uge, ult, ule, une,
+uno, true."""
+
+
 def scalar(op: arith.ConstantOp) -> Array:
-    """A scalar constant as an array of no dimensions."""
+    """A scalar constant as an array of no dimensions; of i1 as bool."""
     type_: Attribute = op.result.type
     match op.value:
         case FloatAttr():
             return np.array(op.value.value.data, numpy_of(type_))
         case IntegerAttr() if type_ == i1:
-            return np.array(op.value.value.data & 1, np.int8)
+            return np.array(op.value.value.data != 0)
         case IntegerAttr():
             return np.array(op.value.value.data, np.int64).astype(numpy_of(type_))
         case _:
