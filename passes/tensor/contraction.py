@@ -78,8 +78,9 @@ class Product:
         cost = self.cost(to)
         if epilogue is not None:
             cost = replace(cost, alus=alus_of(epilogue.region), all_alus=to.chip.alus)
-            if cost.alus * together > to.chip.alus:
-                together = 1  # there are not enough ALUs for several of them at the same time
+            wide = sum(element_bytes(t.element) for t in epilogue.operands if t is not None) + ts.SUM_BYTES
+            if cost.alus * together > to.chip.alus or wide * together > to.chip.streams:
+                together = 1  # there are not enough ALUs or streams for several of them at the same time
         if isinstance(self.activations.source, Stored) and to.copies_of(self.activations.source.buffer) < together:
             together = 1  # planes that share a unit read its rows at the same time
         return divide(space, tiles(self.columns, to.chip.lanes), len(planes), together, cost)
