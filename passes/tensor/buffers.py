@@ -119,9 +119,7 @@ class Buffers:
         self.of_named[named, layout, chip, copies, user] = buffer
         return buffer
 
-    def in_rows(
-        self, tensor: Tensor, chip: int, pads: Pads = (), parts: Parts = WHOLE, copies: int = 1
-    ) -> Stored:
+    def in_rows(self, tensor: Tensor, chip: int, pads: Pads = (), parts: Parts = WHOLE, copies: int = 1) -> Stored:
         """A tensor as rows in SRAM: a stored one as it lies, one that the host places in a buffer of its own."""
         source = tensor.source
         if isinstance(source, Stored):
@@ -229,9 +227,7 @@ def view_of(buffer: SSAValue, layout: Layout, shape: Shape) -> Stored:
     return Stored(buffer, offset, tuple(strides), tile_stride)
 
 
-def rows_layout(
-    type_: TensorType[Attribute], chip: ChipSpec, pads: Pads = (), transposed: bool = False
-) -> Layout:
+def rows_layout(type_: TensorType[Attribute], chip: ChipSpec, pads: Pads = (), transposed: bool = False) -> Layout:
     """A tensor in rows along its last dimension, or a matrix in rows along its first one if `transposed`."""
     shape, size = type_.get_shape(), element_bytes(type_.element_type)
     if not transposed:

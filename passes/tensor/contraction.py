@@ -20,7 +20,18 @@ from ...dialects import tsp_stream as ts
 from ...dialects import tsp_tensor
 from ...dialects.tsp_tensor.window import Window
 from ...dialects.elements import element_bytes
-from ...dialects.layout import BYTE, AccessPattern, Axis, Groups, Layout, grouped_weights, identity, rows, tiles, weights
+from ...dialects.layout import (
+    BYTE,
+    AccessPattern,
+    Axis,
+    Groups,
+    Layout,
+    grouped_weights,
+    identity,
+    rows,
+    tiles,
+    weights,
+)
 from ..stream.stream_place import alus_of
 from .buffers import WHOLE, Buffers, Destination, Parts, Unsupported, view_of
 from .elementwise import parts_of
@@ -198,9 +209,7 @@ def _dealt_by_host(
     k = rows_ * columns * channels
     acts = Tensor((*space, k), i8, images)
     shown = Rows(0, layout.strides[1:], layout.strides[0])
-    return Product(
-        space, outputs, i8, acts, layout, shown, ((1, 0),), kernel.reshaped((k, outputs)), (), k, chip
-    )
+    return Product(space, outputs, i8, acts, layout, shown, ((1, 0),), kernel.reshaped((k, outputs)), (), k, chip)
 
 
 def window_sum(images: Tensor, window: Window, to: Buffers, chip: int) -> Product:
@@ -247,8 +256,19 @@ def _ones(
     one = TensorType(i8, [1])
     stationary = Named.of("constant", "", one, DenseIntOrFPElementsAttr.from_list(one, [1]))
     return Product(
-        space, channels, i8, acts, layout, shown, ((1, 0), *passes), stationary, (), channels, chip,
-        tile_moves=shown.tile_step, repeats=True,
+        space,
+        channels,
+        i8,
+        acts,
+        layout,
+        shown,
+        ((1, 0), *passes),
+        stationary,
+        (),
+        channels,
+        chip,
+        tile_moves=shown.tile_step,
+        repeats=True,
     )
 
 
@@ -293,7 +313,11 @@ class _Emitter:
         out = rows_of(view, full, product.space)
         operands = [t for t in (epilogue.operands if epilogue else ()) if t is not None]
         views = [to.operand_view(t, product.columns) for t in operands]
-        all_rows = [product.act_rows, out, *(rows_of(v, t.shape, product.space) for v, t in zip(views, operands, strict=True))]
+        all_rows = [
+            product.act_rows,
+            out,
+            *(rows_of(v, t.shape, product.space) for v, t in zip(views, operands, strict=True)),
+        ]
         self.space, (self.acts, self.out, *self.operand_rows) = join(product.space, all_rows)
         self.division = product.divide(self.space, to, epilogue)
 
@@ -514,14 +538,17 @@ class _Emitter:
             raise Unsupported("its weights are computed")
         user = f"plane {self.planes[share.plane]}" if busy or unit.summed else f"hemisphere {who}"
         if product.repeats:
-            return self.to.named(stationary, identity(self.cost.load, self.lanes, self.chip.weight_streams), product.chip, user=user), unit.tile
+            return self.to.named(
+                stationary, identity(self.cost.load, self.lanes, self.chip.weight_streams), product.chip, user=user
+            ), unit.tile
         columns = min(product.columns - first * self.lanes, (last - first + 1) * self.lanes)
         dims = len(product.taps)
         size, streams = element_bytes(product.element), self.chip.weight_streams
         if product.groups is not None:
             own_tile, count = product.tile_moves > 0 or product.columns <= self.lanes, last - first + 1
-            part, layout = stationary, grouped_weights(
-                product.taps, product.groups, first, count, own_tile, size, self.lanes, streams
+            part, layout = (
+                stationary,
+                grouped_weights(product.taps, product.groups, first, count, own_tile, size, self.lanes, streams),
             )
         else:
             part = stationary.sliced((*(0,) * (dims + 1), first * self.lanes), (1,) * (dims + 2))

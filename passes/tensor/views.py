@@ -68,7 +68,9 @@ class Named:
         start = list(self.start)
         for dim, at in enumerate(layout.start):
             start[self.dims[dim]] += at * self.steps[self.dims[dim]]
-        return Layout(all_of(layout.words), all_of(layout.side), all_of(layout.lanes), tuple(start) if any(start) else ())
+        return Layout(
+            all_of(layout.words), all_of(layout.side), all_of(layout.lanes), tuple(start) if any(start) else ()
+        )
 
     def reshaped(self, to: Shape) -> Named:
         """All of the tensor under another shape."""

@@ -64,7 +64,11 @@ class Network:
         """The map from i32 sums to i8, with a bias, a scale per column and perhaps another branch."""
         bias, bias_type = self.parameter(rng, shape[-1:], "i32")
         scale, scale_type = self.parameter(rng, shape[-1:], "f32")
-        inputs, types, arguments = [sums, bias, scale], [text(shape, "i32"), bias_type, scale_type], "%a: i32, %b: i32, %s: f32"
+        inputs, types, arguments = (
+            [sums, bias, scale],
+            [text(shape, "i32"), bias_type, scale_type],
+            "%a: i32, %b: i32, %s: f32",
+        )
         body = ["%0 = arith.addi %a, %b : i32", "%1 = arith.sitofp %0 : i32 to f32", "%2 = arith.mulf %1, %s : f32"]
         last = "%2"
         if other is not None:
@@ -142,7 +146,10 @@ def networks(draw: DrawFn, lanes: int) -> tuple[str, dict[str, Array], Array]:
             made.requantise(rng, f"%s{made.number}", sums, None)
     n, height, width, channels = made.shape
     rows = n * height * width
-    made.define(f"tsp_tensor.reshape %{made.last} : {text(made.shape, 'i8')} -> {text((rows, channels), 'i8')}", (rows, channels))
+    made.define(
+        f"tsp_tensor.reshape %{made.last} : {text(made.shape, 'i8')} -> {text((rows, channels), 'i8')}",
+        (rows, channels),
+    )
     outputs = draw(columns)
     weights, type_ = made.parameter(rng, (channels, outputs), "i8")
     made.lines.append(
@@ -160,7 +167,7 @@ def networks(draw: DrawFn, lanes: int) -> tuple[str, dict[str, Array], Array]:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-@settings(max_examples=int(__import__("os").environ.get("EX","40")), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
 def test_compiled_networks(machine: str, data: DataObject) -> None:
     chip = MACHINES[machine]
