@@ -330,13 +330,13 @@ class Limits(NamedTuple):
     """What one instruction can repeat."""
 
     levels: int
-    count: int
+    rounds: int
     cycles: int
     words: int
 
     def hold(self, loops: Loops) -> bool:
         return len(loops) <= self.levels and all(
-            n <= self.count and t <= self.cycles and abs(w) <= self.words for n, t, w in loops
+            n <= self.rounds and t <= self.cycles and abs(w) <= self.words for n, t, w in loops
         )
 
 
@@ -380,7 +380,7 @@ def _split(run: Run, starts: Sequence[int], limits: Limits, parts: dict[int, lis
                 rest = min(rest, -(-(starts[mine + 1] - word) // step))
             elif step < 0:
                 rest = min(rest, (word - starts[mine]) // -step + 1)
-            rest = min(rest, limits.count)
+            rest = min(rest, limits.rounds)
             loops = ((rest, cycles, step),) if rest > 1 else ()
             parts.setdefault(mine, []).append(Run(run.at + first * cycles, word, loops))
             first += rest

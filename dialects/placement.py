@@ -221,7 +221,7 @@ def parse_layout(parser: AttrParser) -> Layout:
     if parser.parse_optional_punctuation(","):
         parser.parse_keyword("from")
         start = tuple(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer))
-    return Layout(*axes, start)
+    return Layout(axes[0], axes[1], axes[2], start)
 
 
 def _parse_axis(parser: AttrParser) -> Axis:

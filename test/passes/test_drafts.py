@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 from tspc.dialects.instruction import Loop
@@ -46,7 +48,7 @@ def test_untangled_drafts_dispatch_the_same_and_keep_the_queue_in_turn(before: l
     assert sorted(d for draft in after for d in dispatches(draft)) == sorted(d for x in before for d in dispatches(x))
     for draft in after:
         assert draft.last == max(at for at, _, _ in dispatches(draft))
-    assert all(a.last < b.at for a, b in zip(after, after[1:], strict=False))
+    assert all(a.last < b.at for a, b in pairwise(after))
 
 
 @given(drafts())

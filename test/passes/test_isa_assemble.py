@@ -134,7 +134,8 @@ def test_the_program_takes_no_longer() -> None:
 
 def test_text_lies_where_nothing_else_does() -> None:
     """Bound words and words that the program touches are left alone, from the top down; slice 1 has one word left."""
-    bind = 'tsp_isa.bind "input" "x" : tensor<8191x1xi8> in <words [8191 of d0], side [1 of b], lanes [1 of d1]> at <[E1], address 1>'
+    layout = "words [8191 of d0], side [], lanes []"
+    bind = f'tsp_isa.bind "input" "x" : tensor<8191x1xi8> in <{layout}> at <[E1], address 1>'
     busy = [f"read at {40 + 2 * i} address 8191 stream E9 repeat 2" for i in range(2)]
     program = assembled(module({"MEM.E0": apart(6), "MEM.E2": busy}, TINY, bind))
     words = [w for chunks in program.chips[0].text.values() for chunk in chunks for w in chunk]
@@ -349,7 +350,7 @@ def test_places_of_text_that_cannot_be(old: str, new: str, message: str) -> None
 def test_text_and_tensors_lie_apart() -> None:
     subject = module({"MEM.E0": apart(3)}, TINY)
     assembled(subject)
-    bind = 'tsp_isa.bind "input" "x" : tensor<2x1xi8> in <words [2 of d0], side [1 of b], lanes [1 of d1]> at <[E1], address 8190>\n'
+    bind = 'tsp_isa.bind "input" "x" : tensor<2x1xi8> in <words [2 of d0], side [], lanes []> at <[E1], address 8190>\n'
     text = str(subject).replace('tsp_isa.packed "C2C.0"', bind + 'tsp_isa.packed "C2C.0"')
     with pytest.raises(MalformedProgram, match=r'program text and input "x" lie in E1\[8191\]'):
         program_from_module(parse(text))

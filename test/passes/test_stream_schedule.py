@@ -128,8 +128,8 @@ def test_the_length_of_a_product(system: SystemSpec) -> None:
 
 
 def test_the_numbers_of_the_default_machine() -> None:
-    """35 barrier; 1 read, 5 hops from the first of the 16 slices next to the MXM, 4 groups, 1 install; 13 array, 20 egress,
-    12 hops; 5 rows, 20 tiles."""
+    """35 barrier; 1 read, 5 hops from the first of the 16 slices next to the MXM, 4 groups, 1 install; 13 array,
+    20 egress, 12 hops; 5 rows, 20 tiles."""
     program = program_from_module(lower(one_product(), until="isa-verify"))
     assert program.cycles == 35 + (1 + 5 + 4 + 1) + (13 + 20 + 12) + 5 + 20
 

@@ -70,8 +70,8 @@ def text_of(products: Sequence[Product]) -> str:
             f'%x{i} = tsp_stream.buffer "input" "x{i}" as tensor<{p.rows}x{depth}x{of}> : {x}',
             f'%w{i} = tsp_stream.buffer "input" "w{i}" as tensor<{depth}x{p.n}x{of}> : {w}',
             f'%y{i} = tsp_stream.buffer "output" "y{i}" : {y}',
-            f"%a{i} = tsp_stream.read %w{i} words <0, {loads} step 1> cycles <0, {size * p.groups} step 1, {p.passes} step "
-            f"{p.period}> : {w} -> {rows}",
+            f"%a{i} = tsp_stream.read %w{i} words <0, {loads} step 1> cycles <0, {size * p.groups} step 1, "
+            f"{p.passes} step {p.period}> : {w} -> {rows}",
             f"%b{i} = tsp_stream.load_weights %a{i} plane {p.plane} : {rows} -> {ws}",
             f"%c{i} = tsp_stream.read %x{i} words <0, {p.passes * p.rows} step 1> cycles <0, {p.rows} step {size}, "
             f"{p.passes} step {p.period}> : {x} -> {xs}",
@@ -125,8 +125,8 @@ def test_a_product(rows: int, passes: int, half: bool) -> None:
 
 
 def test_weights_are_not_replaced_while_they_are_used() -> None:
-    """The second product loads its first weights long before its activations: but not while the first still goes on, and
-    its few groups do not come too early either."""
+    """The second product loads its first weights long before its activations: but not while the first still goes on,
+    and its few groups do not come too early either."""
     check([Product(60, 1, 16, 16, 1), Product(2, 4, 16, 16, 1)])
     check([Product(2, 4, 16, 16, 1), Product(2, 4, 4, 16, 1)])
     check([Product(50, 1, 16, 16, 0, half=True), Product(2, 3, 4, 16, 0, half=True)])

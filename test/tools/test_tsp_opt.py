@@ -152,7 +152,8 @@ WRONG = {
     ),
     "element types": (
         MATMUL.format(x="4x8xi8", w="8x4xi8", y="4x4xi8"),
-        "m.mlir:3:3: `tsp_tensor.matmul`: sums of tensor<4x8xi8> by tensor<8x4xi8> are i32, the result is tensor<4x4xi8>",
+        "m.mlir:3:3: `tsp_tensor.matmul`: sums of tensor<4x8xi8> by tensor<8x4xi8> are i32, the result is "
+        "tensor<4x4xi8>",
     ),
     "f64": (
         MATMUL.format(x="4x8xf64", w="8x4xf64", y="4x4xf64"),
