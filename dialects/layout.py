@@ -99,6 +99,17 @@ class Layout:
             return f"{self.lane_count} elements side by side do not fit into {lanes} lanes"
         return None
 
+    def reach(self, shape: Sequence[int]) -> int:
+        """Elements of the smallest box that holds a tensor and all places outside of it that the axes come to."""
+        low = [self.start[d] if d < len(self.start) else 0 for d in range(len(shape))]
+        high = list(low)
+        for axis in self.axes:
+            for dim, step in axis.steps:
+                if dim != BYTE:
+                    low[dim] += min(0, (axis.extent - 1) * step)
+                    high[dim] += max(0, (axis.extent - 1) * step)
+        return math.prod(max(n, h + 1) - min(0, at) for n, at, h in zip(shape, low, high, strict=True))
+
     def pack(self, array: npt.NDArray[np.generic], lanes: int) -> Bytes:
         """The block [width, depth, lanes] that holds `array`."""
         block = np.zeros((self.width, self.depth, lanes), np.uint8)
