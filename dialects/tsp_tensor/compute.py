@@ -169,8 +169,9 @@ def window_of(
     check_count("strides", strides.get_values(), 2, 1)
     check_count("pads", pads.get_values(), 4, 0)
     check_count("dilations", dilations.get_values(), 2, 1)
-    two, four = cast("type[tuple[int, int]]", tuple), cast("type[tuple[int, int, int, int]]", tuple)
-    return Window(two(kernel), two(strides.get_values()), four(pads.get_values()), two(dilations.get_values()))
+    top, left, bottom, right = pads.get_values()
+    (rows, columns), (down, along), (apart, aside) = kernel, strides.get_values(), dilations.get_values()
+    return Window((rows, columns), (down, along), (top, left, bottom, right), (apart, aside))
 
 
 def check_images(tensor: Tensor) -> None:

@@ -462,19 +462,17 @@ class PlaneState:
     """The first cycle in which the next weights may be loaded: after the last install."""
     free: int = 0
     """The first cycle in which activations may follow the last placed ones."""
-    used: int = 0
-    """The last cycle in which placed activations meet their weights; others may be installed in it."""
 
     def earliest(self, body: Body) -> int:
         """The earliest start of a load or a product."""
-        if isinstance(body.op, ts.LoadWeightsOp):
-            return max(self.loaded, self.used - install_cycles(body.op)[0])
-        return self.free
+        if not isinstance(body.op, ts.LoadWeightsOp):
+            return self.free
+        # its first install takes the place of weights that the last product may still need
+        return max(self.loaded, self.free - body.chip.latency_install - install_cycles(body.op)[0])
 
     def commit(self, body: Body, start: int) -> None:
         if isinstance(body.op, ts.LoadWeightsOp):
             rhythm = body.op.passes * body.pace.levels[-1][1] if body.op.passes > 1 else 0
             self.loaded = start + max(body.span + body.chip.latency_install, rhythm)
         else:
-            self.used = start + body.span + len(body.planes) - 2
-            self.free = self.used + 1 + (_FETCH if body.dense else 0)
+            self.free = start + body.span + len(body.planes) - 1 + (_FETCH if body.dense else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
@@ -165,6 +166,16 @@ class Buffers:
         """The copies of a buffer."""
         copies = cast(ts.BufferOp, buffer.owner).copies
         return copies.value.data if copies is not None else 1
+
+    @staticmethod
+    def owners_of(buffer: SSAValue, words: AccessPattern) -> set[int]:
+        """The groups of slices in which the words of a run may lie."""
+        op = cast(ts.BufferOp, buffer.owner)
+        if op.parts is None or op.owners is None:
+            return {0}
+        starts, owners = op.parts.get_values(), op.owners.get_values()
+        first, last = bisect_right(starts, words.low) - 1, bisect_right(starts, words.high) - 1
+        return {*owners[max(first, 0) : last + 1]}
 
     def copy_for(self, buffer: SSAValue, number: int) -> int:
         """The copy of a buffer that the reader with this number takes."""

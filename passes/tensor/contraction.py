@@ -75,11 +75,14 @@ class Product:
         """Its units, if its rows are walked along as `space`."""
         planes = self.planes(to)
         together = len(planes) // 2
-        if epilogue is not None and alus_of(epilogue.region) * together > to.chip.alus:
-            together = 1  # there are not enough ALUs for several of them at the same time
+        cost = self.cost(to)
+        if epilogue is not None:
+            cost = replace(cost, alus=alus_of(epilogue.region), all_alus=to.chip.alus)
+            if cost.alus * together > to.chip.alus:
+                together = 1  # there are not enough ALUs for several of them at the same time
         if isinstance(self.activations.source, Stored) and to.copies_of(self.activations.source.buffer) < together:
             together = 1  # planes that share a unit read its rows at the same time
-        return divide(space, tiles(self.columns, to.chip.lanes), len(planes), together, self.cost(to))
+        return divide(space, tiles(self.columns, to.chip.lanes), len(planes), together, cost)
 
     def planes(self, to: Buffers) -> list[int]:
         """The planes that can work on it: pairs, by their first, for two bytes."""
@@ -296,6 +299,7 @@ class _Emitter:
     def run(self) -> Tensor:
         product, to = self.product, self.to
         self.act_view = self._activations()
+        self.apart = self._rows_apart()
         self.operands = self._operands()
         result = self.destination.make(self._parts(self.out, by_tile=True))
         for unit in self.division:
@@ -331,6 +335,28 @@ class _Emitter:
             parts = [(i * step, i // each) for i in range(0, rounds, each)]
         return self.to.named(source, self.product.act_layout, self.product.chip, parts, copies)
 
+    def _rows_apart(self) -> bool:
+        """Whether the planes that share a unit find their activations in different slices of one copy; then each
+        hemisphere has a copy for itself, and the edges of one plane's rows are not in the way of another's."""
+        for unit in self.division:
+            seen: set[int] = set()
+            for share in unit.shares:
+                words = self._words(share, unit.tile * self.product.tile_moves)
+                mine = self.to.owners_of(self.act_view, words)
+                if unit.summed or seen & mine:
+                    return False
+                seen |= mine
+        return True
+
+    def _words(self, share: Share, moved: int) -> AccessPattern:
+        """The activations of a share, pass by pass."""
+        one = self.acts.pattern(share.block)
+        if share.passes == self.cost.passes:
+            return AccessPattern(one.offset + moved, (*one.levels, *self.product.passes))
+        # some of the rounds of the only level
+        ((_, step),) = [level for level in self.product.passes if level[0] > 1]
+        return AccessPattern(one.offset + moved + share.first_pass * step, (*one.levels, (share.passes, step)))
+
     def _operands(self) -> list[SSAValue]:
         """The buffers of the epilogue's operands, with as many copies as planes emit at once."""
         if self.epilogue is None:
@@ -356,7 +382,7 @@ class _Emitter:
             source = self._hemisphere(share), share.first_pass
             if source not in loaded:
                 loaded[source] = self._read_weights(unit, share, period)
-            copy = self.to.copy_for(self.act_view, share.plane)
+            copy = self.to.copy_for(self.act_view, self._hemisphere(share) if self.apart else share.plane)
             moved = unit.tile * self.product.tile_moves
             sums.append(self._multiply(share, period, self._load(share, loaded[source]), copy, moved))
         if unit.summed:
@@ -368,13 +394,7 @@ class _Emitter:
 
     def _multiply(self, share: Share, period: int, weights_: SSAValue, copy: int, moved: int) -> SSAValue:
         product, count = self.product, share.block.rows
-        one = self.acts.pattern(share.block)
-        if share.passes == self.cost.passes:
-            offset, passes = one.offset, product.passes
-        else:  # some of the rounds of the only level
-            ((_, step),) = [level for level in product.passes if level[0] > 1]
-            offset, passes = one.offset + share.first_pass * step, ((share.passes, step),)
-        words = AccessPattern(offset + moved, (*one.levels, *passes))
+        words = self._words(share, moved)
         cycles = AccessPattern(0, ((count, self.cost.every), (share.passes, period)))
         vectors = self.to.read(self.act_view, words, product.chip, cycles, copy)
         return self.to.add(

@@ -35,6 +35,17 @@ class Cost:
     repeats: bool = False
     """Whether all passes meet the same weights, so that no loads lie between them."""
 
+    alus: int = 0
+    """That the map of the sums takes."""
+    all_alus: int = 1
+
+    def epilogue(self, rows: int, together: int) -> int:
+        """Cycles in which the ALUs take in the sums of so many rows, those of `together` planes at the same time."""
+        if self.alus == 0:
+            return 0
+        chains = self.all_alus // (self.alus * together) * together
+        return -(-rows * self.every // max(chains, 1))
+
     def period(self, rows: int) -> int:
         """From the start of a pass to that of the next: time to load and install the next weights, and if the queue does
         nothing else, a cycle for its instruction fetches."""
@@ -97,7 +108,8 @@ def divide(space: Shape, tiles: int, planes: int, together: int, cost: Cost) -> 
     for group in sorted({1, together}, reverse=True):
         for cut in _cuts(space, planes // group, group, cost):
             division = _dealt(cut, tiles, planes // group, group, cost)
-            found.append((division.cycles, sum(map(len, division.queues)), division))
+            drained = cost.epilogue(tiles * prod(space), group)
+            found.append((max(division.cycles, drained), sum(map(len, division.queues)), division))
             if cost.divisible and group == 1 and cost.passes >= planes and prod(space) <= cost.load:
                 division = _with_rest_shared(cut, tiles, planes, cost)
                 # every plane then has weights and sums of its own, which takes slices and ALUs: it must be worth it

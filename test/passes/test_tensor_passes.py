@@ -245,3 +245,25 @@ def test_every_element_type_folds() -> None:
         (folded,) = (op for op in module.walk() if isinstance(op, ConstantOp))
         assert_bits(run_module(module, {}, {}).outputs["result0"], np.ones((2, 2), dtype))
         assert folded.result.type.get_shape() == (2, 2)
+
+
+def test_truths_fold() -> None:
+    module = parse("""
+        func.func @main(%a: tensor<2xi8>) -> tensor<2xi8> {
+          %y = tsp_tensor.map %a : (tensor<2xi8>) -> tensor<2xi8> {
+          ^bb0(%x: i8):
+            %two = arith.constant 2.0 : f32
+            %nan = arith.constant 0x7FC00000 : f32
+            %0 = arith.cmpf olt, %two, %nan : f32
+            %1 = arith.cmpf une, %two, %nan : f32
+            %2 = arith.xori %0, %1 : i1
+            %3 = arith.extui %2 : i1 to i8
+            %4 = arith.addi %x, %3 : i8
+            tsp_tensor.yield %4 : i8
+          }
+          func.return %y : tensor<2xi8>
+        }""")
+    apply(module, "tsp-tensor-canonicalize")
+    (op,) = (op for op in module.walk() if isinstance(op, MapOp))
+    assert [inner.name for inner in op.body.block.ops] == ["arith.constant", "arith.addi", "tsp_tensor.yield"]
+    assert "arith.constant 1 : i8" in str(op)

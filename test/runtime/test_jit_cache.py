@@ -153,7 +153,7 @@ def test_key_covers_the_special_functions(monkeypatch: pytest.MonkeyPatch) -> No
     read = Path.read_bytes
 
     def changed(path: Path) -> bytes:
-        return read(path) + b"#" * (path.parts[-2:] == ("runtime", "special.py"))
+        return read(path) + b"#" * (path.parts[-2:] == ("semantics", "special.py"))
 
     monkeypatch.setattr(Path, "read_bytes", changed)
     assert cache._key("plain", (cache.__package__,)) != before
