@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from harness import DIGITS, DIGITS_TIMED
 from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject
@@ -29,7 +28,6 @@ from tspc.runtime.reference import ReferenceEngine
 from tspc.tools.report import text_cost
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i64
 
-DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 TINY = {"chip.queue_bytes": 64, "chip.fetch_bytes": 32}
 """Four instructions in a queue, two in a fetch."""
 
@@ -160,10 +158,10 @@ def test_a_fetch_overwrites_nothing_that_is_sampled() -> None:
 
 @pytest.mark.parametrize("sizes", [(64, 64), (1280, 640)])
 def test_digits_on_small_queues(sizes: tuple[int, int]) -> None:
-    subject = parse((DIGITS / "digits.mlir").read_text())
+    subject = parse(DIGITS_TIMED.read_text())
     overrides = {"chip.queue_bytes": sizes[0], "chip.fetch_bytes": sizes[1]}
     subject.attributes[TARGET] = TargetAttr(system_from_overrides(overrides))
-    program = assembled(compile(subject, until="convert-stream-to-isa"))
+    program = assembled(subject)
     assert program.cycles == 925
     assert len(program.chips[0].fetches) == (3 if sizes == (64, 64) else 0)
     weights = load_weights(DIGITS / "digits.safetensors", interface_of(subject).parameters)
@@ -174,7 +172,7 @@ def test_digits_on_small_queues(sizes: tuple[int, int]) -> None:
         for subject_ in (executable, from_bytes(to_bytes(executable)))
         for engine in (JitEngine(), ReferenceEngine())
     ]
-    reference = compile(parse((DIGITS / "digits.mlir").read_text()))
+    reference = parse(DIGITS_TIMED.read_text())
     expected = Loaded(executable_from_module(reference, weights), ReferenceEngine()).run(inputs)[0]["logits"]
     assert all(np.array_equal(out, expected) for out in outputs)
 
