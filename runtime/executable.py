@@ -4,10 +4,9 @@ outputs. The `.tspx` file of it is in container.py."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from xdsl.dialects.builtin import ModuleOp
 
 from ..dialects.errors import CapacityError, MismatchError
@@ -89,7 +88,7 @@ class Loaded:
             chip = executable.program.system.chip
             raise CapacityError(f"the host has no room for {chip.sram_bytes} bytes of SRAM per chip: {e}") from e
         for image in executable.images:
-            write_block(self.session.sram(image.chip), image.place, image.block, self._chip)
+            self._write(image.chip, image.place, image.block)
         load_text(executable.program, self.session)
 
     @property
@@ -99,8 +98,8 @@ class Loaded:
     def run(self, inputs: Tensors) -> tuple[dict[str, Array], RunStats]:
         """The outputs by name, and what the run did.
 
-        Raises InputError for inputs that misfit, HazardError for the earliest hazard, MismatchError when the run took
-        other cycles than the schedule says.
+        Raises InputError for inputs that misfit, HazardError for the earliest hazard, FlipError for flipped bits that
+        come before it or are in the outputs, MismatchError when the run took other cycles than the schedule says.
         """
         self.fill(inputs)
         stats = self.session.run()
@@ -108,17 +107,29 @@ class Loaded:
         if stats.cycles != scheduled:
             raise MismatchError(f"the run took {stats.cycles} cycles per chip, the schedule says {scheduled}")
         outputs: dict[str, Array] = {}
+        corrected = 0
         for chip, b in self._bindings("output"):
-            block = read_block(self.session.sram(chip), b, self._chip)
+            block, flipped = self._read(chip, b)
+            corrected += flipped
             outputs[b.name] = b.place.layout.unpack(block, b.shape, b.dtype, self._chip).reshape(b.host_shape)
-        return outputs, stats
+        return outputs, replace(stats, corrected_by_host=corrected)
 
     def fill(self, inputs: Tensors) -> None:
         """Writes the inputs to SRAM. Raises InputError for those that misfit."""
         check_tensors("input", self.interface.inputs, inputs)
         for chip, b in self._bindings("input"):
-            block = b.place.layout.pack(inputs[b.name].reshape(b.shape), self._chip)
-            write_block(self.session.sram(chip), b.place, block, self._chip)
+            self._write(chip, b.place, b.place.layout.pack(inputs[b.name].reshape(b.shape), self._chip))
+
+    def _write(self, chip: int, place: Place, block: Bytes) -> None:
+        """Puts a block [slices, depth, lanes] where `place` says."""
+        for unit, words in zip(_units(place, self._chip), block, strict=True):
+            self.session.write(chip, unit, place.address or 0, words)
+
+    def _read(self, chip: int, binding: Binding) -> tuple[Bytes, int]:
+        """The block [slices, depth, lanes] of a binding, and how many code words of it were corrected."""
+        address, depth = binding.place.address or 0, binding.place.layout.depth(binding.shape, self._chip)
+        read = [self.session.read(chip, unit, address, depth) for unit in _units(binding.place, self._chip)]
+        return np.stack([vectors for vectors, _ in read]), sum(corrected for _, corrected in read)
 
     def _bindings(self, kind: str) -> Iterator[tuple[int, Binding]]:
         return self.executable.program.bindings(kind)
@@ -129,23 +140,9 @@ def load_text(program: Program, session: Session) -> None:
     spec = program.system.chip
     for i, chip in enumerate(program.chips):
         for word, text in chip.text_image(spec).items():
-            session.sram(i)[word.unit(spec), word.address] = np.frombuffer(text, np.uint8)
+            session.write(i, word.unit(spec), word.address, np.frombuffer(text, np.uint8)[None])
 
 
 def _units(place: Place, chip: ChipSpec) -> list[int]:
     """The slices of a place as they are numbered on the chip: the east's first."""
     return [s + (chip.slices if place.hemisphere == "W" else 0) for s in place.slices]
-
-
-def write_block(sram: npt.NDArray[np.uint8], place: Place, block: Bytes, chip: ChipSpec) -> None:
-    """Puts a block [slices, depth, lanes] where `place` says, in SRAM [2 * slices, words, lanes]."""
-    address = place.address or 0
-    for unit, words in zip(_units(place, chip), block, strict=True):
-        sram[unit, address : address + len(words)] = words
-
-
-def read_block(sram: npt.NDArray[np.uint8], binding: Binding, chip: ChipSpec) -> Bytes:
-    """The block [slices, depth, lanes] of a binding."""
-    address = binding.place.address or 0
-    depth = binding.place.layout.depth(binding.shape, chip)
-    return np.stack([sram[unit, address : address + depth] for unit in _units(binding.place, chip)])

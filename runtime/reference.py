@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ..dialects.errors import Actor, Hazard, InputError, earliest
+from ..dialects.errors import FLIPPED, Actor, Hazard, InputError, earliest_in_run
 from ..dialects.instruction import (
     CHAIN,
     ElementType,
@@ -42,6 +42,9 @@ from .arithmetic import (
     wrap,
 )
 from .engine import RunStats
+from .flips import Flip, FlipsByCycle, Register, flips_by_chip
+from .host import HostSession
+from .secded import Secded
 from .snapshot import ChipState, Seen, Snapshot
 
 Vector = npt.NDArray[np.uint8]
@@ -77,8 +80,23 @@ class _Plane:
 class _Chip:
     """One chip in a run."""
 
-    def __init__(self, program: ChipProgram, system: SystemSpec, sram: npt.NDArray[np.uint8]):
+    def __init__(
+        self,
+        program: ChipProgram,
+        system: SystemSpec,
+        sram: npt.NDArray[np.uint8],
+        code: Secded | None,
+        flips: FlipsByCycle,
+    ):
+        """`sram` is [2 * slices, words, bytes]: the lanes, and with a code the bytes of their check bits. Vectors keep
+        both wherever they go."""
         self.program, self.system, self.spec, self.sram = program, system, system.chip, sram
+        self.code, self.flips, self.corrected = code, flips, 0
+        tiles = np.arange(self.spec.tiles)
+        self.tile_of = np.repeat(tiles, self.spec.lanes_per_tile)
+        """The superlane of every byte of a vector."""
+        if code is not None:
+            self.tile_of = np.append(self.tile_of, np.repeat(tiles, 2 * code.tile_words))
         self.queues = self.spec.queues
         self.agenda: dict[int, list[Issue]] = defaultdict(list)
         for record in program.dispatches:
@@ -112,6 +130,8 @@ class _Chip:
     def step(self, t: int) -> None:
         """One cycle. SRAM writes come after all samples of the cycle."""
         self._drive(t)
+        for flip in self.flips.get(t, ()):
+            self._flip(t, flip)
         for plane in self.planes:
             for effect, weights in plane.installs:
                 if effect == t:
@@ -141,19 +161,30 @@ class _Chip:
 
     def _post(self, issue: Issue, code: int, queue: Queue, planes: Array) -> None:
         """Drives the byte planes of a result [bytes, lanes] onto a group of streams, when it is due."""
+        self._pass_on(issue, code, queue, planes if self.code is None else self.code.join(planes))
+
+    def _pass_on(self, issue: Issue, code: int, queue: Queue, vectors: Array) -> None:
+        """The same for vectors that have their check bits with them."""
         t = issue.dispatched + issue.record.instruction.d_func(self.spec)
-        for i, vector in enumerate(planes):
+        for i, vector in enumerate(vectors):
             driven = vector.copy()
-            driven[self._on(issue) :] = 0
+            driven[~self._on(issue)] = 0
             self.drives[t].append((code + i, queue.position, driven, issue))
 
-    def _on(self, issue: Issue) -> int:
-        """The lanes of the superlanes that are on for an issue: the first so many."""
-        return (issue.record.tiles or self.spec.tiles) * self.spec.lanes_per_tile
+    def _on(self, issue: Issue) -> npt.NDArray[np.bool_]:
+        """Which bytes of a vector are of superlanes that are on for an issue: the first so many."""
+        return self.tile_of < (issue.record.tiles or self.spec.tiles)
 
     def _sample(self, t: int, issue: Issue, code: int, queue: Queue, width: int = 1) -> Vector:
-        """The vectors [width, lanes] on a group of streams at the unit's position."""
-        vectors = np.zeros((width, self.spec.lanes), np.uint8)
+        """The vectors [width, lanes] on a group of streams at the unit's position, checked and corrected."""
+        vectors = self._arrive(t, issue, code, queue, width)
+        if self.code is None:
+            return vectors
+        return np.stack([self._check(t, issue, Register(code + i, queue.position), v) for i, v in enumerate(vectors)])
+
+    def _arrive(self, t: int, issue: Issue, code: int, queue: Queue, width: int = 1) -> Vector:
+        """The vectors on a group of streams at the unit's position as they are: [width, bytes]."""
+        vectors = np.zeros((width, len(self.tile_of)), np.uint8)
         for i in range(width):
             found = self.streams.get((code + i, _diagonal(code + i, queue.position, t)))
             if found is None:
@@ -162,8 +193,33 @@ class _Chip:
                 self._hazard("stream-empty", resource, t, order, issue)
             else:
                 vectors[i] = found[1]
-        vectors[:, self._on(issue) :] = 0
+        vectors[:, ~self._on(issue)] = 0
         return vectors
+
+    # -- SECDED ------------------------------------------------------------------------------------------------
+
+    def _check(self, t: int, issue: Issue, place: Register, vector: Vector) -> Vector:
+        """The corrected lanes of a vector that a unit takes."""
+        assert self.code is not None
+        found = self.code.check(*self.code.split(vector, self.spec.lanes))
+        self.corrected += found.corrected
+        if found.broken:
+            word = found.broken[0]
+            driver = self.streams[place.code, _diagonal(*place, t)][2]
+            resource, order = f"{place}, {self.code.lanes_text(word)}", (*place, issue.record.queue, word)
+            self._hazard(FLIPPED, resource, t, order, driver, issue)
+        return found.data
+
+    def _flip(self, t: int, flip: Flip) -> None:
+        """Flips a bit of a word, or of the value that is in a register in cycle t."""
+        assert self.code is not None
+        if isinstance(flip.place, Register):
+            found = self.streams.get((flip.place.code, _diagonal(*flip.place, t)))
+            vector = None if found is None else found[1]
+        else:
+            vector = self.sram[flip.place.unit(self.spec), flip.place.address]
+        if vector is not None:
+            self.code.flip(*self.code.split(vector, self.spec.lanes), flip.bit)
 
     # -- ICU ---------------------------------------------------------------------------------------------------
 
@@ -180,28 +236,29 @@ class _Chip:
 
     def _do_read(self, t: int, issue: Issue, queue: Queue) -> None:
         address, stream = issue.values
-        self._post(issue, stream, queue, self.sram[queue.unit, address][None])
+        self._pass_on(issue, stream, queue, self.sram[queue.unit, address][None])
 
     def _do_write(self, t: int, issue: Issue, queue: Queue) -> None:
         address, stream = issue.values
         on = self._on(issue)
         self._keep_text(t, issue, queue, {address})
-        self.sram[queue.unit, address, :on] = self._sample(t, issue, stream, queue)[0, :on]
+        self.sram[queue.unit, address, on] = self._arrive(t, issue, stream, queue)[0, on]
         self.writers[queue.unit, address] = (t, issue)
 
     def _do_gather(self, t: int, issue: Issue, queue: Queue) -> None:
         address, numbers, stream = issue.values
         words = self._tile_words(t, issue, queue, address, numbers)
         slice_ = self.sram[queue.unit]
-        self._post(issue, stream, queue, slice_[words, np.arange(self.spec.lanes)][None])
+        self._pass_on(issue, stream, queue, slice_[words, np.arange(len(words))][None])
 
     def _do_scatter(self, t: int, issue: Issue, queue: Queue) -> None:
         address, numbers, stream = issue.values
         words = self._tile_words(t, issue, queue, address, numbers)
         on = self._on(issue)
-        self._keep_text(t, issue, queue, {*words[:on].tolist()})
-        self.sram[queue.unit, words[:on], np.arange(on)] = self._sample(t, issue, stream, queue)[0, :on]
-        self.writers |= {(queue.unit, word): (t, issue) for word in words[:on].tolist()}
+        written = {*words[on].tolist()}
+        self._keep_text(t, issue, queue, written)
+        self.sram[queue.unit, words[on], np.flatnonzero(on)] = self._arrive(t, issue, stream, queue)[0, on]
+        self.writers |= {(queue.unit, word): (t, issue) for word in written}
 
     def _keep_text(self, t: int, issue: Issue, queue: Queue, addresses: set[int]) -> None:
         for address in sorted(addresses):
@@ -209,10 +266,10 @@ class _Chip:
                 self._hazard("text-overwritten", f"word {word}", t, (queue.unit, address), issue)
 
     def _tile_words(self, t: int, issue: Issue, queue: Queue, address: int, stream: int) -> Array:
-        """For every lane the word that the map on a stream names for its tile: [lanes]."""
+        """For every byte of a vector the word that the map on a stream names for its tile: [bytes]."""
         numbers = self._sample(t, issue, stream, queue)[0].reshape(self.spec.tiles, -1).astype(np.int64)
         words = (address + numbers[:, 0] + 256 * numbers[:, 1]) % self.spec.words
-        return np.repeat(words, self.spec.lanes_per_tile)
+        return words[self.tile_of]
 
     # -- MXM ---------------------------------------------------------------------------------------------------
 
@@ -395,14 +452,15 @@ class _Chip:
         def seen(data: Array, cycle: int, issue: Issue) -> Seen:
             return Seen(data, cycle, issue.actor(self.queues), issue.record.instruction, issue.values)
 
+        lanes = self.spec.lanes
         streams: dict[tuple[int, int], Seen] = {}
         for (code, diagonal), (driven_at, vector, issue) in self.streams.items():
             position = diagonal - t if code & 0x80 else t - diagonal
             if abs(position) <= self.spec.mxm_distance:
-                streams[code, position] = seen(vector, t - abs(position - driven_at), issue)
+                streams[code, position] = seen(vector[:lanes], t - abs(position - driven_at), issue)
         return ChipState(
-            self.sram,
-            {word: seen(self.sram[word], cycle, issue) for word, (cycle, issue) in self.writers.items()},
+            self.sram[..., :lanes],
+            {word: seen(self.sram[word][:lanes], cycle, issue) for word, (cycle, issue) in self.writers.items()},
             streams,
             {(n, e): seen(*entry) for n, plane in enumerate(self.planes) for e, entry in plane.accumulators.items()},
             {alu: seen(word, t, issue) for (alu, cycle), (word, issue) in self.chains.items() if cycle == t},
@@ -432,28 +490,30 @@ def _diagonal(code: int, position: int, t: int) -> int:
     return t + position if code & 0x80 else t - position
 
 
-class ReferenceSession:
+class ReferenceSession(HostSession):
     """A program loaded into the reference engine."""
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, secded: bool = False, flips: Sequence[Flip] = ()):
         self.program = program
+        self._flips = flips_by_chip(flips, secded, program)
         chip = program.system.chip
-        self._sram = [np.zeros((2 * chip.slices, chip.words, chip.lanes), np.uint8) for _ in program.chips]
-
-    def sram(self, index: int) -> npt.NDArray[np.uint8]:
-        return self._sram[index]
+        self._code = Secded(chip) if secded else None
+        size = chip.lanes + (2 * self._code.words if self._code else 0)
+        self._sram = [np.zeros((2 * chip.slices, chip.words, size), np.uint8) for _ in program.chips]
+        super().__init__(program, self._sram, self._code, chip.lanes)
 
     def run(self) -> RunStats:
         chips = self._begin()
         for t in range(self._end(chips) + 1):
             self._step(chips, t)
         cycles = tuple(program_length(c.last, self.program.system) for c in chips)
-        return RunStats(cycles, np.stack([c.issues for c in chips]))
+        corrected = None if self._code is None else tuple(c.corrected for c in chips)
+        return RunStats(cycles, np.stack([c.issues for c in chips]), corrected)
 
     def run_to(self, cycle: int) -> Snapshot:
         """Runs from cycle 0 to the end of `cycle`, and shows the state there. SRAM keeps what was written.
 
-        Raises HazardError for the earliest hazard up to there, InputError for a cycle that the program does not have.
+        Raises HazardError or FlipError as a run does, InputError for a cycle that the program does not have.
         """
         if not 0 <= cycle < self.program.cycles:
             raise InputError(f"cycle {cycle}: the program has the cycles 0..{self.program.cycles - 1}")
@@ -464,21 +524,24 @@ class ReferenceSession:
 
     def _begin(self) -> list[_Chip]:
         """The chips before cycle 0."""
-        return [_Chip(p, self.program.system, sram) for p, sram in zip(self.program.chips, self._sram, strict=True)]
+        self.seal()
+        system = self.program.system
+        pairs = zip(self.program.chips, self._sram, strict=True)
+        return [_Chip(p, system, sram, self._code, self._flips[p.chip]) for p, sram in pairs]
 
     def _end(self, chips: list[_Chip]) -> int:
         """A cycle after which nothing can happen any more."""
         spec = self.program.system.chip
         longest = max((r.instruction.d_func(spec) for c in self.program.chips for r in c.records), default=0)
         drain = max(longest, spec.latency_send + self.program.system.link_latency)
-        return max((max(c.agenda, default=0) for c in chips), default=0) + drain
+        return max(max([0, *c.agenda, *c.flips]) for c in chips) + drain
 
     def _step(self, chips: list[_Chip], t: int) -> None:
-        """One cycle of all chips. Raises HazardError."""
+        """One cycle of all chips. Raises HazardError or FlipError."""
         for chip in chips:
             chip.step(t)
         if hazards := [h for c in chips for h in c.hazards]:
-            raise earliest(hazards)
+            raise earliest_in_run(hazards)
         by_number = {c.program.chip: c for c in chips}
         for chip in chips:
             self._deliver(chip, by_number)
@@ -493,8 +556,13 @@ class ReferenceSession:
 
 
 class ReferenceEngine:
-    """The reference engine; it has no options."""
+    """The reference engine."""
+
+    def __init__(self, secded: bool = False, flips: Sequence[Flip] = ()):
+        """With `secded` memory and streams have check bits; `flips` are made in every run."""
+        self.secded, self.flips = secded, flips
 
     def load(self, program: Program) -> ReferenceSession:
-        """A session with all SRAM zero."""
-        return ReferenceSession(program)
+        """A session with all SRAM zero. Raises InputError or LinkError for flips that cannot be, TargetError for a
+        machine that SECDED does not fit."""
+        return ReferenceSession(program, self.secded, self.flips)

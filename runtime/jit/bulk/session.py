@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from ....dialects.program import Program, program_length
 from ...engine import RunStats
+from ...host import HostSession
 from ..dots import DOTS
 from ..lanes import QUARTER
 from ..layout import BLOCK
@@ -23,7 +24,7 @@ _CALL = 1 << 16
 """Vectors of one call to the kernel, between which Python can see an interrupt."""
 
 
-class BulkSession:
+class BulkSession(HostSession):
     """A program loaded in bulk mode."""
 
     mode = "bulk"
@@ -50,6 +51,7 @@ class BulkSession:
         done = np.cumsum(self._groups[:, Group.COUNT]) // _CALL
         self._calls = [*np.flatnonzero(np.diff(done, prepend=0)).tolist(), len(self._groups)]
         self._stats = _stats(program)
+        super().__init__(program, self._sram)
 
     def _own_spaces(self, tables: Tables) -> list[npt.NDArray[np.uint8]]:
         """The memory of all spaces but SRAM, in their order."""
@@ -80,10 +82,6 @@ class BulkSession:
             steps[:, word] = placed(steps[:, word])
         steps[packs, from_rows] = address(rows) + installs * rows.shape[1] * rows.itemsize
         return rows, steps
-
-    def sram(self, index: int) -> npt.NDArray[np.uint8]:
-        """The SRAM of chip program `index` as [2 * slices, words, lanes], the east's slices first."""
-        return self._sram[index][:, :, : self.program.system.chip.lanes]
 
     def run(self) -> RunStats:
         """Runs from cycle 0. The program has no hazard."""
