@@ -94,14 +94,17 @@ def cache_directory() -> Path | None:
 
 
 @cache
-def shared_kernel(path: str, cached: bool) -> Compiled:
+def shared_kernel(path: str, cached: bool, secded: bool = False) -> Compiled:
     """The kernel for a path, loaded once per process."""
-    return load_kernel(path, cache_directory() if cached else None)
+    return load_kernel(path, cache_directory() if cached else None, secded)
 
 
-def load_kernel(path: str, directory: Path | None) -> Compiled:
-    """The kernel for a path, from an object file in `directory` if there is one, and kept there if not."""
-    return Compiled(object_code("kernel", path, directory, lambda: compile_kernel(path), (__package__ or "",)))
+def load_kernel(path: str, directory: Path | None, secded: bool = False) -> Compiled:
+    """The kernel for a path, from an object file in `directory` if there is one, and kept there if not. That with
+    SECDED is a kernel of its own."""
+    name = "kernel-secded" if secded else "kernel"
+    code = object_code(name, path, directory, lambda: compile_kernel(path, secded=secded), (__package__ or "",))
+    return Compiled(code)
 
 
 def object_code(
@@ -161,12 +164,12 @@ def _target_machine(cpu: str, features: str) -> Any:
     return target.create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic", codemodel="small")
 
 
-def compile_kernel(path: str, cpu: str | None = None, features: str | None = None) -> bytes:
+def compile_kernel(path: str, cpu: str | None = None, features: str | None = None, *, secded: bool = False) -> bytes:
     """The kernel's object code, for the host's CPU unless another is given."""
     from .dots import DOTS
     from .kernel import Kernel
 
-    return compile_module(str(Kernel(DOTS[path]()).module), cpu, features)
+    return compile_module(str(Kernel(DOTS[path](), secded).module), cpu, features)
 
 
 def compile_module(text: str, cpu: str | None = None, features: str | None = None) -> bytes:

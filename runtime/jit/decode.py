@@ -24,6 +24,7 @@ from ...dialects.instruction import (
     source_payload,
 )
 from ...dialects.target import ChipSpec
+from ..flips import Register
 from .layout import ACTIVITY_WORDS, LEVELS, NEVER, ROW_WORDS, SOURCES, Activity, Finish, Op, Row, Source
 from .operations import immediate, operation
 
@@ -99,10 +100,20 @@ class Decoded:
         rows = self.rows[(self.rows[:, Row.OP] == op) & (self.rows[:, Row.UNIT] == unit)]
         return int(_issues(rows).sum())
 
+    def slots(self, register: Register, chip: ChipSpec) -> tuple[int, int]:
+        """The first slot of a register's stream, and what to add to a cycle for its diagonal there."""
+        return _slots(*register, self.ring, chip)
+
     def stream(self, slot: int, chip: ChipSpec) -> int:
         """The code of the stream to which a slot belongs."""
         west, number = divmod(slot // self.ring, chip.streams)
         return west << 7 | number
+
+
+def _slots(code: int, position: int, ring: int, chip: ChipSpec) -> tuple[int, int]:
+    """The first slot of a stream, and what to add to a cycle for its diagonal at a position."""
+    west = code >> 7 & 1
+    return ((code & 0x7F) + west * chip.streams) * ring, position if west else -position
 
 
 class Decoder:
@@ -188,9 +199,7 @@ class Decoder:
         row[Row.SHIFT + operand] = shift
 
     def _stream(self, code: int, position: int) -> tuple[int, int]:
-        """The first slot of a stream, and what to add to a cycle for its diagonal at a position."""
-        west = code >> 7 & 1
-        return ((code & 0x7F) + west * self.chip.streams) * self.ring, position if west else -position
+        return _slots(code, position, self.ring, self.chip)
 
 
 def _operation(instruction: Instruction) -> Op:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...dialects.errors import Actor, Hazard
+from ...dialects.errors import FLIPPED, Actor, Hazard
 from ...dialects.instruction import Record, stream_text
 from ...dialects.program import actor
 from ...dialects.target import ChipSpec
 from ...dialects.topology import Port
+from ..flips import Register
+from ..secded import Secded
 from .decode import Decoded
 from .layout import Fault, Row
 from .layout import Hazard as Kind
@@ -65,14 +67,14 @@ class Report:
         for site in self.sites.values():
             collisions: dict[tuple[int, int], list[Issue]] = {}
             for fault in site.faults.tolist():
-                if fault[Fault.KIND] == Kind.STREAM_COLLISION:
+                if (kind := Kind(fault[Fault.KIND])) == Kind.STREAM_COLLISION:
                     code = site.decoded.stream(fault[Fault.RESOURCE], self.chip)
                     for record in (fault[Fault.FIRST], fault[Fault.SECOND]):
                         delay = int(site.decoded.rows[record, Row.DELAY])
                         issue = self._issue(site, record, site.cycle - delay)
                         collisions.setdefault((code, self._position(issue)), []).append(issue)
                 else:
-                    yield self._hazard(site, fault)
+                    yield self._flipped(site, fault) if kind == Kind.BITS_FLIPPED else self._hazard(site, fault)
             for (code, position), issues in collisions.items():
                 yield self._collision(site, code, position, issues)
 
@@ -94,6 +96,17 @@ class Report:
             first[1].actor(self.chip),
             second[1].actor(self.chip),
         )
+
+    def _flipped(self, site: Site, fault: list[int]) -> Hazard:
+        code = Secded(self.chip)
+        slot, word = divmod(fault[Fault.RESOURCE], code.words)
+        driver, cycle = fault[Fault.FIRST], fault[Fault.FIRST_CYCLE]
+        first = self._issue(site, driver, cycle - int(site.decoded.rows[driver, Row.DELAY]))
+        second = self._issue(site, fault[Fault.SECOND], fault[Fault.SECOND_CYCLE])
+        register = Register(site.decoded.stream(slot, self.chip), self._position(second))
+        resource, order = f"{register}, {code.lanes_text(word)}", (*register, second.record.queue, word)
+        actors = first.actor(self.chip), second.actor(self.chip)
+        return Hazard(FLIPPED, site.number, resource, site.cycle, order, *actors)
 
     def _hazard(self, site: Site, fault: list[int]) -> Hazard:
         kind, number = Kind(fault[Fault.KIND]), fault[Fault.RESOURCE]

@@ -12,6 +12,7 @@ from .build import I1, I8, I64, PTR, V8I64, WORD, Function, Module, Value, numbe
 from .c2c import Links
 from .cache import ENTRY
 from .dots import Dot
+from .guard import GuardedStreams
 from .lanes import Lanes
 from .layout import ACTIVITY_WORDS, LEVELS, NEVER, ROW_WORDS, Activity, Chip, Op, Row
 from .matrix import Matrix
@@ -24,10 +25,11 @@ from .vxm import Alus
 class Kernel:
     """The whole kernel, built into one module."""
 
-    def __init__(self, dot: Dot):
+    def __init__(self, dot: Dot, secded: bool = False):
+        """With `secded` vectors carry check bits; without it nothing in the code knows of them."""
         self.module = Module("tspc")
         self.lanes = Lanes(self.module)
-        self.streams = Streams(self.module, self.lanes)
+        self.streams = (GuardedStreams if secded else Streams)(self.module, self.lanes)
         memory = Memory(self.module, self.lanes, self.streams)
         matrix = Matrix(self.module, dot, self.lanes, self.streams)
         alus = Alus(self.module, self.lanes, self.streams)
@@ -100,6 +102,7 @@ class Kernel:
                     f.call(handler, chip, record, record_number, t, value)
         with f.when(f.compare("!=", f.word(record, Row.TILES), 0)):
             f.call(self.streams.mask_drives, chip, record, t)
+        self.streams.finish(f, chip, record, t, op)
         with f.when(f.compare("<", op, Op.INSTALL)):
             f.add_to(activity, Activity.ISSUES, 1)
             f.put(activity, Activity.LAST, t)

@@ -135,8 +135,21 @@ class Chip(IntEnum):
     HALF_BYTES = 58
     """The bytes of two planes' weights in their places, low before high, to be made one plane of fp16."""
 
+    CODE_WORDS = 59
+    """Code words of a vector."""
+    CODE_BYTES = 60
+    """Data bytes of a code word."""
+    CODE_TILE = 61
+    """Bytes of the check bits of a superlane; those of a vector lie behind its blocks, 16 bits for each code word."""
+    CODE_TABLE = 62
+    """By byte of a code word and its value: what it adds to the check bits, 16 bits each."""
+    VERDICTS = 63
+    """By syndrome: the number of the flipped bit, check bits after data bits, or -1; 16 bits each."""
+    CORRECTED = 64
+    """Code words that were corrected."""
 
-CHIP_WORDS = 64
+
+CHIP_WORDS = 72
 
 
 class Slot(IntEnum):
@@ -372,6 +385,9 @@ class Hazard(IntEnum):
     LINK_BUSY = 7
     LINK_EMPTY = 8
     LINK_LOST = 9
+    BITS_FLIPPED = 10
+    """Its resource is the slot, as of a stream, times the code words of a vector, plus the code word. The first issue
+    is the driver, in the cycle of its drive."""
 
 
 class Op(IntEnum):

@@ -27,20 +27,19 @@ class Memory:
     def _read(self) -> Handler:
         f = Handler(self.module, "read")
         target = self.streams.start_drive(f)
-        f.call(self.lanes.copy, target, vector_at(f, f.chip, self._slice(f), f.value), f.size(Chip.BLOCKS))
+        self.streams.move(f, target, vector_at(f, f.chip, self._slice(f), f.value))
         f.give()
         return f
 
     def _write(self) -> Handler:
         f = Handler(self.module, "write")
-        source = self.streams.sample_operand(f)
+        source = self.streams.carry_operand(f)
         target = vector_at(f, f.chip, self._slice(f), f.value)
         with f.either(f.compare("==", f.tiles, 0)) as (all_, some):
             with all_:
-                f.call(self.lanes.copy, target, source, f.size(Chip.BLOCKS))
+                self.streams.move(f, target, source)
             with some:
-                lanes = f.b.mul(f.tiles, f.size(Chip.TILE_LANES))
-                f.call(self.lanes.blend, target, source, lanes, f.size(Chip.BLOCKS))
+                self.streams.move_some(f, target, source)
         f.give()
         return f
 
@@ -50,17 +49,17 @@ class Memory:
         target = self.streams.start_drive(f)
         with f.loop(f.size(Chip.TILES)) as tile:
             lane, word = self._tile(f, numbers, tile)
-            f.call(self.copy_tile, f.at(target, lane), f.at(word, lane), f.size(Chip.TILE_LANES))
+            self._move_tile(f, target, word, tile, lane)
         f.give()
         return f
 
     def _scatter(self) -> Handler:
         f = Handler(self.module, "scatter")
-        numbers, source = (self.streams.sample_operand(f, 0, i) for i in range(2))
+        numbers, source = self.streams.sample_operand(f), self.streams.carry_operand(f, 1)
         tiles = f.b.select(f.compare("==", f.tiles, 0), f.size(Chip.TILES), f.tiles)
         with f.loop(tiles) as tile:
             lane, word = self._tile(f, numbers, tile)
-            f.call(self.copy_tile, f.at(word, lane), f.at(source, lane), f.size(Chip.TILE_LANES))
+            self._move_tile(f, word, source, tile, lane)
         f.give()
         return f
 
@@ -71,6 +70,11 @@ class Memory:
         moved = f.b.add(low, f.b.shl(high, number(8, I32)))
         word = f.b.urem(f.b.add(f.b.trunc(f.value, I32), moved), f.b.trunc(f.size(Chip.SRAM_WORDS), I32))
         return lane, vector_at(f, f.chip, self._slice(f), f.b.zext(word, I64))
+
+    def _move_tile(self, f: Handler, target: Value, source: Value, tile: Value, lane: Value) -> None:
+        """Copies a superlane of a vector, whose first lane is given, with all that it carries."""
+        for offset, size in [(lane, Chip.TILE_LANES), *self.streams.carried(f, tile)]:
+            f.call(self.copy_tile, f.at(target, offset), f.at(source, offset), f.size(size))
 
     def _copy_tile(self) -> Function:
         f = Function(self.module, "copy_tile", [PTR, PTR, I64], inline=True)

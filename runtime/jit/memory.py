@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...dialects.target import ChipSpec, SystemSpec
+from ..flips import Flip, Register
+from ..secded import Secded
 from .decode import Decoded, Words, ring_size
 from .layout import (
     ARRIVAL_WORDS,
@@ -31,6 +33,7 @@ from .layout import (
     SLOT_WORDS,
     SOURCES,
     Chip,
+    Due,
     Link,
     Op,
     Plane,
@@ -53,22 +56,24 @@ def address(array: npt.NDArray[Any]) -> int:
     return array.ctypes.data
 
 
-def stride_of(chip: ChipSpec) -> int:
-    """Bytes from one vector to the next: the lanes, padded to whole blocks."""
-    return -(-chip.lanes // BLOCK) * BLOCK
+def stride_of(chip: ChipSpec, code: Secded | None = None) -> int:
+    """Bytes from one vector to the next: the lanes, padded to whole blocks, and with a code 16 check bits for each code
+    word, likewise."""
+    parts = (chip.lanes, 0 if code is None else 2 * code.words)
+    return sum(-(-part // BLOCK) * BLOCK for part in parts)
 
 
 class Inboxes:
     """The inboxes of all ports at which vectors can arrive."""
 
-    def __init__(self, count: int, sends: int, system: SystemSpec):
-        """`sends` is the greatest number of sends to one of them. One inbox more, to which nothing is ever sent,
-        serves all other ports."""
+    def __init__(self, count: int, sends: int, system: SystemSpec, stride: int):
+        """`sends` is the greatest number of sends to one of them, `stride` the bytes of a vector. One inbox more, to
+        which nothing is ever sent, serves all other ports."""
         self.flight = system.chip.latency_send + system.link_latency
         # A port is at most one window behind or ahead of its peer, and a window is at most one flight.
         # Four arrivals fill a block, so that the vectors behind them are aligned.
         self.ring = ring_size(max(4, min(2 * self.flight // system.link_slot + 3, sends + 1)))
-        size = INBOX_WORDS * 8 + self.ring * (ARRIVAL_WORDS * 8 + stride_of(system.chip))
+        size = INBOX_WORDS * 8 + self.ring * (ARRIVAL_WORDS * 8 + stride)
         self._boxes = zeros((count + 1, -(-size // BLOCK) * BLOCK), np.uint8)
 
     def address(self, index: int | None) -> int:
@@ -82,11 +87,11 @@ class Inboxes:
 class ChipMemory:
     """The tables of one chip."""
 
-    def __init__(self, decoded: Decoded, system: SystemSpec, sram: Bytes, inboxes: Inboxes):
-        """`sram` is [2 * slices, words, stride]."""
+    def __init__(self, decoded: Decoded, system: SystemSpec, sram: Bytes, inboxes: Inboxes, code: Secded | None = None):
+        """`sram` is [2 * slices, words, stride]; with a code vectors have their check bits behind their blocks."""
         chip = system.chip
-        self.decoded, self.chip_spec = decoded, chip
-        self.stride = stride_of(chip)
+        self.decoded, self.chip_spec, self._sram, self._code = decoded, chip, sram, code
+        self.stride: int = sram.shape[2]
         self.words = zeros((CHIP_WORDS,), np.int64)
         self._kept: list[npt.NDArray[Any]] = [sram]
         self._put_streams()
@@ -95,7 +100,7 @@ class ChipMemory:
         self._put_lanes()
         self._put_links(system, inboxes)
         self._set(Chip.STRIDE, self.stride)
-        self._set(Chip.BLOCKS, self.stride // BLOCK)
+        self._set(Chip.BLOCKS, stride_of(chip) // BLOCK)
         self._set(Chip.SRAM, sram)
         self._set(Chip.SLICE_BYTES, chip.words * self.stride)
         self._set(Chip.ZERO, self._new((self.stride,), np.uint8))
@@ -104,6 +109,8 @@ class ChipMemory:
         rows = decoded.width + len(decoded.cursors) * (samples + 4) + chip.planes + chip.links
         self.faults = zeros((rows + 1, FAULT_WORDS), np.int64)
         self._set(Chip.HAZARDS, self.faults)
+        if code is not None:
+            self._put_code(code)
         self._set(Chip.HAZARD_LAST, rows)
 
     def _set(self, word: Chip, value: int | npt.NDArray[Any]) -> None:
@@ -124,10 +131,12 @@ class ChipMemory:
         self._counts = zeros((days,), np.int64)
         self._set(Chip.SLOTS, self._slots)
         self._set(Chip.DIAGONAL_MASK, decoded.ring - 1)
-        self._set(Chip.POOL, self._new((vectors, self.stride), np.uint8))
+        self._pool = self._new((vectors, self.stride), np.uint8)
+        self._set(Chip.POOL, self._pool)
         self._set(Chip.POOL_LAST, vectors - 1)
         self._set(Chip.FREE, self._new((vectors,), np.int64))
-        self._set(Chip.CALENDAR, self._new((days, decoded.width, DUE_WORDS), np.int64))
+        self._calendar = self._new((days, decoded.width, DUE_WORDS), np.int64)
+        self._set(Chip.CALENDAR, self._calendar)
         self._set(Chip.CALENDAR_COUNT, self._counts)
         self._set(Chip.CALENDAR_MASK, days - 1)
         self._set(Chip.CALENDAR_WIDTH, decoded.width)
@@ -228,13 +237,44 @@ class ChipMemory:
         self._set(Chip.FLIGHT, inboxes.flight)
         self._set(Chip.LINK_SLOT, system.link_slot)
 
+    def _put_code(self, code: Secded) -> None:
+        for word, number in ((Chip.CODE_WORDS, code.words), (Chip.CODE_BYTES, code.data_bytes)):
+            self._set(word, number)
+        self._set(Chip.CODE_TILE, 2 * code.tile_words)
+        self._set(Chip.CODE_TABLE, code.table)
+        self._set(Chip.VERDICTS, code.verdicts)
+
+    def flip(self, flip: Flip) -> None:
+        """Flips a bit before the flip's cycle, when all cycles before it are done."""
+        assert self._code is not None
+        if isinstance(flip.place, Register):
+            vector = self._vector_in(flip.place, flip.cycle)
+            if vector is None:
+                return
+            row = self._pool[vector]
+        else:
+            row = self._sram[flip.place.unit(self.chip_spec), flip.place.address]
+        self._code.flip(*self._code.split(row, stride_of(self.chip_spec)), flip.bit)
+
+    def _vector_in(self, register: Register, t: int) -> int | None:
+        """The number of the vector that will be in a stream register in cycle t: it is driven there in this cycle, or
+        has been driven before."""
+        first, shift = self.decoded.slots(register, self.chip_spec)
+        diagonal = t + shift
+        day = t & len(self._counts) - 1
+        for due in self._calendar[day, : self._counts[day]]:
+            if due[Due.SLOTS] == first and t + due[Due.SHIFT] == diagonal:
+                return int(due[Due.VECTOR])
+        slot = self._slots[first + (diagonal & self.decoded.ring - 1)]
+        return int(slot[Slot.VECTOR]) if slot[Slot.DIAGONAL] == diagonal else None
+
     def connect(self, link: int, end: Link, box: int) -> None:
         """Gives a link its inbox or its outbox, by the address of the inbox."""
         self._links[link, end] = box
 
     def reset(self) -> None:
         """The state in which a run begins."""
-        for word in (Chip.POOL_NEXT, Chip.FREE_COUNT, Chip.CALENDAR_PENDING, Chip.HAZARD_COUNT):
+        for word in (Chip.POOL_NEXT, Chip.FREE_COUNT, Chip.CALENDAR_PENDING, Chip.HAZARD_COUNT, Chip.CORRECTED):
             self.words[word] = 0
         self._slots[:, Slot.DIAGONAL] = NO_DIAGONAL
         self._slots[:, Slot.VECTOR] = -1

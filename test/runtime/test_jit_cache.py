@@ -27,7 +27,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     done: list[str] = []
     code = plain_code()
 
-    def compile_kernel(path: str) -> bytes:
+    def compile_kernel(path: str, *, secded: bool) -> bytes:
         done.append(path)
         return code
 

@@ -70,10 +70,11 @@ def test_machines_that_the_code_does_not_fit_are_refused() -> None:
         Secded(ChipSpec(secded_data_bits=12))
 
 
-@pytest.mark.parametrize(("data_bits", "check_bits"), [(8, 5), (64, 8), (128, 9), (128, 16), (40, 7)])
+@pytest.mark.parametrize(("data_bits", "check_bits"), [(32, 7), (64, 8), (128, 9), (128, 16), (40, 7)])
 def test_other_code_words(data_bits: int, check_bits: int) -> None:
     """Every bit of a vector and of its check bits, flipped alone, is corrected; every bit with its successor is not."""
-    chip = ChipSpec(tiles=2, lanes_per_tile=data_bits // 8, secded_data_bits=data_bits, secded_check_bits=check_bits)
+    machine = {"secded_data_bits": data_bits, "secded_check_bits": check_bits}
+    chip = ChipSpec(tiles=2, lanes_per_tile=data_bits // 8, weight_streams=data_bits // 8, **machine)
     code = Secded(chip)
     vector = np.random.default_rng(3).integers(0, 256, chip.lanes).astype(np.uint8)
     rows = code.join(np.stack([vector] * bits_of(chip)))
