@@ -76,12 +76,17 @@ def main() -> None:
     reference, jit = Loaded(executable, ReferenceEngine()), Loaded(executable, JitEngine())
     expected, (got, stats) = reference.run(inputs)[0], jit.run(inputs)
     assert (expected["logits"] == got["logits"]).all(), "the engines disagree"
+    guarded = Loaded(executable, JitEngine(secded=True))
+    assert (guarded.run(inputs)[0]["logits"] == got["logits"]).all(), "check bits change the result"
     slow, fast = best(lambda: reference.run(inputs), 2), best(lambda: jit.run(inputs), 10)
+    checked = best(lambda: guarded.run(inputs), 10)
     cycles = max(stats.cycles)
     print(f"digits, {batch} images, {cycles} cycles")
     print(f"  reference engine        {slow * 1e3:10.2f} ms  {cycles / slow:12.0f} cycles/s")
     print(f"  JIT                     {fast * 1e3:10.2f} ms  {cycles / fast:12.0f} cycles/s")
     print(f"  ratio                   {slow / fast:10.1f}")
+    print(f"  JIT with SECDED         {checked * 1e3:10.2f} ms  {cycles / checked:12.0f} cycles/s")
+    print(f"  ratio                   {checked / fast:10.1f}")
     with tempfile.TemporaryDirectory() as cache:
         cold = jit_start(cache)
         warm = min(jit_start(cache) for _ in range(3))
