@@ -168,7 +168,8 @@ class _Chip:
         t = issue.dispatched + issue.record.instruction.d_func(self.spec)
         for i, vector in enumerate(vectors):
             driven = vector.copy()
-            driven[~self._on(issue)] = 0
+            if issue.record.tiles:
+                driven[~self._on(issue)] = 0
             self.drives[t].append((code + i, queue.position, driven, issue))
 
     def _on(self, issue: Issue) -> npt.NDArray[np.bool_]:
@@ -193,7 +194,8 @@ class _Chip:
                 self._hazard("stream-empty", resource, t, order, issue)
             else:
                 vectors[i] = found[1]
-        vectors[:, ~self._on(issue)] = 0
+        if issue.record.tiles:
+            vectors[:, ~self._on(issue)] = 0
         return vectors
 
     # -- SECDED ------------------------------------------------------------------------------------------------
