@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ...dialects.errors import Actor, Hazard
 from ...dialects.instruction import Record, stream_text
 from ...dialects.program import actor
+from ...dialects.supply import word_of
 from ...dialects.target import ChipSpec
 from ...dialects.topology import Port
 from .decode import Decoded
@@ -115,6 +116,11 @@ class Report:
                 resource = f"link {number}"
                 if kind == Kind.LINK_BUSY:
                     second = self._issue(site, fault[Fault.SECOND], fault[Fault.SECOND_CYCLE]).actor(self.chip)
+            case Kind.TEXT_WRONG:
+                resource, order = f"queue {self.chip.queues[queue].name}", (queue,)
+            case Kind.TEXT_OVERWRITTEN:
+                order = divmod(number, self.chip.words)
+                resource = f"word {word_of(*order, self.chip)}"
             case _:
                 resource = f"plane {number}"
         name = kind.name.lower().replace("_", "-")

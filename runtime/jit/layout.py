@@ -134,6 +134,13 @@ class Chip(IntEnum):
     """Addresses of the vectors that are transposed, then of the results."""
     HALF_BYTES = 58
     """The bytes of two planes' weights in their places, low before high, to be made one plane of fp16."""
+    FETCHED = 59
+    """By ifetch, the two vectors that it must take."""
+    FETCH_FIRST = 60
+    """Bytes of text in the first of them."""
+    FETCH_SECOND = 61
+    TEXT = 62
+    """By word of SRAM, a byte that is not 0 where it holds program text."""
 
 
 CHIP_WORDS = 64
@@ -250,7 +257,7 @@ class Row(IntEnum):
     """Cycles to the drive."""
     MODE = 30
     """What the operation is in detail: the `Alu` operation; whether sums are added; how many lanes further up a shifted
-    lane comes from; the length of rotated runs."""
+    lane comes from; the length of rotated runs; the number of an ifetch on its chip."""
     FINISH = 31
     """`Finish` of an ALU's result."""
 
@@ -372,6 +379,8 @@ class Hazard(IntEnum):
     LINK_BUSY = 7
     LINK_EMPTY = 8
     LINK_LOST = 9
+    TEXT_WRONG = 10
+    TEXT_OVERWRITTEN = 11
 
 
 class Op(IntEnum):
@@ -396,11 +405,15 @@ class Op(IntEnum):
     TRANSPOSE = 16
     SEND = 17
     RECEIVE = 18
-    INSTALL = 19
+    FETCH = 19
+    WRITE_BESIDE_TEXT = 20
+    """A write to a slice that holds program text."""
+    SCATTER_BESIDE_TEXT = 21
+    INSTALL = 22
     """A pending install takes effect."""
-    LOSE_SUMS = 20
+    LOSE_SUMS = 23
     """Sums that arrived in this cycle were not taken."""
-    LOSE_VECTOR = 21
+    LOSE_VECTOR = 24
     """A vector that arrived in this cycle was not received."""
 
 

@@ -57,20 +57,28 @@ class Memory:
     def _scatter(self) -> Handler:
         f = Handler(self.module, "scatter")
         numbers, source = (self.streams.sample_operand(f, 0, i) for i in range(2))
-        tiles = f.b.select(f.compare("==", f.tiles, 0), f.size(Chip.TILES), f.tiles)
-        with f.loop(tiles) as tile:
+        with f.loop(self.tiles_on(f)) as tile:
             lane, word = self._tile(f, numbers, tile)
             f.call(self.copy_tile, f.at(word, lane), f.at(source, lane), f.size(Chip.TILE_LANES))
         f.give()
         return f
 
+    def tiles_on(self, f: Handler) -> Value:
+        """The superlanes that are on."""
+        return f.b.select(f.compare("==", f.tiles, 0), f.size(Chip.TILES), f.tiles)
+
     def _tile(self, f: Handler, numbers: Value, tile: Value) -> tuple[Value, Value]:
         """The first lane of a tile, and the address of the word that the map gives for it."""
+        lane, word = self.tile_word(f, numbers, tile)
+        return lane, vector_at(f, f.chip, self._slice(f), word)
+
+    def tile_word(self, f: Handler, numbers: Value, tile: Value) -> tuple[Value, Value]:
+        """The first lane of a tile, and the number of the word that the map gives for it."""
         lane = f.b.mul(tile, f.size(Chip.TILE_LANES))
         low, high = (f.b.zext(f.load(f.at(numbers, f.b.add(lane, number(i))), I8, 1), I32) for i in range(2))
         moved = f.b.add(low, f.b.shl(high, number(8, I32)))
         word = f.b.urem(f.b.add(f.b.trunc(f.value, I32), moved), f.b.trunc(f.size(Chip.SRAM_WORDS), I32))
-        return lane, vector_at(f, f.chip, self._slice(f), f.b.zext(word, I64))
+        return lane, f.b.zext(word, I64)
 
     def _copy_tile(self) -> Function:
         f = Function(self.module, "copy_tile", [PTR, PTR, I64], inline=True)
