@@ -1,24 +1,22 @@
 """The reference engine: numpy, one instruction issue at a time, as plain as the manual. The executable specification.
 
-Time advances cycle by cycle. In a cycle first the drives that fall due are made, then the queues dispatch, then what
-nobody took is reported. Streams are stored by diagonal (a value's cycle minus its position eastward, plus westward,
-never changes), so nothing is ever shifted.
+Time advances from one cycle in which anything happens to the next. In a cycle first the drives that fall due are made,
+then the queues dispatch, then what nobody took is reported. Streams are stored by diagonal (a value's cycle minus its
+position eastward, plus westward, never changes), so nothing is ever shifted.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from ..dialects.errors import Actor, Hazard, InputError, earliest
+from ..dialects.errors import Hazard, InputError, earliest
 from ..dialects.instruction import (
     CHAIN,
     ElementType,
-    Record,
     SourceKind,
     source_kind,
     source_payload,
@@ -28,6 +26,8 @@ from ..dialects.program import ChipProgram, Program, actor, program_length
 from ..dialects.supply import word_of
 from ..dialects.target import Queue, SystemSpec
 from ..dialects.topology import Port
+from . import lanes
+from .agenda import Agenda, Issue
 from .arithmetic import (
     BINARY,
     UNARY,
@@ -47,26 +47,13 @@ from .snapshot import ChipState, Seen, Snapshot
 Vector = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class Issue:
-    """One instruction at work in one cycle."""
-
-    record: Record
-    dispatched: int
-    """The cycle of its dispatch, which for an `abc` is that of its first vector."""
-    values: tuple[int, ...]
-
-    def actor(self, queues: Sequence[Queue]) -> Actor:
-        return actor(self.record, self.dispatched, queues[self.record.queue].name, self.values)
-
-
 @dataclass
 class _Plane:
     """The state of one MXM plane."""
 
     buffer: npt.NDArray[np.int8]
     array: npt.NDArray[np.int8] | None = None
-    installs: list[tuple[int, npt.NDArray[np.int8]]] = field(default_factory=list[tuple[int, npt.NDArray[np.int8]]])
+    installs: deque[tuple[int, npt.NDArray[np.int8]]] = field(default_factory=deque[tuple[int, npt.NDArray[np.int8]]])
     """Installs that have not yet taken effect: the cycle in which they do, and the weights."""
     arrivals: dict[int, tuple[Array, Issue]] = field(default_factory=dict[int, tuple[Array, Issue]])
     """Sums on their way to the accumulators, by the cycle in which they arrive."""
@@ -80,12 +67,7 @@ class _Chip:
     def __init__(self, program: ChipProgram, system: SystemSpec, sram: npt.NDArray[np.uint8]):
         self.program, self.system, self.spec, self.sram = program, system, system.chip, sram
         self.queues = self.spec.queues
-        self.agenda: dict[int, list[Issue]] = defaultdict(list)
-        for record in program.dispatches:
-            skew = record.instruction.d_skew(self.spec)
-            for cycle, values in record.issues():
-                for vector in range(record.instruction.vectors(values)):
-                    self.agenda[cycle + skew + vector * record.instruction.pace].append(Issue(record, cycle, values))
+        self.agenda = Agenda(program.dispatches, self.spec)
         self.text = program.text_image(system.chip)
         self.fetched = {(f.record.queue, f.record.at): f.text for f in program.fetches}
         """By queue and cycle, what an ifetch must take."""
@@ -95,10 +77,12 @@ class _Chip:
         """By stream code and diagonal: the position of the newest drive, its vector, its driver."""
         self.chains: dict[tuple[int, int], tuple[Array, Issue]] = {}
         """By ALU and cycle: the result in that cycle, as 32-bit patterns, and what it is the result of."""
+        self.room = 1000
+        """How many of both there may be before those are dropped that nothing can see."""
         self.writers: dict[tuple[int, int], tuple[int, Issue]] = {}
         """By slice and word: the cycle in which it was last written, and by what."""
-        lanes = self.spec.lanes
-        self.planes = [_Plane(np.zeros((lanes, lanes), np.int8)) for _ in range(self.spec.planes)]
+        side = self.spec.lanes
+        self.planes = [_Plane(np.zeros((side, side), np.int8)) for _ in range(self.spec.planes)]
         self.sent: dict[int, Issue] = {}
         """By link: the last send."""
         self.arriving: dict[tuple[int, int], tuple[Vector, Issue, str]] = {}
@@ -113,10 +97,9 @@ class _Chip:
         """One cycle. SRAM writes come after all samples of the cycle."""
         self._drive(t)
         for plane in self.planes:
-            for effect, weights in plane.installs:
-                if effect == t:
-                    plane.array = weights
-        due = self.agenda.pop(t, [])
+            if plane.installs and plane.installs[0][0] == t:
+                plane.array = plane.installs.popleft()[1]
+        due = [*self.agenda.due(t)]
         for issue in sorted(due, key=lambda i: i.record.instruction.name in ("write", "scatter")):
             queue = self.queues[issue.record.queue]
             if issue.record.instruction.name != "ifetch":
@@ -124,6 +107,14 @@ class _Chip:
                 self.last = max(self.last, t - issue.record.instruction.d_skew(self.spec))
             getattr(self, f"_do_{issue.record.instruction.name}", self._do_alu)(t, issue, queue)
         self._look_for_losses(t)
+        self._forget(t)
+
+    def _forget(self, t: int) -> None:
+        """Drops values that have left the chip, and results that no cycle can see any more, when they are many."""
+        if len(self.streams) + len(self.chains) > self.room:
+            self.streams = {k: v for k, v in self.streams.items() if abs(_position(*k, t)) <= self.spec.mxm_distance}
+            self.chains = {key: result for key, result in self.chains.items() if key[1] >= t}
+            self.room = 1000 + 2 * (len(self.streams) + len(self.chains))
 
     # -- streams -----------------------------------------------------------------------------------------------
 
@@ -142,6 +133,7 @@ class _Chip:
     def _post(self, issue: Issue, code: int, queue: Queue, planes: Array) -> None:
         """Drives the byte planes of a result [bytes, lanes] onto a group of streams, when it is due."""
         t = issue.dispatched + issue.record.instruction.d_func(self.spec)
+        self.agenda.wake(t)
         for i, vector in enumerate(planes):
             driven = vector.copy()
             driven[self._on(issue) :] = 0
@@ -225,6 +217,7 @@ class _Chip:
     def _do_iw(self, t: int, issue: Issue, queue: Queue) -> None:
         plane = self.planes[queue.unit]
         plane.installs.append((t + self.spec.latency_install, plane.buffer))
+        self.agenda.wake(t + self.spec.latency_install)
         plane.buffer = np.zeros_like(plane.buffer)
 
     def _do_abc(self, t: int, issue: Issue, queue: Queue) -> None:
@@ -233,7 +226,7 @@ class _Chip:
         if plane.array is None:
             self._hazard("weights-empty", f"plane {queue.unit}", t, (queue.unit,), issue)
             return
-        plane.arrivals[t + self.spec.latency_array] = (x @ plane.array.astype(np.int32), issue)
+        self._sum(t, plane, x @ plane.array.astype(np.int32), issue)
 
     def _do_abc_f16(self, t: int, issue: Issue, queue: Queue) -> None:
         high = self.spec.paired_plane(queue.unit)
@@ -250,7 +243,12 @@ class _Chip:
             for k, row in zip(x.astype(np.float64), weights, strict=True):
                 sums = sums + k * row
             rounded = canonical(sums.astype(np.float32))
-        self.planes[queue.unit].arrivals[t + self.spec.latency_array] = (rounded, issue)
+        self._sum(t, self.planes[queue.unit], rounded, issue)
+
+    def _sum(self, t: int, plane: _Plane, sums: Array, issue: Issue) -> None:
+        """Has the sums of a vector that enters in cycle t arrive at the accumulators."""
+        plane.arrivals[t + self.spec.latency_array] = (sums, issue)
+        self.agenda.wake(t + self.spec.latency_array)
 
     def _do_acc(self, t: int, issue: Issue, queue: Queue) -> None:
         self._accumulate(t, issue, queue)
@@ -300,17 +298,17 @@ class _Chip:
             self._post(issue, fields["to"], queue, to_bytes(value))
 
     def _operand(self, t: int, issue: Issue, queue: Queue, code: int, element: ElementType) -> Array:
-        lanes, payload = self.spec.lanes, source_payload(code)
+        payload = source_payload(code)
         match source_kind(code):
             case SourceKind.STREAM:
                 return from_bytes(self._sample(t, issue, payload, queue, element.bytes), element)
             case SourceKind.IMMEDIATE:
-                return from_word(np.full(lanes, payload, np.uint32), element)
+                return from_word(np.full(self.spec.lanes, payload, np.uint32), element)
             case SourceKind.ALU:
                 result = self.chains.get((payload, t + self.spec.latency_vxm_entry))
                 if result is None:
                     self._hazard("chain-empty", f"chain of ALU {payload}", t, (payload, issue.record.queue), issue)
-                    return from_word(np.zeros(lanes, np.uint32), element)
+                    return from_word(np.zeros(self.spec.lanes, np.uint32), element)
                 return from_word(result[0], element)
 
     # -- SXM ---------------------------------------------------------------------------------------------------
@@ -318,12 +316,7 @@ class _Chip:
     def _do_shift(self, t: int, issue: Issue, queue: Queue) -> None:
         count, down, stream, to = issue.values
         vector = self._sample(t, issue, stream, queue)[0]
-        moved, count = np.zeros_like(vector), min(count, len(vector))
-        if down:
-            moved[: len(vector) - count] = vector[count:]
-        else:
-            moved[count:] = vector[: len(vector) - count]
-        self._post(issue, to, queue, moved[None])
+        self._post(issue, to, queue, lanes.shift(vector, count, bool(down))[None])
 
     def _do_lane_select(self, t: int, issue: Issue, queue: Queue) -> None:
         mask, a, b = (self._sample(t, issue, code, queue) for code in issue.values[:3])
@@ -332,20 +325,14 @@ class _Chip:
     def _do_permute(self, t: int, issue: Issue, queue: Queue) -> None:
         numbers, stream, to = issue.values
         low, high = self._sample(t, issue, numbers, queue, 2).astype(np.int64)
-        self._post(issue, to, queue, self._take(self._sample(t, issue, stream, queue)[0], low + 256 * high)[None])
+        self._post(issue, to, queue, lanes.take(self._sample(t, issue, stream, queue)[0], low + 256 * high)[None])
 
     def _do_distribute(self, t: int, issue: Issue, queue: Queue) -> None:
         numbers, stream, to = issue.values
         numbers = self._sample(t, issue, numbers, queue)[0].reshape(self.spec.tiles, -1)
         tiles = self._sample(t, issue, stream, queue)[0].reshape(self.spec.tiles, -1)
-        taken = [self._take(tile, wanted.astype(np.int64)) for tile, wanted in zip(tiles, numbers, strict=True)]
+        taken = [lanes.take(tile, wanted.astype(np.int64)) for tile, wanted in zip(tiles, numbers, strict=True)]
         self._post(issue, to, queue, np.concatenate(taken)[None])
-
-    @staticmethod
-    def _take(vector: Vector, numbers: Array) -> Vector:
-        """Lane numbers[i] of a vector for every i; zero from the vector's end on."""
-        padded = np.append(vector, np.uint8(0))
-        return padded[np.minimum(numbers, len(vector))]
 
     def _do_rotate3(self, t: int, issue: Issue, queue: Queue) -> None:
         self._rotate(t, issue, queue, 3)
@@ -355,19 +342,12 @@ class _Chip:
 
     def _rotate(self, t: int, issue: Issue, queue: Queue, n: int) -> None:
         stream, to = issue.values
-        tiles = self._sample(t, issue, stream, queue, n).reshape(n, self.spec.tiles, -1)
-        filled = tiles.shape[2] // n * n
-        runs = tiles[:, :, :filled].reshape(n, self.spec.tiles, -1, n)
-        rotated = np.zeros((n, n, *tiles.shape[1:]), np.uint8)
-        for c in range(n):
-            rotated[:, c, :, :filled] = np.roll(runs, -c, axis=3).reshape(n, self.spec.tiles, filled)
-        self._post(issue, to, queue, rotated.reshape(n * n, self.spec.lanes))
+        self._post(issue, to, queue, lanes.rotate(self._sample(t, issue, stream, queue, n), self.spec.tiles))
 
     def _do_transpose(self, t: int, issue: Issue, queue: Queue) -> None:
         stream, to = issue.values
-        side = self.spec.lanes_per_tile
-        vectors = self._sample(t, issue, stream, queue, side).reshape(side, self.spec.tiles, side)
-        self._post(issue, to, queue, vectors.transpose(2, 1, 0).reshape(side, self.spec.lanes))
+        square = self._sample(t, issue, stream, queue, self.spec.lanes_per_tile)
+        self._post(issue, to, queue, lanes.transpose(square, self.spec.tiles))
 
     # -- C2C ---------------------------------------------------------------------------------------------------
 
@@ -390,14 +370,14 @@ class _Chip:
     # -- what it shows -----------------------------------------------------------------------------------------
 
     def state(self, t: int) -> ChipState:
-        """The state at the end of cycle t, which was the last step."""
+        """The state at the end of cycle t, since when nothing has happened."""
 
         def seen(data: Array, cycle: int, issue: Issue) -> Seen:
             return Seen(data, cycle, issue.actor(self.queues), issue.record.instruction, issue.values)
 
         streams: dict[tuple[int, int], Seen] = {}
         for (code, diagonal), (driven_at, vector, issue) in self.streams.items():
-            position = diagonal - t if code & 0x80 else t - diagonal
+            position = _position(code, diagonal, t)
             if abs(position) <= self.spec.mxm_distance:
                 streams[code, position] = seen(vector, t - abs(position - driven_at), issue)
         return ChipState(
@@ -432,6 +412,11 @@ def _diagonal(code: int, position: int, t: int) -> int:
     return t + position if code & 0x80 else t - position
 
 
+def _position(code: int, diagonal: int, t: int) -> int:
+    """Where a value of this diagonal is in a cycle."""
+    return diagonal - t if code & 0x80 else t - diagonal
+
+
 class ReferenceSession:
     """A program loaded into the reference engine."""
 
@@ -445,8 +430,7 @@ class ReferenceSession:
 
     def run(self) -> RunStats:
         chips = self._begin()
-        for t in range(self._end(chips) + 1):
-            self._step(chips, t)
+        self._advance(chips, None)
         cycles = tuple(program_length(c.last, self.program.system) for c in chips)
         return RunStats(cycles, np.stack([c.issues for c in chips]))
 
@@ -458,20 +442,21 @@ class ReferenceSession:
         if not 0 <= cycle < self.program.cycles:
             raise InputError(f"cycle {cycle}: the program has the cycles 0..{self.program.cycles - 1}")
         chips = self._begin()
-        for t in range(cycle + 1):
-            self._step(chips, t)
+        self._advance(chips, cycle)
         return Snapshot(cycle, self.program.system, {c.program.chip: c.state(cycle) for c in chips})
 
     def _begin(self) -> list[_Chip]:
         """The chips before cycle 0."""
         return [_Chip(p, self.program.system, sram) for p, sram in zip(self.program.chips, self._sram, strict=True)]
 
-    def _end(self, chips: list[_Chip]) -> int:
-        """A cycle after which nothing can happen any more."""
-        spec = self.program.system.chip
-        longest = max((r.instruction.d_func(spec) for c in self.program.chips for r in c.records), default=0)
-        drain = max(longest, spec.latency_send + self.program.system.link_latency)
-        return max((max(c.agenda, default=0) for c in chips), default=0) + drain
+    def _advance(self, chips: list[_Chip], last: int | None) -> None:
+        """All cycles up to `last` in which anything happens, or all without it. Raises HazardError."""
+        t = -1
+        while events := [e for c in chips if (e := c.agenda.after(t)) is not None]:
+            t = min(events)
+            if last is not None and t > last:
+                return
+            self._step(chips, t)
 
     def _step(self, chips: list[_Chip], t: int) -> None:
         """One cycle of all chips. Raises HazardError."""
@@ -489,6 +474,7 @@ class ReferenceSession:
             sender = chip.queues[issue.record.queue].name
             if peer.chip in by_number:
                 by_number[peer.chip].arriving[peer.link, arrival] = (vector, issue, sender)
+                by_number[peer.chip].agenda.wake(arrival)
         chip.outbox.clear()
 
 

@@ -34,14 +34,11 @@ class Issue:
 
 def dispatch(record: Record, cycle: int) -> Issue:
     """The issue of a record that is at work in `cycle`: dispatched then, or before, for an `abc` of several vectors."""
-    left, moved = cycle - record.at, 0
+    left, number = cycle - record.at, 0
     for loop in reversed(record.loops):
-        done = left // loop.every
-        left, moved = left - done * loop.every, moved + done * loop.step
-    values, step = record.values, record.instruction.stepping
-    if step is not None and moved:
-        values = (*values[:step], values[step] + moved, *values[step + 1 :])
-    return Issue(record, cycle - left, values)
+        done, left = divmod(left, loop.every)
+        number = number * loop.count + done
+    return Issue(record, *record.issue(number))
 
 
 @dataclass(frozen=True)

@@ -279,7 +279,7 @@ def test_weights_that_were_computed() -> None:
 def test_more_issues_than_can_be_planned() -> None:
     """Runs that are counted, not enumerated: cycle mode takes the program, and nothing is expanded for it."""
     m = Maker()
-    m.add("MEM.E0", 0, "read", 0, east(0), loops=[(3, 2, 0), (9000, 7, 0), (65000, 65000, 0)])
+    m.add("MEM.E0", 0, "read", 0, east(0), loops=[(3, 2, 0), (2000, 7, 0), (5000, 65000, 0)])
     assert JitEngine(mode="bulk").load(m.program()).mode == "cycle"
 
 

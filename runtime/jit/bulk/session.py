@@ -117,9 +117,6 @@ def _stats(program: Program) -> RunStats:
     cycles: list[int] = []
     for i, chip in enumerate(program.chips):
         for record in chip.records:
-            count = record.instruction.vectors(record.values)
-            for loop in record.loops:
-                count *= loop.count
-            issues[i, record.queue] += count
+            issues[i, record.queue] += record.vectors
         cycles.append(program_length(max((r.last for r in chip.records), default=-1), program.system))
     return RunStats(tuple(cycles), issues)
