@@ -23,7 +23,7 @@ from .errors import Actor, CapacityError, Hazard, HazardError, LinkError, Malfor
 from .instruction import INSTRUCTION_BYTES, ElementType, Record
 from .instructions import TABLE, check_record
 from .limits import MOST_CYCLES, MOST_ISSUES
-from .packed import IFETCH, cycles_of, decode_queues
+from .packed import IFETCH, UNTIMED, cycles_of, decode_queues
 from .placement import Place
 from .supply import Chunk, Fetch, Word, check_chunks, chunk_count, chunk_text, first_fault, text_words
 from .target import ChipSpec, SystemSpec
@@ -134,6 +134,8 @@ def check_program(program: Program) -> Program:
         for record in chip.dispatches:
             if reason := check_record(record, system):
                 raise MalformedProgram(_where(chip, record, system) + reason)
+            if record.instruction.name in UNTIMED:
+                raise MalformedProgram(_where(chip, record, system) + "exists only in packed queues")
             queue = queues[record.queue]
             kinds = record.instruction.kinds
             if kinds and queue.kind not in kinds:
