@@ -1,33 +1,33 @@
 """The reference engine: numpy, one instruction issue at a time, as plain as the manual. The executable specification.
 
-Time advances cycle by cycle. In a cycle first the drives that fall due are made, then the queues dispatch, then what
-nobody took is reported. Streams are stored by diagonal (a value's cycle minus its position eastward, plus westward,
-never changes), so nothing is ever shifted.
+Time advances from one cycle in which anything happens to the next. In a cycle first the drives that fall due are made,
+then the queues dispatch, then what nobody took is reported. Streams are stored by diagonal (a value's cycle minus its
+position eastward, plus westward, never changes), so nothing is ever shifted.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from ..dialects.errors import FLIPPED, Actor, Hazard, InputError, earliest_in_run
+from ..dialects.errors import Hazard, InputError, earliest_in_run
 from ..dialects.instruction import (
     CHAIN,
     ElementType,
-    Record,
     SourceKind,
     source_kind,
     source_payload,
-    stream_text,
 )
 from ..dialects.program import ChipProgram, Program, actor, program_length
 from ..dialects.supply import word_of
 from ..dialects.target import Queue, SystemSpec
 from ..dialects.topology import Port
+from . import lanes
+from .agenda import Agenda, Issue
 from .arithmetic import (
     BINARY,
     UNARY,
@@ -42,25 +42,11 @@ from .arithmetic import (
     wrap,
 )
 from .engine import RunStats
-from .flips import Flip, FlipsByCycle, Register, flips_by_chip
+from .flips import Flip, FlipsByCycle, flips_by_chip
 from .host import HostSession
 from .secded import Secded
 from .snapshot import ChipState, Seen, Snapshot
-
-Vector = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Issue:
-    """One instruction at work in one cycle."""
-
-    record: Record
-    dispatched: int
-    """The cycle of its dispatch, which for an `abc` is that of its first vector."""
-    values: tuple[int, ...]
-
-    def actor(self, queues: Sequence[Queue]) -> Actor:
-        return actor(self.record, self.dispatched, queues[self.record.queue].name, self.values)
+from .vectors import ChipVectors, Vector, position_of
 
 
 @dataclass
@@ -69,7 +55,7 @@ class _Plane:
 
     buffer: npt.NDArray[np.int8]
     array: npt.NDArray[np.int8] | None = None
-    installs: list[tuple[int, npt.NDArray[np.int8]]] = field(default_factory=list[tuple[int, npt.NDArray[np.int8]]])
+    installs: deque[tuple[int, npt.NDArray[np.int8]]] = field(default_factory=deque[tuple[int, npt.NDArray[np.int8]]])
     """Installs that have not yet taken effect: the cycle in which they do, and the weights."""
     arrivals: dict[int, tuple[Array, Issue]] = field(default_factory=dict[int, tuple[Array, Issue]])
     """Sums on their way to the accumulators, by the cycle in which they arrive."""
@@ -77,46 +63,28 @@ class _Plane:
     """By entry: its value, the cycle in which it took it, and what it took it from."""
 
 
-class _Chip:
+class _Chip(ChipVectors):
     """One chip in a run."""
 
     def __init__(
-        self,
-        program: ChipProgram,
-        system: SystemSpec,
-        sram: npt.NDArray[np.uint8],
-        code: Secded | None,
-        flips: FlipsByCycle,
+        self, program: ChipProgram, system: SystemSpec, sram: Vector, code: Secded | None, flips: FlipsByCycle
     ):
-        """`sram` is [2 * slices, words, bytes]: the lanes, and with a code the bytes of their check bits. Vectors keep
-        both wherever they go."""
-        self.program, self.system, self.spec, self.sram = program, system, system.chip, sram
-        self.code, self.flips, self.corrected = code, flips, 0
-        tiles = np.arange(self.spec.tiles)
-        self.tile_of = np.repeat(tiles, self.spec.lanes_per_tile)
-        """The superlane of every byte of a vector."""
-        if code is not None:
-            self.tile_of = np.append(self.tile_of, np.repeat(tiles, 2 * code.tile_words))
-        self.queues = self.spec.queues
-        self.agenda: dict[int, list[Issue]] = defaultdict(list)
-        for record in program.dispatches:
-            skew = record.instruction.d_skew(self.spec)
-            for cycle, values in record.issues():
-                for vector in range(record.instruction.vectors(values)):
-                    self.agenda[cycle + skew + vector * record.instruction.pace].append(Issue(record, cycle, values))
+        """`sram` and `code` as ChipVectors takes them."""
+        super().__init__(program.chip, system.chip, sram, code, Agenda(program.dispatches, system.chip))
+        self.program, self.system, self.flips = program, system, flips
+        for cycle in flips:
+            self.agenda.wake(cycle)
         self.text = program.text_image(system.chip)
         self.fetched = {(f.record.queue, f.record.at): f.text for f in program.fetches}
         """By queue and cycle, what an ifetch must take."""
-        self.drives: dict[int, list[tuple[int, int, Vector, Issue]]] = defaultdict(list)
-        """By the cycle in which they fall due: stream code, position, vector, driver."""
-        self.streams: dict[tuple[int, int], tuple[int, Vector, Issue]] = {}
-        """By stream code and diagonal: the position of the newest drive, its vector, its driver."""
         self.chains: dict[tuple[int, int], tuple[Array, Issue]] = {}
         """By ALU and cycle: the result in that cycle, as 32-bit patterns, and what it is the result of."""
+        self.room = 1000
+        """How many of both there may be before those are dropped that nothing can see."""
         self.writers: dict[tuple[int, int], tuple[int, Issue]] = {}
         """By slice and word: the cycle in which it was last written, and by what."""
-        lanes = self.spec.lanes
-        self.planes = [_Plane(np.zeros((lanes, lanes), np.int8)) for _ in range(self.spec.planes)]
+        side = self.spec.lanes
+        self.planes = [_Plane(np.zeros((side, side), np.int8)) for _ in range(self.spec.planes)]
         self.sent: dict[int, Issue] = {}
         """By link: the last send."""
         self.arriving: dict[tuple[int, int], tuple[Vector, Issue, str]] = {}
@@ -124,7 +92,6 @@ class _Chip:
         self.outbox: list[tuple[int, int, Vector, Issue]] = []
         """Sends of this cycle: link, arrival, vector, sender."""
         self.issues = np.zeros(len(self.queues), np.int64)
-        self.hazards: list[Hazard] = []
         self.last = -1
 
     def step(self, t: int) -> None:
@@ -133,10 +100,9 @@ class _Chip:
         for flip in self.flips.get(t, ()):
             self._flip(t, flip)
         for plane in self.planes:
-            for effect, weights in plane.installs:
-                if effect == t:
-                    plane.array = weights
-        due = self.agenda.pop(t, [])
+            if plane.installs and plane.installs[0][0] == t:
+                plane.array = plane.installs.popleft()[1]
+        due = [*self.agenda.due(t)]
         for issue in sorted(due, key=lambda i: i.record.instruction.name in ("write", "scatter")):
             queue = self.queues[issue.record.queue]
             if issue.record.instruction.name != "ifetch":
@@ -144,84 +110,14 @@ class _Chip:
                 self.last = max(self.last, t - issue.record.instruction.d_skew(self.spec))
             getattr(self, f"_do_{issue.record.instruction.name}", self._do_alu)(t, issue, queue)
         self._look_for_losses(t)
+        self._forget(t)
 
-    # -- streams -----------------------------------------------------------------------------------------------
-
-    def _drive(self, t: int) -> None:
-        due = self.drives.pop(t, [])
-        for code, position, vector, issue in sorted(due, key=lambda d: (d[3].record.queue, d[3].dispatched)):
-            key = (code, _diagonal(code, position, t))
-            newest = self.streams.get(key)
-            if newest is not None and newest[0] == position:
-                first = newest[2]
-                resource = f"stream {stream_text(code)} at position {position:+d}"
-                self._hazard("stream-collision", resource, t, (code, position, first.record.queue), first, issue)
-            else:
-                self.streams[key] = (position, vector, issue)
-
-    def _post(self, issue: Issue, code: int, queue: Queue, planes: Array) -> None:
-        """Drives the byte planes of a result [bytes, lanes] onto a group of streams, when it is due."""
-        self._pass_on(issue, code, queue, planes if self.code is None else self.code.join(planes))
-
-    def _pass_on(self, issue: Issue, code: int, queue: Queue, vectors: Array) -> None:
-        """The same for vectors that have their check bits with them."""
-        t = issue.dispatched + issue.record.instruction.d_func(self.spec)
-        for i, vector in enumerate(vectors):
-            driven = vector.copy()
-            if issue.record.tiles:
-                driven[~self._on(issue)] = 0
-            self.drives[t].append((code + i, queue.position, driven, issue))
-
-    def _on(self, issue: Issue) -> npt.NDArray[np.bool_]:
-        """Which bytes of a vector are of superlanes that are on for an issue: the first so many."""
-        return self.tile_of < (issue.record.tiles or self.spec.tiles)
-
-    def _sample(self, t: int, issue: Issue, code: int, queue: Queue, width: int = 1) -> Vector:
-        """The vectors [width, lanes] on a group of streams at the unit's position, checked and corrected."""
-        vectors = self._arrive(t, issue, code, queue, width)
-        if self.code is None:
-            return vectors
-        return np.stack([self._check(t, issue, Register(code + i, queue.position), v) for i, v in enumerate(vectors)])
-
-    def _arrive(self, t: int, issue: Issue, code: int, queue: Queue, width: int = 1) -> Vector:
-        """The vectors on a group of streams at the unit's position as they are: [width, bytes]."""
-        vectors = np.zeros((width, len(self.tile_of)), np.uint8)
-        for i in range(width):
-            found = self.streams.get((code + i, _diagonal(code + i, queue.position, t)))
-            if found is None:
-                resource = f"stream {stream_text(code + i)} at position {queue.position:+d}"
-                order = (code + i, queue.position, issue.record.queue)
-                self._hazard("stream-empty", resource, t, order, issue)
-            else:
-                vectors[i] = found[1]
-        if issue.record.tiles:
-            vectors[:, ~self._on(issue)] = 0
-        return vectors
-
-    # -- SECDED ------------------------------------------------------------------------------------------------
-
-    def _check(self, t: int, issue: Issue, place: Register, vector: Vector) -> Vector:
-        """The corrected lanes of a vector that a unit takes."""
-        assert self.code is not None
-        found = self.code.check(*self.code.split(vector, self.spec.lanes))
-        self.corrected += found.corrected
-        if found.broken:
-            word = found.broken[0]
-            driver = self.streams[place.code, _diagonal(*place, t)][2]
-            resource, order = f"{place}, {self.code.lanes_text(word)}", (*place, issue.record.queue, word)
-            self._hazard(FLIPPED, resource, t, order, driver, issue)
-        return found.data
-
-    def _flip(self, t: int, flip: Flip) -> None:
-        """Flips a bit of a word, or of the value that is in a register in cycle t."""
-        assert self.code is not None
-        if isinstance(flip.place, Register):
-            found = self.streams.get((flip.place.code, _diagonal(*flip.place, t)))
-            vector = None if found is None else found[1]
-        else:
-            vector = self.sram[flip.place.unit(self.spec), flip.place.address]
-        if vector is not None:
-            self.code.flip(*self.code.split(vector, self.spec.lanes), flip.bit)
+    def _forget(self, t: int) -> None:
+        """Drops values that have left the chip, and results that no cycle can see any more, when they are many."""
+        if len(self.streams) + len(self.chains) > self.room:
+            self.streams = {k: v for k, v in self.streams.items() if abs(position_of(*k, t)) <= self.spec.mxm_distance}
+            self.chains = {key: result for key, result in self.chains.items() if key[1] >= t}
+            self.room = 1000 + 2 * (len(self.streams) + len(self.chains))
 
     # -- ICU ---------------------------------------------------------------------------------------------------
 
@@ -284,6 +180,7 @@ class _Chip:
     def _do_iw(self, t: int, issue: Issue, queue: Queue) -> None:
         plane = self.planes[queue.unit]
         plane.installs.append((t + self.spec.latency_install, plane.buffer))
+        self.agenda.wake(t + self.spec.latency_install)
         plane.buffer = np.zeros_like(plane.buffer)
 
     def _do_abc(self, t: int, issue: Issue, queue: Queue) -> None:
@@ -292,7 +189,7 @@ class _Chip:
         if plane.array is None:
             self._hazard("weights-empty", f"plane {queue.unit}", t, (queue.unit,), issue)
             return
-        plane.arrivals[t + self.spec.latency_array] = (x @ plane.array.astype(np.int32), issue)
+        self._sum(t, plane, x @ plane.array.astype(np.int32), issue)
 
     def _do_abc_f16(self, t: int, issue: Issue, queue: Queue) -> None:
         high = self.spec.paired_plane(queue.unit)
@@ -309,7 +206,12 @@ class _Chip:
             for k, row in zip(x.astype(np.float64), weights, strict=True):
                 sums = sums + k * row
             rounded = canonical(sums.astype(np.float32))
-        self.planes[queue.unit].arrivals[t + self.spec.latency_array] = (rounded, issue)
+        self._sum(t, self.planes[queue.unit], rounded, issue)
+
+    def _sum(self, t: int, plane: _Plane, sums: Array, issue: Issue) -> None:
+        """Has the sums of a vector that enters in cycle t arrive at the accumulators."""
+        plane.arrivals[t + self.spec.latency_array] = (sums, issue)
+        self.agenda.wake(t + self.spec.latency_array)
 
     def _do_acc(self, t: int, issue: Issue, queue: Queue) -> None:
         self._accumulate(t, issue, queue)
@@ -359,17 +261,17 @@ class _Chip:
             self._post(issue, fields["to"], queue, to_bytes(value))
 
     def _operand(self, t: int, issue: Issue, queue: Queue, code: int, element: ElementType) -> Array:
-        lanes, payload = self.spec.lanes, source_payload(code)
+        payload = source_payload(code)
         match source_kind(code):
             case SourceKind.STREAM:
                 return from_bytes(self._sample(t, issue, payload, queue, element.bytes), element)
             case SourceKind.IMMEDIATE:
-                return from_word(np.full(lanes, payload, np.uint32), element)
+                return from_word(np.full(self.spec.lanes, payload, np.uint32), element)
             case SourceKind.ALU:
                 result = self.chains.get((payload, t + self.spec.latency_vxm_entry))
                 if result is None:
                     self._hazard("chain-empty", f"chain of ALU {payload}", t, (payload, issue.record.queue), issue)
-                    return from_word(np.zeros(lanes, np.uint32), element)
+                    return from_word(np.zeros(self.spec.lanes, np.uint32), element)
                 return from_word(result[0], element)
 
     # -- SXM ---------------------------------------------------------------------------------------------------
@@ -377,12 +279,7 @@ class _Chip:
     def _do_shift(self, t: int, issue: Issue, queue: Queue) -> None:
         count, down, stream, to = issue.values
         vector = self._sample(t, issue, stream, queue)[0]
-        moved, count = np.zeros_like(vector), min(count, len(vector))
-        if down:
-            moved[: len(vector) - count] = vector[count:]
-        else:
-            moved[count:] = vector[: len(vector) - count]
-        self._post(issue, to, queue, moved[None])
+        self._post(issue, to, queue, lanes.shift(vector, count, bool(down))[None])
 
     def _do_lane_select(self, t: int, issue: Issue, queue: Queue) -> None:
         mask, a, b = (self._sample(t, issue, code, queue) for code in issue.values[:3])
@@ -391,20 +288,14 @@ class _Chip:
     def _do_permute(self, t: int, issue: Issue, queue: Queue) -> None:
         numbers, stream, to = issue.values
         low, high = self._sample(t, issue, numbers, queue, 2).astype(np.int64)
-        self._post(issue, to, queue, self._take(self._sample(t, issue, stream, queue)[0], low + 256 * high)[None])
+        self._post(issue, to, queue, lanes.take(self._sample(t, issue, stream, queue)[0], low + 256 * high)[None])
 
     def _do_distribute(self, t: int, issue: Issue, queue: Queue) -> None:
         numbers, stream, to = issue.values
         numbers = self._sample(t, issue, numbers, queue)[0].reshape(self.spec.tiles, -1)
         tiles = self._sample(t, issue, stream, queue)[0].reshape(self.spec.tiles, -1)
-        taken = [self._take(tile, wanted.astype(np.int64)) for tile, wanted in zip(tiles, numbers, strict=True)]
+        taken = [lanes.take(tile, wanted.astype(np.int64)) for tile, wanted in zip(tiles, numbers, strict=True)]
         self._post(issue, to, queue, np.concatenate(taken)[None])
-
-    @staticmethod
-    def _take(vector: Vector, numbers: Array) -> Vector:
-        """Lane numbers[i] of a vector for every i; zero from the vector's end on."""
-        padded = np.append(vector, np.uint8(0))
-        return padded[np.minimum(numbers, len(vector))]
 
     def _do_rotate3(self, t: int, issue: Issue, queue: Queue) -> None:
         self._rotate(t, issue, queue, 3)
@@ -414,19 +305,12 @@ class _Chip:
 
     def _rotate(self, t: int, issue: Issue, queue: Queue, n: int) -> None:
         stream, to = issue.values
-        tiles = self._sample(t, issue, stream, queue, n).reshape(n, self.spec.tiles, -1)
-        filled = tiles.shape[2] // n * n
-        runs = tiles[:, :, :filled].reshape(n, self.spec.tiles, -1, n)
-        rotated = np.zeros((n, n, *tiles.shape[1:]), np.uint8)
-        for c in range(n):
-            rotated[:, c, :, :filled] = np.roll(runs, -c, axis=3).reshape(n, self.spec.tiles, filled)
-        self._post(issue, to, queue, rotated.reshape(n * n, self.spec.lanes))
+        self._post(issue, to, queue, lanes.rotate(self._sample(t, issue, stream, queue, n), self.spec.tiles))
 
     def _do_transpose(self, t: int, issue: Issue, queue: Queue) -> None:
         stream, to = issue.values
-        side = self.spec.lanes_per_tile
-        vectors = self._sample(t, issue, stream, queue, side).reshape(side, self.spec.tiles, side)
-        self._post(issue, to, queue, vectors.transpose(2, 1, 0).reshape(side, self.spec.lanes))
+        square = self._sample(t, issue, stream, queue, self.spec.lanes_per_tile)
+        self._post(issue, to, queue, lanes.transpose(square, self.spec.tiles))
 
     # -- C2C ---------------------------------------------------------------------------------------------------
 
@@ -449,7 +333,7 @@ class _Chip:
     # -- what it shows -----------------------------------------------------------------------------------------
 
     def state(self, t: int) -> ChipState:
-        """The state at the end of cycle t, which was the last step."""
+        """The state at the end of cycle t, since when nothing has happened."""
 
         def seen(data: Array, cycle: int, issue: Issue) -> Seen:
             return Seen(data, cycle, issue.actor(self.queues), issue.record.instruction, issue.values)
@@ -457,7 +341,7 @@ class _Chip:
         lanes = self.spec.lanes
         streams: dict[tuple[int, int], Seen] = {}
         for (code, diagonal), (driven_at, vector, issue) in self.streams.items():
-            position = diagonal - t if code & 0x80 else t - diagonal
+            position = position_of(code, diagonal, t)
             if abs(position) <= self.spec.mxm_distance:
                 streams[code, position] = seen(vector[:lanes], t - abs(position - driven_at), issue)
         return ChipState(
@@ -480,17 +364,6 @@ class _Chip:
                 first = actor(sender.record, sender.dispatched, queue, sender.values)
                 self.hazards.append(Hazard("link-lost", self.program.chip, f"link {link}", t, (link,), first))
 
-    def _hazard(
-        self, kind: str, resource: str, t: int, order: tuple[int, ...], first: Issue, second: Issue | None = None
-    ) -> None:
-        last = None if second is None else second.actor(self.queues)
-        self.hazards.append(Hazard(kind, self.program.chip, resource, t, order, first.actor(self.queues), last))
-
-
-def _diagonal(code: int, position: int, t: int) -> int:
-    """The diagonal of a register in a cycle: constant along the way of a value."""
-    return t + position if code & 0x80 else t - position
-
 
 class ReferenceSession(HostSession):
     """A program loaded into the reference engine."""
@@ -506,8 +379,7 @@ class ReferenceSession(HostSession):
 
     def run(self) -> RunStats:
         chips = self._begin()
-        for t in range(self._end(chips) + 1):
-            self._step(chips, t)
+        self._advance(chips, None)
         cycles = tuple(program_length(c.last, self.program.system) for c in chips)
         corrected = None if self._code is None else tuple(c.corrected for c in chips)
         return RunStats(cycles, np.stack([c.issues for c in chips]), corrected)
@@ -520,8 +392,7 @@ class ReferenceSession(HostSession):
         if not 0 <= cycle < self.program.cycles:
             raise InputError(f"cycle {cycle}: the program has the cycles 0..{self.program.cycles - 1}")
         chips = self._begin()
-        for t in range(cycle + 1):
-            self._step(chips, t)
+        self._advance(chips, cycle)
         return Snapshot(cycle, self.program.system, {c.program.chip: c.state(cycle) for c in chips})
 
     def _begin(self) -> list[_Chip]:
@@ -531,12 +402,14 @@ class ReferenceSession(HostSession):
         pairs = zip(self.program.chips, self._sram, strict=True)
         return [_Chip(p, system, sram, self._code, self._flips[p.chip]) for p, sram in pairs]
 
-    def _end(self, chips: list[_Chip]) -> int:
-        """A cycle after which nothing can happen any more."""
-        spec = self.program.system.chip
-        longest = max((r.instruction.d_func(spec) for c in self.program.chips for r in c.records), default=0)
-        drain = max(longest, spec.latency_send + self.program.system.link_latency)
-        return max(max([0, *c.agenda, *c.flips]) for c in chips) + drain
+    def _advance(self, chips: list[_Chip], last: int | None) -> None:
+        """All cycles up to `last` in which anything happens, or all without it. Raises HazardError or FlipError."""
+        t = -1
+        while events := [e for c in chips if (e := c.agenda.after(t)) is not None]:
+            t = min(events)
+            if last is not None and t > last:
+                return
+            self._step(chips, t)
 
     def _step(self, chips: list[_Chip], t: int) -> None:
         """One cycle of all chips. Raises HazardError or FlipError."""
@@ -554,6 +427,7 @@ class ReferenceSession(HostSession):
             sender = chip.queues[issue.record.queue].name
             if peer.chip in by_number:
                 by_number[peer.chip].arriving[peer.link, arrival] = (vector, issue, sender)
+                by_number[peer.chip].agenda.wake(arrival)
         chip.outbox.clear()
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ...dialects.errors import FLIPPED, Actor, Hazard
 from ...dialects.instruction import Record, stream_text
 from ...dialects.program import actor
+from ...dialects.supply import word_of
 from ...dialects.target import ChipSpec
 from ...dialects.topology import Port
 from ..flips import Register
@@ -35,14 +36,11 @@ class Issue:
 
 def dispatch(record: Record, cycle: int) -> Issue:
     """The issue of a record that is at work in `cycle`: dispatched then, or before, for an `abc` of several vectors."""
-    left, moved = cycle - record.at, 0
+    left, number = cycle - record.at, 0
     for loop in reversed(record.loops):
-        done = left // loop.every
-        left, moved = left - done * loop.every, moved + done * loop.step
-    values, step = record.values, record.instruction.stepping
-    if step is not None and moved:
-        values = (*values[:step], values[step] + moved, *values[step + 1 :])
-    return Issue(record, cycle - left, values)
+        done, left = divmod(left, loop.every)
+        number = number * loop.count + done
+    return Issue(record, *record.issue(number))
 
 
 @dataclass(frozen=True)
@@ -128,6 +126,11 @@ class Report:
                 resource = f"link {number}"
                 if kind == Kind.LINK_BUSY:
                     second = self._issue(site, fault[Fault.SECOND], fault[Fault.SECOND_CYCLE]).actor(self.chip)
+            case Kind.TEXT_WRONG:
+                resource, order = f"queue {self.chip.queues[queue].name}", (queue,)
+            case Kind.TEXT_OVERWRITTEN:
+                order = divmod(number, self.chip.words)
+                resource = f"word {word_of(*order, self.chip)}"
             case _:
                 resource = f"plane {number}"
         name = kind.name.lower().replace("_", "-")

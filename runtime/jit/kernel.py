@@ -19,6 +19,7 @@ from .matrix import Matrix
 from .mem import Memory
 from .streams import Handler, Streams, row
 from .sxm import Switch
+from .text import Text
 from .vxm import Alus
 
 
@@ -35,6 +36,7 @@ class Kernel:
         alus = Alus(self.module, self.lanes, self.streams)
         switch = Switch(self.module, self.lanes, self.streams)
         self.links = Links(self.module, self.lanes, self.streams)
+        text = Text(self.module, self.streams, memory)
         self.handlers: dict[Op, Handler] = {
             Op.READ: memory.read,
             Op.WRITE: memory.write,
@@ -54,6 +56,9 @@ class Kernel:
             Op.TRANSPOSE: switch.transpose,
             Op.SEND: self.links.send,
             Op.RECEIVE: self.links.receive,
+            Op.FETCH: text.fetch,
+            Op.WRITE_BESIDE_TEXT: text.write,
+            Op.SCATTER_BESIDE_TEXT: text.scatter,
             Op.INSTALL: matrix.install,
             Op.LOSE_SUMS: matrix.lose_sums,
             Op.LOSE_VECTOR: self.links.lose_vector,

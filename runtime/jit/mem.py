@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .build import I8, I32, I64, PTR, Function, Module, Value, number
 from .lanes import Lanes
 from .layout import Chip
@@ -18,7 +20,7 @@ class Memory:
         self.read = self._read()
         self.write = self._write()
         self.gather = self._gather()
-        self.scatter = self._scatter()
+        self.scatter = self.scatter_handler("scatter")
 
     def _slice(self, f: Handler) -> Value:
         """The address of the unit's slice."""
@@ -53,23 +55,29 @@ class Memory:
         f.give()
         return f
 
-    def _scatter(self) -> Handler:
-        f = Handler(self.module, "scatter")
+    def scatter_handler(self, name: str, look: Callable[[Handler, Value], None] | None = None) -> Handler:
+        """The handler of scatter; `look` sees the number of every word before it is written."""
+        f = Handler(self.module, name)
         numbers, source = self.streams.sample_operand(f), self.streams.carry_operand(f, 1)
         tiles = f.b.select(f.compare("==", f.tiles, 0), f.size(Chip.TILES), f.tiles)
         with f.loop(tiles) as tile:
-            lane, word = self._tile(f, numbers, tile)
+            lane, word = self._tile(f, numbers, tile, look)
             self._move_tile(f, word, source, tile, lane)
         f.give()
         return f
 
-    def _tile(self, f: Handler, numbers: Value, tile: Value) -> tuple[Value, Value]:
+    def _tile(
+        self, f: Handler, numbers: Value, tile: Value, look: Callable[[Handler, Value], None] | None = None
+    ) -> tuple[Value, Value]:
         """The first lane of a tile, and the address of the word that the map gives for it."""
         lane = f.b.mul(tile, f.size(Chip.TILE_LANES))
         low, high = (f.b.zext(f.load(f.at(numbers, f.b.add(lane, number(i))), I8, 1), I32) for i in range(2))
         moved = f.b.add(low, f.b.shl(high, number(8, I32)))
         word = f.b.urem(f.b.add(f.b.trunc(f.value, I32), moved), f.b.trunc(f.size(Chip.SRAM_WORDS), I32))
-        return lane, vector_at(f, f.chip, self._slice(f), f.b.zext(word, I64))
+        word = f.b.zext(word, I64)
+        if look is not None:
+            look(f, word)
+        return lane, vector_at(f, f.chip, self._slice(f), word)
 
     def _move_tile(self, f: Handler, target: Value, source: Value, tile: Value, lane: Value) -> None:
         """Copies a superlane of a vector, whose first lane is given, with all that it carries."""

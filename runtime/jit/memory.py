@@ -99,13 +99,14 @@ class ChipMemory:
         self._put_planes()
         self._put_lanes()
         self._put_links(system, inboxes)
+        self._put_text()
         self._set(Chip.STRIDE, self.stride)
         self._set(Chip.BLOCKS, stride_of(chip) // BLOCK)
         self._set(Chip.SRAM, sram)
         self._set(Chip.SLICE_BYTES, chip.words * self.stride)
         self._set(Chip.ZERO, self._new((self.stride,), np.uint8))
         self._set(Chip.SCRATCH, self._new((SOURCES + 1, self.stride), np.int32))
-        samples = max(chip.weight_streams, chip.lanes_per_tile, 4 * SOURCES)
+        samples = max(chip.weight_streams, chip.lanes_per_tile, 4 * SOURCES) + chip.tiles
         rows = decoded.width + len(decoded.cursors) * (samples + 4) + chip.planes + chip.links
         self.faults = zeros((rows + 1, FAULT_WORDS), np.int64)
         self._set(Chip.HAZARDS, self.faults)
@@ -267,6 +268,21 @@ class ChipMemory:
                 return int(due[Due.VECTOR])
         slot = self._slots[first + (diagonal & self.decoded.ring - 1)]
         return int(slot[Slot.VECTOR]) if slot[Slot.DIAGONAL] == diagonal else None
+
+    def _put_text(self) -> None:
+        """What ifetches must take, and where program text lies."""
+        decoded, chip = self.decoded, self.chip_spec
+        lanes, size = chip.lanes, chip.fetch_slots * chip.instruction_bytes
+        fetched = self._new((len(decoded.fetched), 2, self.stride), np.uint8)
+        for vectors, text in zip(fetched, decoded.fetched, strict=True):
+            vectors[:, :lanes] = np.frombuffer(text.ljust(2 * lanes, b"\0"), np.uint8).reshape(2, lanes)
+        self._set(Chip.FETCHED, fetched)
+        self._set(Chip.FETCH_FIRST, min(size, lanes))
+        self._set(Chip.FETCH_SECOND, max(0, size - lanes))
+        holds = self._new((2 * chip.slices if decoded.text else 0, chip.words), np.uint8)
+        for word in decoded.text:
+            holds[word.unit(chip), word.address] = 1
+        self._set(Chip.TEXT, holds)
 
     def connect(self, link: int, end: Link, box: int) -> None:
         """Gives a link its inbox or its outbox, by the address of the inbox."""

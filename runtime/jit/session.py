@@ -1,4 +1,4 @@
-"""Sessions in cycle mode: the memory of the chips, and their runs on the compiled kernel."""
+"""Sessions in cycle mode: they hold the chips' memory and run programs on the compiled kernel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..flips import Flip, flips_by_chip
 from ..host import HostSession
 from ..secded import Secded
 from .cache import Compiled
-from .decode import Decoder
+from .decode import Decoder, is_fetch
 from .hazards import Report, Site
 from .layout import Activity, Chip, Link, Op, Row
 from .memory import ChipMemory, Inboxes, address, stride_of, zeros
@@ -35,7 +35,7 @@ class JitSession(HostSession):
         chip = program.system.chip
         self._code = Secded(chip) if secded else None
         decoder = Decoder(chip)
-        self._decoded = {c.chip: decoder.decode(c.records) for c in program.chips}
+        self._decoded = {c.chip: decoder.decode(c) for c in program.chips}
         stride = stride_of(chip, self._code)
         sram = {c.chip: zeros((2 * chip.slices, chip.words, stride), np.uint8) for c in program.chips}
         super().__init__(program, list(sram.values()), self._code, stride_of(chip))
@@ -104,6 +104,8 @@ class JitSession(HostSession):
             for cursor in memory.decoded.cursors:
                 activity = memory.activities[cursor]
                 record = int(activity[Activity.RECORD])
+                if is_fetch(memory.decoded.records[record]):
+                    continue
                 issues[i, memory.decoded.records[record].queue] += activity[Activity.ISSUES]
                 last = max(last, int(activity[Activity.LAST] - memory.decoded.skews[record]))
             cycles.append(program_length(last, system))

@@ -9,7 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_jit_random import fill, noise, random_program
+from fuzzing.checks import fill
+from fuzzing.programs import noise, random_program
+from fuzzing.supplied import supplied_program
 from tspc.dialects.errors import FlipError, HazardError, InputError, LinkError, TargetError
 from tspc.dialects.instruction import CHAIN, ElementType, source_stream
 from tspc.dialects.program import Program
@@ -177,6 +179,20 @@ def test_memory_checks_its_maps_but_not_what_they_move(make: Load) -> None:
 
 
 @every_engine
+def test_a_queue_corrects_its_text(make: Load) -> None:
+    """A flipped bit of program text is corrected by the ifetch that takes it; two stop the program."""
+    program = fitted(next(p for seed in range(100) if (p := supplied_program(seed)) and p.chips[0].fetches))
+    text = sorted(program.chips[0].text_image(program.system.chip))
+    one = [Flip(program.chips[0].chip, 0, place, 9) for place in text]
+    stats = outcome(make(secded=True, flips=one), program, 0)[0]
+    assert not isinstance(stats, str)
+    assert [s.corrected for s in stats] == [(len(text), 0), (0, 0)]  # the second run flips all back
+    error = outcome(make(secded=True, flips=[*one, *(replace(flip, bit=10) for flip in one)]), program, 0)[0]
+    assert isinstance(error, str)
+    assert error.startswith("bits flipped on chip 0, ") and "taken by `ifetch " in error
+
+
+@every_engine
 def test_superlanes_that_are_off_are_not_taken(make: Load) -> None:
     m = Maker()
     m.bring("MEM.W0", 0, east(4), 0, 20)
@@ -325,10 +341,10 @@ def test_bulk_mode_leaves_it_to_cycle_mode() -> None:
 PROGRAMS = 400
 
 
-def fitted(program: Program, rng: random.Random) -> Program:
-    """The program on a machine whose code words fill its superlanes: one in each or, of 8 or 16 lanes, two."""
+def fitted(program: Program, parts: int = 1) -> Program:
+    """The program on a machine whose code words fill its superlanes: one in each or, of 8 or 16 lanes, `parts`."""
     chip = program.system.chip
-    parts = rng.choice([1, 2]) if chip.lanes_per_tile % 8 == 0 else 1
+    parts = parts if chip.lanes_per_tile % 8 == 0 else 1
     bits = 8 * chip.lanes_per_tile // parts
     return replace(program, system=replace(program.system, chip=replace(chip, secded_data_bits=bits)))
 
@@ -339,9 +355,9 @@ def random_flips(program: Program, rng: random.Random) -> list[Flip]:
     flips: list[Flip] = []
     for _ in range(rng.randint(1, 6)):
         doing = rng.choice(program.chips)
-        if not doing.records:
+        if not doing.dispatches:
             continue
-        record = rng.choice(doing.records)
+        record = rng.choice(doing.dispatches)
         cycle, values = rng.choice(list(record.issues()))
         queue = chip.queues[record.queue]
         uses = [*record.instruction.stream_uses("read", values, chip)]
@@ -372,15 +388,15 @@ def outcome(engine: Engine, program: Program, seed: int) -> tuple[str | list[Run
     return stats, [session.sram(i).copy() for i in range(len(program.chips))]
 
 
-@pytest.mark.parametrize("make", [random_program, noise])
+@pytest.mark.parametrize("make", [random_program, noise, supplied_program])
 def test_engines_agree(make: Callable[[int], Program | None]) -> None:
-    """In every bit of memory, in what they have corrected, and in the error."""
+    """In every bit of memory, in what they have corrected, and in the error; also of program text on its way."""
     seen: Counter[str] = Counter()
     for seed in range(PROGRAMS if make is random_program else PROGRAMS // 4):
         if (drawn := make(seed)) is None:
             continue
         rng = random.Random(seed)
-        program = fitted(drawn, rng)
+        program = fitted(drawn, rng.choice([1, 2]))
         flips = random_flips(program, rng)
         expected, memory = outcome(ReferenceEngine(secded=True, flips=flips), program, seed)
         for path in available_paths():
@@ -405,7 +421,7 @@ def test_without_flips_nothing_changes() -> None:
     for seed in range(100):
         if (drawn := random_program(seed)) is None:
             continue
-        program = fitted(drawn, random.Random(seed))
+        program = fitted(drawn, 1 + seed % 2)
         plain, memory = outcome(JitEngine(), program, seed)
         for engine in (ReferenceEngine(secded=True), JitEngine(secded=True)):
             found, sram = outcome(engine, program, seed)

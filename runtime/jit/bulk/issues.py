@@ -48,7 +48,8 @@ class Kind(IntEnum):
     ALU = 6
     SEND = 7
     RECEIVE = 8
-    NOTHING = 9
+    FETCH = 9
+    NOTHING = 10
 
 
 _KINDS = {
@@ -61,6 +62,7 @@ _KINDS = {
     "acc_emit": Kind.ACCUMULATE,
     "send": Kind.SEND,
     "receive": Kind.RECEIVE,
+    "ifetch": Kind.FETCH,
     "config": Kind.NOTHING,
 }
 
@@ -172,12 +174,12 @@ class Issues:
 
     def __init__(self, program: Program):
         self.program, self.spec = program, program.system.chip
-        self.records = [r for c in program.chips for r in c.records]
+        self.records = [r for c in program.chips for r in c.dispatches]
         self.shapes: list[Shape] = []
         shape_of: list[int] = []
         known: dict[tuple[object, ...], int] = {}
         for chip, chip_program in enumerate(program.chips):
-            for record in chip_program.records:
+            for record in chip_program.dispatches:
                 moving = record.instruction.stepping
                 values = record.values
                 fixed = values if moving is None else (*values[:moving], 0, *values[moving + 1 :])

@@ -16,6 +16,7 @@ import numpy as np
 
 from ....dialects.topology import Port
 from .issues import CHAIN_BYTE, Edges, Ints, Irregular, Issues, Kind, cover, join, limit_number, ranges
+from .text import check_text
 
 MOST_INSTALLS = 1 << 16
 """Installs of a plane's queue that bulk mode keeps the rows of."""
@@ -93,7 +94,8 @@ class Matcher:
             edges = Edges.concatenate([edges.take(~received), passed])
         else:
             raise Irregular("a vector passes more links than there are chips without a stop in memory")
-        edges = edges.take(self.issues.kind_of(edges.c) != Kind.SEND)
+        check_text(self.issues, edges)
+        edges = edges.take(~np.isin(self.issues.kind_of(edges.c), (Kind.SEND, Kind.FETCH)))
         installs = self._installs()
         return Flow(self._merged(edges), self._merged(sums), installs, self._entries(installs), self._loads(installs))
 

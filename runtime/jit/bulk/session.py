@@ -8,10 +8,12 @@ import numpy.typing as npt
 from ....dialects.program import Program, program_length
 from ...engine import RunStats
 from ...host import HostSession
+from ..cache import shared_kernel
 from ..dots import DOTS
 from ..lanes import QUARTER
 from ..layout import BLOCK
 from ..memory import address, stride_of, zeros
+from ..session import JitSession
 from .chains import compiled_chain
 from .compiled import CompiledBulk
 from .emit import Emitter, Tables
@@ -19,6 +21,7 @@ from .gemm import array_bytes
 from .loop import SPACE_BITS, Space
 from .plan import plan
 from .rows import BLOCK_VECTORS, ENV_WORDS, OPERAND_WORDS, OPERANDS, ROWS_WORDS, Env, Group, Op, Operand, Step
+from .text import TextImage
 
 _CALL = 1 << 16
 """Vectors of one call to the kernel, between which Python can see an interrupt."""
@@ -32,7 +35,7 @@ class BulkSession(HostSession):
     def __init__(self, program: Program, compiled: CompiledBulk, cached: bool = True):
         """Plans the program; `cached` says whether its chains are kept on disk. Raises Irregular where it must run in
         cycle mode."""
-        self.program, self._compiled = program, compiled
+        self.program, self._compiled, self._cached = program, compiled, cached
         chip = program.system.chip
         dot, stride = DOTS[compiled.path](), stride_of(chip)
         size = -(-array_bytes(chip.lanes, stride, dot.unroll, QUARTER * dot.parts) // BLOCK) * BLOCK
@@ -52,6 +55,7 @@ class BulkSession(HostSession):
         self._calls = [*np.flatnonzero(np.diff(done, prepend=0)).tolist(), len(self._groups)]
         self._stats = _stats(program)
         super().__init__(program, self._sram)
+        self._text = [TextImage(c, chip) for c in program.chips]
 
     def _own_spaces(self, tables: Tables) -> list[npt.NDArray[np.uint8]]:
         """The memory of all spaces but SRAM, in their order."""
@@ -84,12 +88,25 @@ class BulkSession(HostSession):
         return rows, steps
 
     def run(self) -> RunStats:
-        """Runs from cycle 0. The program has no hazard."""
+        """Runs from cycle 0. The program has no hazard, unless its text in SRAM has been changed."""
+        if not all(text.lies_in(sram) for text, sram in zip(self._text, self._sram, strict=True)):
+            return self._run_by_cycle()
         first = 0
         for end in self._calls:
             self._compiled(address(self._env), first, end)
             first = end
         return RunStats(self._stats.cycles, self._stats.issues.copy())
+
+    def _run_by_cycle(self) -> RunStats:
+        """A run in cycle mode, which names the ifetch that takes what it must not."""
+        session = JitSession(self.program, shared_kernel(self._compiled.path, self._cached))
+        chips = range(len(self._sram))
+        for i in chips:
+            session.sram(i)[:] = self.sram(i)
+        stats = session.run()
+        for i in chips:
+            self.sram(i)[:] = session.sram(i)
+        return stats
 
 
 def _stats(program: Program) -> RunStats:
@@ -98,9 +115,6 @@ def _stats(program: Program) -> RunStats:
     cycles: list[int] = []
     for i, chip in enumerate(program.chips):
         for record in chip.records:
-            count = record.instruction.vectors(record.values)
-            for loop in record.loops:
-                count *= loop.count
-            issues[i, record.queue] += count
+            issues[i, record.queue] += record.vectors
         cycles.append(program_length(max((r.last for r in chip.records), default=-1), program.system))
     return RunStats(tuple(cycles), issues)
