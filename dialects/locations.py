@@ -99,7 +99,7 @@ class LocatedParser(Parser):
         type_ = super()._parse_dense_literal_type()
         if (size := prod(type_.get_shape())) > MOST_ELEMENTS:
             self.raise_error(
-                f"a literal of {size} elements; one may have {MOST_ELEMENTS}: give the values as a parameter"
+                f"a literal of {size} elements, of which one may have {MOST_ELEMENTS}; make it a parameter"
             )
         return type_
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import prod
 
 from xdsl.dialects.builtin import ModuleOp, TensorType
+from xdsl.ir import Attribute
+from xdsl.utils.hints import isa
 
 from ...dialects.elements import element_bytes, element_of
 from ...dialects.errors import CapacityError
@@ -19,7 +21,7 @@ def check_sizes(module: ModuleOp) -> None:
         arguments = [a for region in op.regions for block in region.blocks for a in block.args]
         for value in (*arguments, *op.results):
             type_ = value.type
-            if not isinstance(type_, TensorType) or element_of(type_.element_type) is None:
+            if not isa(type_, TensorType[Attribute]) or element_of(type_.element_type) is None:
                 continue
             size = prod(type_.get_shape()) * element_bytes(type_.element_type)
             if size > most:
