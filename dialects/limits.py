@@ -11,5 +11,5 @@ MOST_ISSUES = 1 << 26
 """Instruction issues of a chip, each vector of an `abc` being one: all 144 queues of the default chip without a pause
 for 466,000 cycles."""
 
-MOST_WORDS = 1 << 24
-"""Words of SRAM that one tensor may take, a chip having far fewer: 5 GiB at 320 lanes."""
+MOST_ELEMENTS = 1 << 24
+"""Elements of a `dense` literal, which the parser writes out, also where all are one value; weights are files."""

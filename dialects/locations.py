@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from functools import cached_property
+from math import prod
 from typing import Any, TypeVar, cast
 
 from xdsl.context import Context
@@ -24,6 +25,8 @@ from xdsl.parser import AttrParser, Parser, ParserState
 from xdsl.utils.exceptions import ParseError, VerifyException
 from xdsl.utils.lexer import Input
 from xdsl.utils.mlir_lexer import MLIRLexer, MLIRTokenKind
+
+from .limits import MOST_ELEMENTS
 
 _OpT = TypeVar("_OpT", bound=Operation)
 
@@ -91,6 +94,14 @@ class LocatedParser(Parser):
             self.raise_error(str(e))
         except Exception as e:
             self.raise_error(f"cannot be read ({type(e).__name__}: {e})")
+
+    def _parse_dense_literal_type(self) -> Any:
+        type_ = super()._parse_dense_literal_type()
+        if (size := prod(type_.get_shape())) > MOST_ELEMENTS:
+            self.raise_error(
+                f"a literal of {size} elements, of which one may have {MOST_ELEMENTS}; make it a parameter"
+            )
+        return type_
 
     def parse_operation(self) -> Operation:
         start = self.pos

@@ -36,6 +36,7 @@ from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
 from ...dialects.tsp_isa import ProgramOp
 from .alu_regions import UnsupportedRegion, alu_region
+from .sizes import check_sizes
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class ConvertTensorToStreamPass(ModulePass):
     name = "convert-tensor-to-stream"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        check_sizes(op)
         functions = [f for f in op.ops if isinstance(f, func.FuncOp)]
         problems: list[str] = []
         if not functions and not any(isinstance(p, ProgramOp) for p in op.ops):
