@@ -128,7 +128,7 @@ class Secded:
         return f"lanes {first} to {first + self.data_bytes - 1}"
 
     def _words(self, vectors: Bytes) -> Bytes:
-        return np.ascontiguousarray(vectors).reshape(*vectors.shape[:-1], -1, self.data_bytes)
+        return np.ascontiguousarray(vectors).reshape(*vectors.shape[:-1], self.words, self.data_bytes)
 
     def _table(self) -> Checks:
         values = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").astype(bool)

@@ -279,6 +279,22 @@ def test_a_flip_stays_in_memory_until_it_is_written(make: Load) -> None:
 
 
 @every_engine
+def test_memory_that_the_host_has_taken_gets_new_check_bits(make: Load) -> None:
+    """Where it wrote, where it put zeros, and where there were zeros all along."""
+    session = make(secded=True).load(copy())
+    session.write(0, 0, 0, data()[0, :3])
+    session.sram(0)[0, 1] = 7
+    session.sram(0)[0, 2] = 0
+    session.run()
+    assert session.read(0, 0, 0, 4)[1] == 0
+    assert session.read(0, 0, 0, 0)[0].shape == (0, CHIP.lanes)
+    session.sram(0)[9, 1, 5] ^= 4
+    assert session.read(0, 9, 1, 1)[1] == 1  # not before the next run
+    session.run()
+    assert session.read(0, 9, 1, 1)[1] == 0
+
+
+@every_engine
 def test_a_flip_after_the_last_instruction_is_made(make: Load) -> None:
     program = copy()
     session, _ = run(make, program, flip_sram(program.cycles - 1, "E30", 2, 0))
