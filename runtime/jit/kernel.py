@@ -16,6 +16,7 @@ from .lanes import Lanes
 from .layout import ACTIVITY_WORDS, LEVELS, NEVER, ROW_WORDS, Activity, Chip, Op, Row
 from .matrix import Matrix
 from .mem import Memory
+from .moves import Moves
 from .streams import Handler, Streams, row
 from .sxm import Switch
 from .vxm import Alus
@@ -28,10 +29,11 @@ class Kernel:
         self.module = Module("tspc")
         self.lanes = Lanes(self.module)
         self.streams = Streams(self.module, self.lanes)
-        memory = Memory(self.module, self.lanes, self.streams)
+        moves = Moves(self.module, self.lanes)
+        memory = Memory(self.module, self.lanes, moves, self.streams)
         matrix = Matrix(self.module, dot, self.lanes, self.streams)
         alus = Alus(self.module, self.lanes, self.streams)
-        switch = Switch(self.module, self.lanes, self.streams)
+        switch = Switch(self.module, moves, self.streams)
         self.links = Links(self.module, self.lanes, self.streams)
         self.handlers: dict[Op, Handler] = {
             Op.READ: memory.read,

@@ -22,7 +22,7 @@ from tspc.runtime.engine import RunStats, Session
 from tspc.runtime.executable import Loaded, executable_from_module
 from tspc.runtime.interface import interface_of, load_weights, weights_path
 from tspc.runtime.jit import BulkSession, JitEngine
-from tspc.runtime.jit.bulk import emit, loop
+from tspc.runtime.jit.bulk import emit
 from tspc.runtime.jit.bulk.compiled import CompiledBulk, compile_bulk_kernel
 from tspc.runtime.jit.cache import available_paths
 from tspc.runtime.reference import ReferenceEngine
@@ -61,7 +61,7 @@ def in_bulk(m: Maker, topology: Topology | None = None) -> None:
 @pytest.mark.parametrize("name", ["digits.mlir", "digits_two_chips.mlir"])
 def test_digits(name: str, chained: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """With and without compiled chains."""
-    monkeypatch.setattr(loop, "CHAINED", chained)
+    monkeypatch.setattr(emit, "CHAINED", chained)
     batch = 40
     module = parse((DIGITS / name).read_text().replace("360x", f"{batch}x"))
     weights = load_weights(weights_path(module, DIGITS), interface_of(module).parameters)
@@ -161,9 +161,9 @@ def plain_program(seed: int) -> Program | None:
 
 @pytest.mark.parametrize("path", available_paths())
 def test_whole_instruction_set(path: str) -> None:
-    """Cycle mode runs what bulk mode does not do."""
+    """Programs of all instructions, half of them broken; of the right ones few have groups that wait for themselves."""
     seen = Counter(compare(p, seed, path) for seed in range(400) if (p := random_program(seed)) is not None)
-    assert seen["bulk", "right"] > 20 and seen["cycle", "right"] > 20, seen
+    assert seen["bulk", "right"] > 100 > 20 * seen["cycle", "right"], seen
 
 
 @pytest.mark.parametrize("path", available_paths())
@@ -178,7 +178,7 @@ def test_same_as_reference(path: str, make: Callable[[int], Program | None], pro
 @pytest.mark.parametrize("special", [0, 1 << 20])
 def test_compiled_chains(special: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chains are compiled for groups of any size, with their immediates and without, and are right."""
-    monkeypatch.setattr(loop, "CHAINED", 1)
+    monkeypatch.setattr(emit, "CHAINED", 1)
     monkeypatch.setattr(emit, "SPECIAL", special)
     seen = Counter(compare(p, seed) for seed in range(100) if (p := plain_program(seed)) is not None)
     assert seen["bulk", "right"] > 10, seen

@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..build import I64, PTR, V16I32, V64I8, WORD, Function, Module, Value, number, splat
 from ..dots import Dot
 from ..lanes import QUARTER, WIDE, interleave
-from ..layout import BLOCK, GROUP
+from ..layout import BLOCK, GROUP, Chip
 from .rows import ROWS_WORDS, Env, Rows
 
 TILE = {"vnni": 6, "plain": 2}
@@ -51,6 +51,11 @@ class Gemm:
         f.give()
         return f
 
+    def put_input(self, f: Function, env: Value, v: Value, source: Value) -> None:
+        """Vector `v` of a block as products take it."""
+        size = f.b.mul(f.word(env, Chip.STRIDE), number(self.dot.input_bytes))
+        f.call(self.prepare, f.at(f.pointer(env, Env.INPUTS), f.b.mul(v, size)), source, f.word(env, Chip.BLOCKS))
+
     def _tile(self, vectors: int, unroll: int) -> Function:
         """tile(inputs, bytes from one input to the next, weights, groups, column constants, target, bytes from one
         target to the next, mask): 16 x `dot.quarters` columns of some vectors' sums, added to the target's bits that
@@ -87,19 +92,16 @@ class Gemm:
         return f
 
     def _multiply(self) -> Function:
-        """multiply(env, vectors, target, its step, source, its step, array, whether sums are added)"""
-        f = Function(self.module, "multiply", [PTR, I64, PTR, I64, PTR, I64, PTR, I64])
-        env, count, target, target_step, source, source_step, array, adds = f.arguments
-        blocks, inputs = f.word(env, Env.BLOCKS), f.pointer(env, Env.INPUTS)
-        input_step = f.b.mul(f.word(env, Env.STRIDE), number(self.dot.input_bytes))
-        with f.loop(count) as v:
-            vector = f.at(inputs, f.b.mul(v, input_step))
-            f.call(self.prepare, vector, f.at(source, f.b.mul(v, source_step)), blocks)
+        """multiply(env, vectors, target, its step, array, whether sums are added)"""
+        f = Function(self.module, "multiply", [PTR, I64, PTR, I64, PTR, I64])
+        env, count, target, target_step, array, adds = f.arguments
+        blocks, inputs = f.word(env, Chip.BLOCKS), f.pointer(env, Env.INPUTS)
+        input_step = f.b.mul(f.word(env, Chip.STRIDE), number(self.dot.input_bytes))
         groups, mask = f.word(array, _GROUPS), f.b.neg(adds)
         first = f.at(inputs, f.b.mul(f.word(array, _FIRST), number(GROUP * self.dot.input_bytes)))
         strip_bytes = self.dot.quarters * self.quarter
         bias = f.at(array, BLOCK)
-        weights = f.at(bias, f.b.mul(f.word(env, Env.STRIDE), number(4)))
+        weights = f.at(bias, f.b.mul(f.word(env, Chip.STRIDE), number(4)))
         with f.loop(blocks) as block, f.loop(4 // self.dot.quarters) as strip:
             offset = f.b.add(f.b.mul(block, number(WIDE)), f.b.mul(strip, number(self.dot.quarters * QUARTER)))
             packed = f.at(weights, f.b.mul(f.b.mul(block, groups), number(4 * self.quarter)))
@@ -124,8 +126,8 @@ class Gemm:
         f.put(array, _GROUPS, groups)
         f.put(array, _FIRST, f.word(rows, Rows.FIRST))
         bias = f.at(array, BLOCK)
-        weights = f.at(bias, f.b.mul(f.word(env, Env.STRIDE), number(4)))
-        with f.loop(f.word(env, Env.BLOCKS)) as block:
+        weights = f.at(bias, f.b.mul(f.word(env, Chip.STRIDE), number(4)))
+        with f.loop(f.word(env, Chip.BLOCKS)) as block:
             sums = [f.variable(splat(0, V16I32)) for _ in range(4)]
             column = f.b.mul(block, number(BLOCK))
             with f.loop(groups) as group:

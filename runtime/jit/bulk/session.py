@@ -10,12 +10,13 @@ from ...engine import RunStats
 from ..dots import DOTS
 from ..lanes import QUARTER
 from ..layout import BLOCK
-from ..memory import address, stride_of, zeros
+from ..memory import address, put_lanes, stride_of, zeros
+from .actions import SPACE_BITS, Space
 from .chains import compiled_chain
 from .compiled import CompiledBulk
 from .emit import Emitter, Tables
 from .gemm import array_bytes
-from .loop import SPACE_BITS, Space
+from .half_gemm import INPUT_BYTES
 from .plan import plan
 from .rows import BLOCK_VECTORS, ENV_WORDS, OPERAND_WORDS, OPERANDS, ROWS_WORDS, Env, Group, Op, Operand, Step
 
@@ -38,13 +39,14 @@ class BulkSession:
         emitter = Emitter(plan(program), dot.unroll, size)
         tables = emitter.tables()
         self._sram = [zeros((2 * chip.slices, chip.words, stride), np.uint8) for _ in program.chips]
-        self._inputs = zeros((BLOCK_VECTORS + 1, stride * dot.input_bytes), np.uint8)
+        width = max(dot.input_bytes, INPUT_BYTES if tables.sizes[Space.HALVES] else 0)
+        self._inputs = zeros((BLOCK_VECTORS + 1, stride * width), np.uint8)
         self._spaces = [*self._own_spaces(tables), *self._sram]
         self._groups = tables.groups
         self._chains = [compiled_chain(c, cached) for c in tables.chains]
         self._rows, self._steps = self._placed(tables)
         self._env = zeros((ENV_WORDS,), np.int64)
-        self._env[Env.STRIDE], self._env[Env.BLOCKS] = stride, stride // BLOCK
+        self._lanes = put_lanes(self._env, chip)
         for word, table in ((Env.INPUTS, self._inputs), (Env.GROUPS, self._groups), (Env.STEPS, self._steps)):
             self._env[word] = address(table)
         done = np.cumsum(self._groups[:, Group.COUNT]) // _CALL
@@ -52,32 +54,34 @@ class BulkSession:
         self._stats = _stats(program)
 
     def _own_spaces(self, tables: Tables) -> list[npt.NDArray[np.uint8]]:
-        """The memory of all spaces but SRAM, in their order."""
+        """The memory of all spaces but SRAM, in their order. That of numbers is nowhere."""
         constants = np.repeat(np.array(tables.constants, np.uint32), BLOCK)
-        sizes = {**tables.sizes, Space.CONSTANTS: constants.nbytes}
+        sizes = {**tables.sizes, Space.CONSTANTS: constants.nbytes, Space.LISTS: tables.lists.nbytes, Space.NUMBERS: 0}
         spaces = [zeros((sizes[space],), np.uint8) for space in Space if space < Space.SRAM]
         spaces[Space.CONSTANTS][:] = constants.view(np.uint8)
         return spaces
 
     def _placed(self, tables: Tables) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The rows of installs and the steps, with addresses."""
+        """The rows of installs and the steps, with addresses; puts the lists in their space."""
         bases = np.array([address(s) for s in self._spaces], np.int64)
+        bases[Space.NUMBERS] = 0
         low = (1 << SPACE_BITS) - 1
 
-        def placed(words: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-            return bases[words >> SPACE_BITS] + (words & low)
+        def place(words: npt.NDArray[np.int64]) -> None:
+            words[...] = bases[words >> SPACE_BITS] + (words & low)
 
-        rows, steps = tables.rows.copy(), tables.steps.copy()
-        rows[:, ROWS_WORDS:] = placed(rows[:, ROWS_WORDS:])
+        rows, steps = tables.rows, tables.steps
+        place(rows[:, ROWS_WORDS:])
+        place(tables.lists)
+        self._spaces[Space.LISTS][:] = tables.lists.view(np.uint8)
         calls = steps[:, Step.OP] == Op.CALL
         chains = np.array([c.address for c in self._chains], np.int64)
         steps[calls, Step.MODE] = chains[steps[calls, Step.MODE]]
-        packs = steps[:, Step.OP] == Op.PACK
+        packs = np.isin(steps[:, Step.OP], (Op.PACK, Op.PACK_BYTES))
         from_rows = Step.OPERANDS + OPERAND_WORDS + Operand.BASE
         installs = steps[packs, from_rows]
         for operand in range(OPERANDS):
-            word = Step.OPERANDS + OPERAND_WORDS * operand + Operand.BASE
-            steps[:, word] = placed(steps[:, word])
+            place(steps[:, Step.OPERANDS + OPERAND_WORDS * operand + Operand.BASE])
         steps[packs, from_rows] = address(rows) + installs * rows.shape[1] * rows.itemsize
         return rows, steps
 
