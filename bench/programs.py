@@ -199,5 +199,91 @@ class Elementwise:
         return np.rint(y * y).astype(np.int32)
 
 
+@dataclass(frozen=True)
+class Chains:
+    """Chains of passes as convolutions have them: on every plane, each pass installs weights, takes `rows` rows of
+    `columns` vectors out of rows of a larger image, and adds its sums to those of the passes before; the last one's go
+    through three ALUs as int8 to rows of another image. Both planes of a hemisphere share the activations."""
+
+    rows: int
+    columns: int
+    deep: int
+    """Passes of a chain."""
+    chains: int
+    """Chains of each plane, one after the other."""
+    start: int = 400
+
+    @property
+    def vectors(self) -> int:
+        return self.rows * self.columns
+
+    @property
+    def macs(self) -> int:
+        return 4 * self.chains * self.deep * self.vectors * SIDE * SIDE
+
+    @property
+    def period(self) -> int:
+        """Cycles of a pass: those of its vectors, or of the weights of both planes."""
+        return max(self.vectors, 2 * CHIP.load_cycles + 2)
+
+    @property
+    def cycles(self) -> int:
+        return self.chains * self.deep * self.period
+
+    def add(self, maker: Maker) -> None:
+        for side in range(2):
+            for number in range(self.chains * self.deep):
+                self._pass(maker, side, number)
+
+    def program(self) -> Program:
+        maker = Maker()
+        self.add(maker)
+        return maker.program()
+
+    def _image(self) -> tuple[tuple[int, int, int], ...]:
+        """The loops over rows of an image that is as wide again."""
+        return (self.columns, 1, 1), (self.rows, self.columns, 2 * self.columns)
+
+    def _pass(self, maker: Maker, side: int, number: int) -> None:
+        out, back, load = "EW"[side], "WE"[side], CHIP.load_cycles
+        chain, k = divmod(number, self.deep)
+        start, unit = self.start + number * self.period, f"MXM.{2 * side}.weights"
+        slot = number % (CHIP.words // (2 * load)) * 2 * load
+        for i in range(CHIP.weight_streams):
+            slice_ = f"MEM.{out}{i}"
+            at = start - 2 * load - 1 - CHIP.latency_read - hops(slice_, unit)
+            maker.add(slice_, at, "read", slot, stream_code(out, i), loops=((load, 1, 1), (2, load, load)))
+        slice_ = f"MEM.{out}{16 + k % 8}"
+        at = start - CHIP.latency_read - hops(slice_, unit)
+        image = 2 * self.vectors
+        maker.add(slice_, at, "read", chain % 4 * image + k % 3, stream_code(out, 16), loops=self._image())
+        for half in range(2):
+            plane, group = f"MXM.{2 * side + half}", stream_code(back, 4 * half)
+            maker.add(
+                f"{plane}.weights", start - (2 - half) * load - 1, "lw", 0, stream_code(out, 0), loops=((load, 1, 1),)
+            )
+            maker.add(f"{plane}.weights", start - 1, "iw")
+            maker.add(f"{plane}.activations", start, "abc", self.vectors, stream_code(out, 16))
+            taken, entries = start + CHIP.latency_array, ((self.vectors, 1, 1),)
+            if k < self.deep - 1:
+                maker.add(f"{plane}.accumulators", taken, "acc", 0, int(k > 0), loops=entries)
+                continue
+            maker.add(f"{plane}.accumulators", taken, "acc_emit", 0, int(k > 0), group, loops=entries)
+            at = taken + CHIP.latency_egress + hops(f"{plane}.accumulators", "VXM.0")
+            still, alu = ((self.vectors, 1, 0),), 8 * side + 4 * half
+            i32, f32, i8 = ElementType.I32, ElementType.F32, ElementType.I8
+            result = stream_code(back, 8 + half)
+            steps = (
+                ("convert", (i32, group, f32, CHAIN)),
+                ("mul", (f32, source_alu(alu), _bits(0.0007), CHAIN)),
+                ("convert", (f32, source_alu(alu + 1), i8, result)),
+            )
+            for i, (name, values) in enumerate(steps):
+                maker.add(f"VXM.{alu + i}", at + i * CHIP.latency_alu, name, *values, loops=still)
+            slice_ = f"MEM.{back}{24 + 2 * (chain % 4) + half}"
+            at += CHIP.latency_vxm_entry + 3 * CHIP.latency_alu + hops(slice_, "VXM.0") - CHIP.latency_write
+            maker.add(slice_, at, "write", 0, result, loops=self._image())
+
+
 def _bits(value: float) -> int:
     return source_immediate(int(np.float32(value).view(np.uint32)))

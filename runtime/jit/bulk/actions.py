@@ -81,7 +81,7 @@ class Steps(NamedTuple):
     given: list[tuple[int, int, int]]
     """What is filled in: row, first word of the operand, number of the place."""
     block: int
-    """Vectors of a block; 0 for all."""
+    """Most vectors of a block; 0 for all."""
     buffer_bytes: int
 
 

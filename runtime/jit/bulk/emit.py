@@ -208,7 +208,7 @@ class Emitter:
         members: list[int] = order.tolist()
         groups: list[tuple[int, int, int, int]] = []
         table: list[list[int]] = []
-        self._paired: dict[int, tuple[int, int]] = {}
+        self._paired: dict[int, tuple[int, ...]] = {}
 
         def add(step: list[int]) -> None:
             table.append(step)
@@ -222,7 +222,7 @@ class Emitter:
             group = members[bounds[node] : bounds[node + 1]]
             for step in self._pair(group):
                 add(step)
-            self._group(group, node in plan.updates, table, groups)
+            self._group(group, (node in plan.updates, node in plan.rewrites), table, groups)
         chips, planes = len(self.issues.program.chips), len(self.issues.program.chips) * spec.planes
         halves = planes if self._pairs else 0
         sizes = {
@@ -242,12 +242,17 @@ class Emitter:
         return Tables(groups_, steps, rows, join(self.lists), list(self.constants), chains, sizes)
 
     def _group(
-        self, members: list[int], updates: bool, table: list[list[int]], groups: list[tuple[int, int, int, int]]
+        self,
+        members: list[int],
+        writes: tuple[bool, bool],
+        table: list[list[int]],
+        groups: list[tuple[int, int, int, int]],
     ) -> None:
-        """Appends the steps of a group, its members being in the order of time."""
+        """Appends the steps of a group, its members being in the order of time. `writes` says whether a round writes
+        what it reads, and whether it writes a word more than once."""
         count = self._counts[members[0]]
         places: list[tuple[int, int, int]] = []
-        key = (self._members(members, places), updates, count >= CHAINED)
+        key = (self._members(members, places), *writes, count >= CHAINED)
         steps = self._steps.get(key)
         if steps is None:
             steps = self._steps[key] = Loop(self, *key).steps()
@@ -257,7 +262,8 @@ class Emitter:
             table += [row.copy() for row in steps.rows]
             for row, word, number in steps.given:
                 table[first + row][word : word + OPERAND_WORDS] = places[number]
-            groups.append((first, len(table), count, steps.block or count))
+            blocks = -(-count // (steps.block or count))
+            groups.append((first, len(table), count, -(-count // blocks)))
 
     def _members(self, segments: Sequence[int], places: list[tuple[int, int, int]]) -> tuple[Member, ...]:
         """Segments as members of a group; appends the places that are the group's own."""
@@ -326,7 +332,7 @@ class Emitter:
         steps: list[list[int]] = []
         for segment in group:
             if segment in self._pairs:
-                shape, pair = self.shape(self._shapes[segment]), (self._pairs[segment][0], self._pairs[segment][1])
+                shape, pair = self.shape(self._shapes[segment]), tuple(self._pairs[segment])
                 weights = self.weights(shape).base
                 if self._paired.get(weights) != pair:
                     self._paired[weights] = pair
@@ -360,12 +366,11 @@ class Emitter:
 
     def _used_rows(self, table: Ints) -> Ints:
         """The rows [installs, groups, GROUP] without the groups of zeros before and after."""
-        filled = (table != place_in(Space.ZERO, 0)).any(axis=2)
+        filled = np.any(table != place_in(Space.ZERO, 0), axis=2)
         groups = table.shape[1]
         rows = np.zeros((len(table), ROWS_WORDS + groups * GROUP), np.int64)
-        some = filled.any(axis=1)
-        first = np.where(some, filled.argmax(axis=1), 0)
-        end = np.where(some, groups - filled[:, ::-1].argmax(axis=1), 0)
+        first: Ints = np.argmax(filled, axis=1)
+        end: Ints = np.where(np.any(filled, axis=1), groups - np.argmax(filled[:, ::-1], axis=1), first)
         count = -(-(end - first) // self.unroll) * self.unroll
         rows[:, 0], rows[:, 1] = count, first
         taken = np.minimum(first[:, None] + np.arange(groups), groups - 1)

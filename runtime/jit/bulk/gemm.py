@@ -16,6 +16,9 @@ from .rows import ROWS_WORDS, Env, Rows
 TILE = {"vnni": 6, "plain": 2}
 """Vectors whose sums are in registers at once, by path: with VNNI 24 sums, 4 weights and an activation fill 32."""
 
+_AHEAD = 6
+"""Groups of rows that are fetched before they are packed: rows lie in many places, which no CPU foresees."""
+
 _GROUPS, _FIRST = 0, 1
 """Words of an array before its column constants."""
 
@@ -125,23 +128,33 @@ class Gemm:
         groups = f.word(rows, Rows.GROUPS)
         f.put(array, _GROUPS, groups)
         f.put(array, _FIRST, f.word(rows, Rows.FIRST))
+        blocks, last = f.word(env, Chip.BLOCKS), f.b.sub(groups, number(1))
         bias = f.at(array, BLOCK)
         weights = f.at(bias, f.b.mul(f.word(env, Chip.STRIDE), number(4)))
-        with f.loop(f.word(env, Chip.BLOCKS)) as block:
-            sums = [f.variable(splat(0, V16I32)) for _ in range(4)]
-            column = f.b.mul(block, number(BLOCK))
-            with f.loop(groups) as group:
-                four = f.at(rows, f.b.add(number(ROWS_WORDS * WORD), f.b.mul(group, number(GROUP * WORD))))
+        table = f.at(rows, ROWS_WORDS * WORD)
+        smin = f.module.intrinsic("llvm.smin.i64", I64, [I64, I64])
+        with f.loop(groups) as group:
+            four = f.at(table, f.b.mul(group, number(GROUP * WORD)))
+            later = f.call(smin, f.b.add(group, number(_AHEAD)), last)
+            ahead = f.at(table, f.b.mul(later, number(GROUP * WORD)))
+            with f.loop(blocks) as block:
+                column = f.b.mul(block, number(BLOCK))
+                for r in range(GROUP):
+                    f.prefetch(f.at(f.pointer(ahead, r), column))
                 lanes = [f.load(f.at(f.pointer(four, r), column), V64I8, BLOCK) for r in range(GROUP)]
                 place = f.b.add(f.b.mul(block, groups), group)
                 target = f.at(weights, f.b.mul(place, number(4 * self.quarter)))
                 for j, quarter in enumerate(interleave(f, lanes)):
-                    self._store(f, quarter, f.at(target, j * self.quarter))
-                    sums[j].set(self.dot.offset(f, sums[j].get(), quarter))
+                    f.store(self.dot.pack(f, quarter), f.at(target, j * self.quarter), QUARTER)
+        with f.loop(blocks) as block:
+            sums = [f.variable(splat(0, V16I32)) for _ in range(4)]
+            with f.loop(groups) as group:
+                place = f.b.add(f.b.mul(block, groups), group)
+                source = f.at(weights, f.b.mul(place, number(4 * self.quarter)))
+                for j, total in enumerate(sums):
+                    quarter = self.dot.unpack(f, f.at(source, j * self.quarter))
+                    total.set(self.dot.offset(f, total.get(), quarter))
             for j, total in enumerate(sums):
                 f.store(total.get(), f.at(f.at(bias, f.b.mul(block, number(WIDE))), j * QUARTER), QUARTER)
         f.give()
         return f
-
-    def _store(self, f: Function, quarter: Value, target: Value) -> None:
-        f.store(self.dot.pack(f, quarter), target, QUARTER)

@@ -88,10 +88,11 @@ class Source(Protocol):
 class Loop:
     """The steps of one group."""
 
-    def __init__(self, source: Source, members: Sequence[Member], updates: bool, compiled: bool):
-        """`members` are in the order of time; `updates` says that a round writes what it reads, `compiled` that chains
-        are compiled."""
-        self.source, self.members, self.updates, self.compiled = source, members, updates, compiled
+    def __init__(self, source: Source, members: Sequence[Member], updates: bool, rewrites: bool, compiled: bool):
+        """`members` are in the order of time; `updates` says that a round writes what it reads, `rewrites` that it
+        writes a word more than once, `compiled` that chains are compiled."""
+        self.source, self.members, self.compiled = source, members, compiled
+        self.updates, self.rewrites = updates, rewrites
         self.shapes = [source.shape(m.shape) for m in members]
         self.blocks = source.stride // BLOCK
         self.actions: list[Action] = []
@@ -281,7 +282,7 @@ class Loop:
                 planes = [self._staged(i) for i in own.inputs]
                 number = Place(own.number, kind="given")
                 singles.append(Action(Op.SCATTER, shape.tiles, (*planes, target, number)))
-            elif taken.producer in self.values and taken.tiles == spec.tiles:
+            elif taken.producer in self.values and taken.tiles == spec.tiles and not self.rewrites:
                 wholes[taken.producer][taken.byte].append(target)
             else:
                 op, mode = (Op.COPY, self.blocks) if shape.tiles == spec.tiles else (Op.BLEND, shape.tiles)

@@ -64,6 +64,8 @@ class Dependences:
     """Groups that would have to wait for rounds of their own."""
     updates: set[int]
     """Groups that write, in one round, words that they read in the same."""
+    rewrites: set[int]
+    """Groups that write, in their only round, a word more than once."""
     live: set[int]
     """The origins of writes that later accesses read."""
 
@@ -147,9 +149,13 @@ class _Elements:
         sources = [self.pieces.origin[self.piece[x]] for x in (first, second)]
         in_order = (sources[0] == sources[1]) | ~(self.writes[first] | self.writes[second])
         pairs = np.unique(np.stack([a[~itself], b[~itself]]), axis=1)
-        stuck = set(a[itself & ~in_place & ~in_order].tolist())
-        updates = set(a[itself & in_place & ~in_order].tolist())
-        return Dependences(pairs[0], pairs[1], stuck, updates, live)
+        once = self.writes[first] & self.writes[second] & (self.rounds[1][first] == 0) & (self.rounds[1][second] == 0)
+        once &= (self.rounds[0][first] == 0) & (self.rounds[0][second] == 0)
+        itself &= ~in_order
+        stuck, updates, rewrites = (
+            set(a[itself & chosen].tolist()) for chosen in (~in_place & ~once, in_place, once & ~in_place)
+        )
+        return Dependences(pairs[0], pairs[1], stuck, updates, rewrites, live)
 
 
 def sequence(nodes: int, before: Ints, after: Ints, time: Ints) -> tuple[list[int], list[int]]:

@@ -32,6 +32,8 @@ class Plan:
     """By edge, whether it brings words that are copied when they are read, and not read where they are used."""
     updates: set[int]
     """Groups that write, in one round, words that they read in the same."""
+    rewrites: set[int]
+    """Groups that write, in their only round, a word more than once."""
     live: set[int]
     """Segments of `acc` whose entries later ones read."""
 
@@ -101,7 +103,8 @@ class _Attempt:
         order, circle = sequence(self.groups + len(installs.issue), before, after, np.append(time, installs.time))
         if circle:
             return None, np.array(circle, np.int64)
-        return Plan(segments, order, self.group, self.groups, self.captured, waits.updates, waits.live), nothing
+        of = (waits.updates, waits.rewrites, waits.live)
+        return Plan(segments, order, self.group, self.groups, self.captured, *of), nothing
 
     def sources(self, nodes: Ints) -> Ints:
         """The records that read what some nodes take from memory."""

@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from ..layout import CHIP_WORDS, Finish, Form
 
-BLOCK_VECTORS = 48
+BLOCK_VECTORS = 56
 """Most vectors of a block."""
 
 
