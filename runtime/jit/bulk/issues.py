@@ -189,21 +189,7 @@ class Issues:
         self.program, self.spec = program, program.system.chip
         self.records = [r for c in program.chips for r in c.records]
         self.shapes: list[Shape] = []
-        shape_of: list[int] = []
-        known: dict[tuple[object, ...], int] = {}
-        for chip, chip_program in enumerate(program.chips):
-            for record in chip_program.records:
-                moving = record.instruction.stepping
-                values = record.values
-                fixed = values if moving is None else (*values[:moving], 0, *values[moving + 1 :])
-                tiles = record.tiles or self.spec.tiles
-                key = (chip, record.queue, record.instruction.opcode, fixed, tiles)
-                if key not in known:
-                    known[key] = len(self.shapes)
-                    queue = self.spec.queues[record.queue]
-                    self.shapes.append(Shape(chip, queue, record.instruction, fixed, tiles, self.spec))
-                shape_of.append(known[key])
-        self.shape = np.array(shape_of, np.int64)
+        self.shape = np.array(self._shapes(), np.int64)
         """By record."""
         self.kind = np.array([s.kind for s in self.shapes], np.int64)[self.shape]
         """By record."""
@@ -212,6 +198,11 @@ class Issues:
         """By record, the number of its issues."""
         self.offsets = np.concatenate([[0], np.cumsum(self.sizes)])
         """By record, the number of its first issue; then the number of all."""
+        moving = [r.instruction.stepping for r in self.records]
+        values = [0 if i is None else r.values[i] for i, r in zip(moving, self.records, strict=True)]
+        self._value, self._at = np.array(values, np.int64), np.array([r.at for r in self.records], np.int64)
+        self.last = self._at + counts[:, 0] * every[:, 0] - 1 + ((counts - 1) * every)[:, 1:].sum(axis=1)
+        """By record, the last cycle in which it occupies its queue."""
         self.runs = self._progressions(counts, every, steps, True, True)
         """By time and value."""
         self.moves = self._progressions(counts, every, steps, False, True)
@@ -221,6 +212,23 @@ class Issues:
         of_shape = self.shape[self.beats.record]
         ends = np.cumsum(np.bincount(of_shape, minlength=len(self.shapes)))
         self._beats_of = np.split(np.argsort(of_shape, kind="stable"), ends[:-1])
+
+    def _shapes(self) -> list[int]:
+        """The shape of each record; adds those that are new."""
+        numbers: list[int] = []
+        known: dict[tuple[object, ...], int] = {}
+        for chip, chip_program in enumerate(self.program.chips):
+            for queue, _, instruction, values, _, tiles in chip_program.records:
+                moving = instruction.stepping
+                fixed = values if moving is None else (*values[:moving], 0, *values[moving + 1 :])
+                key = (chip, queue, instruction.opcode, fixed, tiles)
+                number = known.get(key)
+                if number is None:
+                    number = known[key] = len(self.shapes)
+                    on = tiles or self.spec.tiles
+                    self.shapes.append(Shape(chip, self.spec.queues[queue], instruction, fixed, on, self.spec))
+                numbers.append(number)
+        return numbers
 
     def _levels(self) -> tuple[Ints, Ints, Ints]:
         """Counts, spacings and steps of all records, innermost level first: [records, levels]."""
@@ -257,8 +265,7 @@ class Issues:
         limit_number(outer.prod(axis=1))
         sizes = np.cumprod(counts, axis=1) // counts
         record: Ints = np.arange(n, dtype=np.int64)
-        value = [0 if (i := r.instruction.stepping) is None else r.values[i] for r in self.records]
-        columns = [self.offsets[:-1], np.array([r.at for r in self.records], np.int64), np.array(value, np.int64)]
+        columns = [self.offsets[:-1], self._at, self._value]
         for level in reversed(range(levels)):
             rounds = outer[record, level]
             if (rounds != 1).any():

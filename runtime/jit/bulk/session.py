@@ -17,6 +17,7 @@ from .compiled import CompiledBulk
 from .emit import Emitter, Tables
 from .gemm import array_bytes
 from .half_gemm import INPUT_BYTES
+from .issues import Issues
 from .plan import plan
 from .rows import BLOCK_VECTORS, ENV_WORDS, OPERAND_WORDS, OPERANDS, ROWS_WORDS, Env, Group, Op, Operand, Step
 
@@ -36,7 +37,8 @@ class BulkSession:
         chip = program.system.chip
         dot, stride = DOTS[compiled.path](), stride_of(chip)
         size = -(-array_bytes(chip.lanes, stride, dot.unroll, QUARTER * dot.parts) // BLOCK) * BLOCK
-        emitter = Emitter(plan(program), dot.unroll, size)
+        planned = plan(program)
+        emitter = Emitter(planned, dot.unroll, size)
         tables = emitter.tables()
         self._sram = [zeros((2 * chip.slices, chip.words, stride), np.uint8) for _ in program.chips]
         width = max(dot.input_bytes, INPUT_BYTES if tables.sizes[Space.HALVES] else 0)
@@ -51,7 +53,7 @@ class BulkSession:
             self._env[word] = address(table)
         done = np.cumsum(self._groups[:, Group.COUNT]) // _CALL
         self._calls = [*np.flatnonzero(np.diff(done, prepend=0)).tolist(), len(self._groups)]
-        self._stats = _stats(program)
+        self._stats = _stats(planned.segments.issues)
 
     def _own_spaces(self, tables: Tables) -> list[npt.NDArray[np.uint8]]:
         """The memory of all spaces but SRAM, in their order. That of numbers is nowhere."""
@@ -98,15 +100,16 @@ class BulkSession:
         return RunStats(self._stats.cycles, self._stats.issues.copy())
 
 
-def _stats(program: Program) -> RunStats:
+def _stats(issues: Issues) -> RunStats:
     """What a run of a program without hazards does."""
-    issues = np.zeros((len(program.chips), len(program.system.chip.queues)), np.int64)
-    cycles: list[int] = []
-    for i, chip in enumerate(program.chips):
-        for record in chip.records:
-            count = record.instruction.vectors(record.values)
-            for loop in record.loops:
-                count *= loop.count
-            issues[i, record.queue] += count
-        cycles.append(program_length(max((r.last for r in chip.records), default=-1), program.system))
-    return RunStats(tuple(cycles), issues)
+    program = issues.program
+    spec = program.system.chip
+    counts = np.zeros((len(program.chips), len(spec.queues)), np.int64)
+    last = np.full(len(program.chips), -1)
+    places: npt.NDArray[np.int64] = np.array(
+        [(s.chip, spec.queue_numbers[s.queue.name]) for s in issues.shapes], np.int64
+    ).reshape(-1, 2)
+    chip, queue = places[issues.shape].T
+    np.add.at(counts, (chip, queue), issues.sizes)
+    np.maximum.at(last, chip, issues.last)
+    return RunStats(tuple(program_length(cycle, program.system) for cycle in last.tolist()), counts)
