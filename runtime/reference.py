@@ -15,15 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dialects.errors import Actor, Hazard, InputError, earliest
-from ..dialects.instruction import (
-    CHAIN,
-    ElementType,
-    Record,
-    SourceKind,
-    source_kind,
-    source_payload,
-    stream_text,
-)
+from ..dialects.instruction import CHAIN, ElementType, Record, SourceKind, source_kind, source_payload, stream_text
 from ..dialects.program import ChipProgram, Program, actor, program_length
 from ..dialects.supply import word_of
 from ..dialects.target import Queue, SystemSpec
@@ -434,6 +426,8 @@ def _diagonal(code: int, position: int, t: int) -> int:
 
 class ReferenceSession:
     """A program loaded into the reference engine."""
+
+    mode = "cycle"
 
     def __init__(self, program: Program):
         self.program = program

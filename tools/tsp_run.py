@@ -30,6 +30,11 @@ def make_parser() -> argparse.ArgumentParser:
     add("--inputs", type=Path, metavar="X.npz", help="the inputs by name")
     add("--output", type=Path, metavar="Y.npz", help="where to put the outputs by name")
     add("--engine", choices=("reference", "jit"), default="jit", help="what executes the chips' instructions")
+    add(
+        "--mode",
+        choices=("cycle", "bulk"),
+        help="how the jit engine runs a program: cycle by cycle, as it does without this, or matched first and in bulk",
+    )
     add("--level", choices=LEVELS, default="isa", help="the level to run: above isa values only, without time")
     add("--target", type=Path, metavar="SPEC.toml", help="the machine, in place of the one that the module names")
     add("--weights", type=Path, help="weights file, in place of the one that the module names")
@@ -185,20 +190,22 @@ def run_program(executable: Executable, inputs: dict[str, Array], args: argparse
     from ..runtime.executable import Loaded
     from .report import print_report
 
-    loaded = Loaded(executable, make_engine(args.engine))
+    loaded = Loaded(executable, make_engine(args.engine, args.mode))
     started = time.perf_counter()
     outputs, stats = loaded.run(inputs)
     simulated = time.perf_counter() - started
-    print_report(executable.program, stats, args.engine, compiled, simulated)
+    print_report(executable.program, stats, f"{args.engine}, {loaded.session.mode} mode", compiled, simulated)
     save_outputs(outputs, args.output)
 
 
-def make_engine(name: str) -> Engine:
-    """The engine of a name, `reference` or `jit`."""
+def make_engine(name: str, mode: str | None) -> Engine:
+    """The engine of a name, `reference` or `jit`; the latter's mode is `cycle` unless it is given. Raises UsageError."""
     if name == "jit":
         from ..runtime.jit import JitEngine
 
-        return JitEngine()
+        return JitEngine(mode=mode or "cycle")
+    if mode == "bulk":
+        raise UsageError("--mode bulk is for the jit engine; leave --engine away, or --mode")
     from ..runtime.reference import ReferenceEngine
 
     return ReferenceEngine()

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
-from ..arithmetic import BINARY, TERNARY, UNARY, finish, prepare
-from ..build import V16I32, V64I8, Module, Value, number, splat
+from ..arithmetic import ANY_NAN, BINARY, RAW, TERNARY, UNARY, canonical, finish, prepare
+from ..build import V16F32, V16I32, V64I8, Module, Value, number, splat
 from ..cache import cache_directory, compile_module, link, object_code
 from ..lanes import QUARTER, WIDE, deinterleave, interleave
 from ..layout import BLOCK, Alu, Finish
@@ -87,10 +87,17 @@ def build(chain: Chain) -> Module:
         with f.loop(f.blocks) as i:
             plane, wide = f.b.mul(i, number(BLOCK)), f.b.mul(i, number(WIDE))
             registers: dict[int, list[Value]] = {}
+            raw: dict[int, list[Value]] = {}
+            """Of registers with floats, what they hold but for the bits of NaN; made canonical when these are seen."""
 
-            def quarters(operand: Register | Memory) -> list[Value]:
+            def quarters(operand: Register | Memory, any_nan: bool = False) -> list[Value]:
                 if isinstance(operand, Register):
-                    return registers[operand.number]
+                    n = operand.number
+                    if any_nan and n in raw:
+                        return raw[n]
+                    if n not in registers:
+                        registers[n] = [canonical(f, f.as_type(a, V16F32)) for a in raw[n]]
+                    return registers[n]
                 if operand.bits != VECTORS:
                     return [constants[operand.number]] * 4
                 block = f.at(vectors[operand.number], wide)
@@ -101,13 +108,16 @@ def build(chain: Chain) -> Module:
 
             for op, mode, operands in chain:
                 if op == Op.ALU:
-                    apply = _OPERATIONS[Alu(mode)]
-                    lanes = zip(*(quarters(o) for o in operands[1:]), strict=True)
-                    registers[operands[0].number] = [f.as_type(apply(f, *own), V16I32) for own in lanes]
+                    alu = Alu(mode)
+                    lanes = zip(*(quarters(o, alu in ANY_NAN) for o in operands[1:]), strict=True)
+                    result = [f.as_type(RAW.get(alu, _OPERATIONS[alu])(f, *own), V16I32) for own in lanes]
+                    (raw if alu in RAW else registers)[operands[0].number] = result
                 elif op in PREPARES:
                     registers[operands[0].number] = [prepare(f, a, PREPARES[op]) for a in quarters(operands[1])]
                 elif op == Op.HALVE:
-                    registers[operands[0].number] = [finish(f, a, Finish.HALF) for a in quarters(operands[1])]
+                    registers[operands[0].number] = [
+                        finish(f, a, Finish.HALF) for a in quarters(operands[1], any_nan=True)
+                    ]
                 elif op == Op.COPY:
                     block = address(operands[1], wide)
                     for j, quarter in enumerate(quarters(operands[0])):

@@ -373,6 +373,7 @@ class Emitter:
         end: Ints = np.where(np.any(filled, axis=1), groups - np.argmax(filled[:, ::-1], axis=1), first)
         count = -(-(end - first) // self.unroll) * self.unroll
         rows[:, 0], rows[:, 1] = count, first
-        taken = np.minimum(first[:, None] + np.arange(groups), groups - 1)
-        rows[:, ROWS_WORDS:] = np.take_along_axis(table, taken[:, :, None], axis=1).reshape(len(table), groups * GROUP)
+        number: Ints = np.arange(groups, dtype=np.int64)
+        taken: Ints = (first[:, None] + number).clip(max=groups - 1)
+        rows[:, ROWS_WORDS:] = table[np.arange(len(table))[:, None], taken].reshape(len(table), groups * GROUP)
         return rows
