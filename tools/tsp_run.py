@@ -199,7 +199,7 @@ def run_program(executable: Executable, inputs: dict[str, Array], args: argparse
 
 
 def make_engine(name: str, mode: str | None) -> Engine:
-    """The engine of a name, `reference` or `jit`; the latter's mode is `cycle` unless it is given. Raises UsageError."""
+    """The engine of a name, `reference` or `jit`, whose mode is `cycle` unless it is given. Raises UsageError."""
     if name == "jit":
         from ..runtime.jit import JitEngine
 
