@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .issues import RESULTS, Edges, Ints, Irregular, Issues, Kind, join, limit_number, ranges
+from .issues import RESULTS, Edges, Ints, Irregular, Issues, Kind, distinct, join, limit_number, ranges
 from .match import Flow
 
 MOST_SEGMENTS = 200_000
@@ -76,7 +76,7 @@ class Cutter:
         ends = [x for e in (edges.take(active | masked), flow.sums, flow.entries) for x in (e.c, e.c + e.count)]
         ends += [x for e in (edges.take(active), flow.sums) for x in (e.p, e.p + e.count)]
         moved = issues.moves.first[np.isin(issues.kind[issues.moves.record], _MOVED)]
-        self.cuts = np.unique(join([issues.offsets, moved, self._same_entry(), *ends]))
+        self.cuts = distinct(join([issues.offsets, moved, self._same_entry(), *ends]))
 
     def _same_entry(self) -> Ints:
         """Cuts in runs of `acc` that stay on one entry: between all additions, and before the last sums that are set,
@@ -95,12 +95,12 @@ class Cutter:
 
     def cut(self, more: Ints) -> Segments:
         """The segments, with some cuts added for good. Raises Irregular where there would be too many."""
-        self.cuts = np.unique(np.append(self.cuts, more))
+        self.cuts = distinct(np.append(self.cuts, more))
         for _ in range(_ROUNDS):
             if len(self.cuts) > MOST_SEGMENTS:
                 raise Irregular("too many segments")
             to_p, to_c = self.joints.split(self.cuts), self.joints.split(self.cuts, by_producer=True)
-            cuts = np.unique(join([self.cuts, to_p.p, to_p.p + to_p.count, to_c.c, to_c.c + to_c.count]))
+            cuts = distinct(join([self.cuts, to_p.p, to_p.p + to_p.count, to_c.c, to_c.c + to_c.count]))
             if len(cuts) == len(self.cuts):
                 return self._segments()
             self.cuts = cuts

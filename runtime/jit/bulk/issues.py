@@ -317,6 +317,19 @@ def ranges(first: Ints, counts: Ints) -> Ints:
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(first - ends + counts, counts)
 
 
+def distinct(values: Ints) -> Ints:
+    """The different ones of some values, ascending."""
+    ordered = np.sort(values)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
+
+
+def distinct_pairs(first: Ints, second: Ints) -> tuple[Ints, Ints]:
+    """The different ones of some pairs of numbers from 0 on."""
+    size = int(second.max(initial=0)) + 1
+    first, second = np.divmod(distinct(first * size + second), size)
+    return first, second
+
+
 def cover(start: Ints, count: Ints, bounds: Ints) -> tuple[Ints, Ints]:
     """The elements of intervals [start, start + count) whose ends are all among the ascending `bounds`: for every
     interval the elements between neighbouring bounds that it covers, as the interval's index and the element's."""

@@ -16,7 +16,21 @@ import numpy as np
 import numpy.typing as npt
 
 from ....dialects.topology import Port
-from .issues import CHAIN_BYTE, ENTERING, Edges, Ints, Irregular, Issues, Kind, cover, join, limit_number, ranges, split
+from .issues import (
+    CHAIN_BYTE,
+    ENTERING,
+    Edges,
+    Ints,
+    Irregular,
+    Issues,
+    Kind,
+    cover,
+    distinct,
+    join,
+    limit_number,
+    ranges,
+    split,
+)
 
 MOST_INSTALLS = 1 << 16
 """Installs of a plane's queue that bulk mode keeps the rows of."""
@@ -147,7 +161,7 @@ class Matcher:
     def _match(self, driven: _Line, sampled: _Line, hazard: str) -> Edges:
         """Matches the samples of a line with the newest drive at or before their place."""
         driven, sampled = _dense(driven, sampled)
-        bounds = np.unique(join([x for line in (driven, sampled) for x in (line.start, line.start + line.count)]))
+        bounds = distinct(join([x for line in (driven, sampled) for x in (line.start, line.start + line.count)]))
         stations = 1 + max((int(line.place.max(initial=0)) for line in (driven, sampled)), default=0)
         driver, element = cover(driven.start, driven.count, bounds)
         keys = element * stations + driven.place[driver]
@@ -284,7 +298,7 @@ class Matcher:
         number = np.searchsorted(effective, time + (count - 1) * every, "right") - after
         run, install = np.repeat(np.arange(len(of)), number), ranges(after, number)
         cuts = first[run] + -((time[run] - effective[install]) // every[run])
-        pieces, begin, length = split(first, count, np.unique(cuts))
+        pieces, begin, length = split(first, count, distinct(cuts))
         at = time[pieces] + begin * every[pieces]
         meets = low + np.searchsorted(effective, at, "right") - 1
         nothing = np.zeros(len(at), np.int64)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from .issues import Ints, Irregular, cover, join, ranges
+from .issues import Ints, Irregular, cover, distinct, distinct_pairs, join, ranges
 
 Mask = npt.NDArray[np.bool_]
 
@@ -98,7 +98,7 @@ class _Elements:
         self.pieces = pieces
         back = pieces.step < 0
         low = np.where(back, pieces.word - pieces.count + 1, pieces.word)
-        bounds = np.unique(join([low, low + pieces.count]))
+        bounds = distinct(join([low, low + pieces.count]))
         owner, element = cover(low, pieces.count, bounds)
         length = bounds[element + 1] - bounds[element]
         offset = bounds[element] - low[owner]
@@ -137,7 +137,7 @@ class _Elements:
         again = position[self.alone & has_before]
         first = np.concatenate([before[free_after], free_before, before[again]])
         second = np.concatenate([free_after, after[free_before], again])
-        live = set(np.unique(self.pieces.origin[self.piece[before[free_after]]]).tolist())
+        live = set(distinct(self.pieces.origin[self.piece[before[free_after]]]).tolist())
         a, b = (self.pieces.node[self.piece[x]] for x in (first, second))
         itself = a == b
         in_place = (
@@ -148,14 +148,14 @@ class _Elements:
         )
         sources = [self.pieces.origin[self.piece[x]] for x in (first, second)]
         in_order = (sources[0] == sources[1]) | ~(self.writes[first] | self.writes[second])
-        pairs = np.unique(np.stack([a[~itself], b[~itself]]), axis=1)
+        pairs = distinct_pairs(a[~itself], b[~itself])
         once = self.writes[first] & self.writes[second] & (self.rounds[1][first] == 0) & (self.rounds[1][second] == 0)
         once &= (self.rounds[0][first] == 0) & (self.rounds[0][second] == 0)
         itself &= ~in_order
         stuck, updates, rewrites = (
             set(a[itself & chosen].tolist()) for chosen in (~in_place & ~once, in_place, once & ~in_place)
         )
-        return Dependences(pairs[0], pairs[1], stuck, updates, rewrites, live)
+        return Dependences(*pairs, stuck, updates, rewrites, live)
 
 
 def sequence(nodes: int, before: Ints, after: Ints, time: Ints) -> tuple[list[int], list[int]]:

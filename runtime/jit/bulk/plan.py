@@ -8,7 +8,7 @@ import numpy as np
 
 from ....dialects.program import Program
 from .groups import Cutter, Segments
-from .issues import ENTERING, RESULTS, STORES, Ints, Irregular, Issues, Kind, split
+from .issues import ENTERING, RESULTS, STORES, Ints, Irregular, Issues, Kind, distinct, distinct_pairs, split
 from .match import Matcher
 from .order import Accesses, Dependences, Mask, dependences, sequence
 
@@ -109,7 +109,7 @@ class _Attempt:
     def sources(self, nodes: Ints) -> Ints:
         """The records that read what some nodes take from memory."""
         taken = np.isin(self.node, nodes) & (self.direct | self.captured)
-        return np.unique(self.issues.record_of(self.segments.flow.edges.p[taken]))
+        return distinct(self.issues.record_of(self.segments.flow.edges.p[taken]))
 
     def _accesses(self) -> Accesses:
         """All accesses to memory."""
@@ -128,7 +128,7 @@ class _Attempt:
 
         takers = np.flatnonzero(kind == Kind.ACCUMULATE)
         stores, gathers, scatters = (np.flatnonzero(kind == k) for k in (Kind.WRITE, Kind.GATHER, Kind.SCATTER))
-        copies = np.unique(self.producer[self.captured])
+        copies = distinct(self.producer[self.captured])
         direct = self.direct & (self.node >= 0)
         parts = [
             of(takers, True),
@@ -164,8 +164,8 @@ class _Attempt:
             (users[replaced], following[replaced]),
             (self.group[self.producer[apart]], self.node[apart]),
         ]
-        both = np.unique(np.concatenate([np.stack(p) for p in pairs], axis=1), axis=1)
-        return both[0], both[1]
+        before, after = zip(*pairs, strict=True)
+        return distinct_pairs(np.concatenate(before), np.concatenate(after))
 
 
 WORDS, GATHERED, SCATTERED = range(3)
