@@ -32,11 +32,12 @@ class JitEngine:
     """Executes programs on a kernel compiled for the host's CPU."""
 
     def __init__(self, path: str = "auto", cache: bool = True, mode: str = "cycle"):
-        """`path` is `vnni`, `plain` or `auto`; without `cache` the kernel is compiled anew in every process. In `mode`
-        `cycle` everything is done in its cycle, with all checks; in mode `bulk` results are matched with those who
-        take them when the program is loaded, and it runs as loops over vectors. Raises TargetError for others."""
+        """`path` is one of `PATHS`, or `auto` for the best that the host has; without `cache` the kernel is compiled
+        anew in every process. In `mode` `cycle` everything is done in its cycle, with all checks; in mode `bulk`
+        results are matched with those who take them when the program is loaded, and it runs as loops over vectors.
+        Raises TargetError for others."""
         self.path = choose_path(path)
-        """How matrices are multiplied: `vnni` or `plain`."""
+        """The way to compute."""
         if mode not in MODES:
             raise TargetError(f"mode `{mode}` of the JIT engine is unknown; there are {', '.join(MODES)}")
         self.mode, self._cache = mode, cache

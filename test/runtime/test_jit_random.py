@@ -72,6 +72,9 @@ def random_system(rng: random.Random) -> SystemSpec:
 class Flows(Maker):
     """Adds whole flows, from SRAM to SRAM, each right in itself; where two of them meet, hazards may arise."""
 
+    MOST = 9
+    """Vectors of a dispatch of `abc`."""
+
     def __init__(self, rng: random.Random):
         super().__init__(random_system(rng))
         self.rng = rng
@@ -189,7 +192,7 @@ class Flows(Maker):
         rng, spec, unit = self.rng, self.chip, f"MXM.{plane}"
         out, where = self.outward(plane), self.at(f"MXM.{plane}.weights")
         width, pace = (2, 2) if name == "abc_f16" else (1, 1)
-        count, rounds = rng.randint(1, 9), rng.randint(1, 2)
+        count, rounds = rng.randint(1, self.MOST), rng.randint(1, 2)
         outer = [(rounds, pace * count + rng.randint(0, 2), 0)] if rounds > 1 else []
         code = self.stream(out, width)
         vectors = [(count, pace, 1)] if count > 1 else []

@@ -138,14 +138,14 @@ def build(chain: Chain) -> Module:
 class CompiledChain:
     """A chain in memory; the code lives as long as this object."""
 
-    def __init__(self, chain: Chain, cached: bool):
-        directory = cache_directory() if cached else None
-        code = object_code("chain", repr(chain), directory, lambda: compile_module(str(build(chain))), _PACKAGES)
+    def __init__(self, chain: Chain, path: str, cached: bool):
+        directory, key = cache_directory() if cached else None, f"{path} {chain}"
+        code = object_code("chain", key, directory, lambda: compile_module(str(build(chain)), path), _PACKAGES)
         self._library: Any = link(code, ENTRY)
         self.address: int = self._library[ENTRY]
 
 
 @cache
-def compiled_chain(chain: Chain, cached: bool) -> CompiledChain:
-    """A chain, compiled once per process."""
-    return CompiledChain(chain, cached)
+def compiled_chain(chain: Chain, path: str, cached: bool) -> CompiledChain:
+    """A chain for a path, compiled once per process."""
+    return CompiledChain(chain, path, cached)

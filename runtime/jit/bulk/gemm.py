@@ -13,7 +13,7 @@ from ..lanes import QUARTER, WIDE, interleave
 from ..layout import BLOCK, GROUP, Chip
 from .rows import ROWS_WORDS, Env, Rows
 
-TILE = {"vnni": 6, "plain": 2}
+TILE = {"vnni": 6, "plain": 2, "avx2": 2}
 """Vectors whose sums are in registers at once, by path: with VNNI 24 sums, 4 weights and an activation fill 32."""
 
 _AHEAD = 6

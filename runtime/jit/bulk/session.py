@@ -45,7 +45,7 @@ class BulkSession:
         self._inputs = zeros((BLOCK_VECTORS + 1, stride * width), np.uint8)
         self._spaces = [*self._own_spaces(tables), *self._sram]
         self._groups = tables.groups
-        self._chains = [compiled_chain(c, cached) for c in tables.chains]
+        self._chains = [compiled_chain(c, compiled.path, cached) for c in tables.chains]
         self._rows, self._steps = self._placed(tables)
         self._env = zeros((ENV_WORDS,), np.int64)
         self._lanes = put_lanes(self._env, chip)
