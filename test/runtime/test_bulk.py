@@ -293,6 +293,21 @@ def test_bytes_of_a_wider_result() -> None:
     in_bulk(m)
 
 
+@pytest.mark.parametrize("count", [30, 500])
+def test_running_sums(count: int) -> None:
+    """An ALU adds every vector to the sum that it made as many cycles before as it takes."""
+    m, latency = Maker(SMALL), SMALL.chip.latency_alu
+    m.add("MEM.E0", 18, "read", 5, west(0), loops=[(count, 1, 1)])
+    rest = [(count - latency, 1, 0)]
+    m.add("VXM.1", 20, "convert", I8, source_stream(west(0)), I32, CHAIN, loops=[(count, 1, 0)])
+    m.add("VXM.2", 20 + latency, "copy", I32, source_alu(1), CHAIN, loops=[(latency, 1, 0)])
+    m.add("VXM.2", 20 + 2 * latency, "add", I32, source_alu(1), source_alu(2), CHAIN, loops=rest)
+    m.add("VXM.3", 20 + 2 * latency, "copy", I32, source_alu(2), west(4), loops=[(count, 1, 0)])
+    for i in range(4):
+        m.keep(f"MEM.W{i}", 0, west(4 + i), 0, 20 + 3 * latency + SMALL.chip.latency_vxm_entry, [(count, 1, 1)])
+    in_bulk(m)
+
+
 def test_weights_that_were_computed() -> None:
     """Rows come from ALUs, not from memory."""
     m, loops, still = Maker(SMALL), [(20, 1, 1)], [(20, 1, 0)]

@@ -20,7 +20,7 @@ MOST_SEGMENTS = 200_000
 """Beyond it, planning takes longer than cycle mode does."""
 
 _ROUNDS = 100
-"""Rounds in which cuts are carried from segment to segment; only a chain that feeds itself needs more."""
+"""Rounds in which cuts are carried from segment to segment; only ALUs that feed each other in a circle need more."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Cutter:
         ends = [x for e in (edges.take(active | masked), flow.sums, flow.entries) for x in (e.c, e.c + e.count)]
         ends += [x for e in (edges.take(active), flow.sums) for x in (e.p, e.p + e.count)]
         moved = issues.moves.first[np.isin(issues.kind[issues.moves.record], _MOVED)]
-        self.cuts = distinct(join([issues.offsets, moved, self._same_entry(), *ends]))
+        self.cuts = distinct(join([issues.offsets, moved, self._same_entry(), self._fed_back(), *ends]))
 
     def _same_entry(self) -> Ints:
         """Cuts in runs of `acc` that stay on one entry: between all additions, and before the last sums that are set,
@@ -92,6 +92,17 @@ class Cutter:
                 limit_number(runs.count[[i]], MOST_SEGMENTS)
                 cuts.append(np.arange(first if shape.value("mode") else end - 1, end))
         return join(cuts)
+
+    def _fed_back(self) -> Ints:
+        """Cuts in records that take their own results, as running sums do: as far apart as a result goes back, from the
+        first that is taken on, and back from the last."""
+        joints, record_of = self.joints, self.issues.record_of
+        back = joints.take(record_of(joints.p) == record_of(joints.c))
+        step = back.c - back.p
+        number = -(-back.count // step)
+        limit_number(number, MOST_SEGMENTS)
+        moved = ranges(0 * number, number) * np.repeat(step, number)
+        return np.append(np.repeat(back.c, number) + moved, np.repeat(back.p + back.count, number) - moved)
 
     def cut(self, more: Ints) -> Segments:
         """The segments, with some cuts added for good. Raises Irregular where there would be too many."""
