@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import NamedTuple
 
 from .errors import MalformedProgram
@@ -226,7 +227,7 @@ class Instruction:
         """The place of a field in an instruction's values."""
         return next(i for i, f in enumerate(self.fields) if f.name == field)
 
-    @property
+    @cached_property
     def stepping(self) -> int | None:
         """The place of the field that `repeat` moves, or None."""
         return next((i for i, f in enumerate(self.fields) if f.steps), None)

@@ -28,6 +28,9 @@ class RunStats:
 class Session(Protocol):
     """A loaded program and its chips' memory."""
 
+    mode: str
+    """How it runs: `cycle`, one cycle after the other with all checks, or `bulk`, as loops over vectors."""
+
     def sram(self, index: int) -> npt.NDArray[np.uint8]:
         """The SRAM of chip program `index` as [2 * slices, words, lanes], the east first; writes go through."""
         ...

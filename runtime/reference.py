@@ -15,13 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dialects.errors import Hazard, InputError, earliest_in_run
-from ..dialects.instruction import (
-    CHAIN,
-    ElementType,
-    SourceKind,
-    source_kind,
-    source_payload,
-)
+from ..dialects.instruction import CHAIN, ElementType, SourceKind, source_kind, source_payload
 from ..dialects.program import ChipProgram, Program, actor, program_length
 from ..dialects.supply import word_of
 from ..dialects.target import Queue, SystemSpec
@@ -367,6 +361,8 @@ class _Chip(ChipVectors):
 
 class ReferenceSession(HostSession):
     """A program loaded into the reference engine."""
+
+    mode = "cycle"
 
     def __init__(self, program: Program, secded: bool = False, flips: Sequence[Flip] = ()):
         self.program = program

@@ -30,6 +30,11 @@ def make_parser() -> argparse.ArgumentParser:
     add("--inputs", type=Path, metavar="X.npz", help="the inputs by name")
     add("--output", type=Path, metavar="Y.npz", help="where to put the outputs by name")
     add("--engine", choices=("reference", "jit"), default="jit", help="what executes the chips' instructions")
+    add(
+        "--mode",
+        choices=("cycle", "bulk"),
+        help="how the jit engine runs a program: cycle by cycle, as it does without this, or matched first and in bulk",
+    )
     add("--level", choices=LEVELS, default="isa", help="the level to run: above isa values only, without time")
     add("--target", type=Path, metavar="SPEC.toml", help="the machine, in place of the one that the module names")
     add("--weights", type=Path, help="weights file, in place of the one that the module names")
@@ -85,6 +90,8 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.stop_at is not None and args.program:
         raise UsageError("-o writes a whole program, --stop-at runs a part of one; give one of them")
+    if args.stop_at is not None and args.mode == "bulk":
+        raise UsageError("--stop-at runs cycle by cycle, in the reference engine; leave out --mode bulk")
     started = time.perf_counter()
     executable = load(args)
     look_into(executable.program, args)
@@ -205,19 +212,24 @@ def run_program(executable: Executable, inputs: dict[str, Array], args: argparse
     started = time.perf_counter()
     outputs, stats = loaded.run(inputs)
     simulated = time.perf_counter() - started
-    print_report(executable.program, stats, args.engine, compiled, simulated)
+    print_report(executable.program, stats, f"{args.engine}, {loaded.session.mode} mode", compiled, simulated)
     save_outputs(outputs, args.output)
 
 
 def make_engine(name: str, args: argparse.Namespace, program: Program) -> Engine:
-    """The engine of a name, `reference` or `jit`, with the flips that are asked for."""
+    """The engine of a name, `reference` or `jit`, in the mode and with the flips that are asked for.
+
+    Raises UsageError.
+    """
     from .flips import parse_flip
 
     flips = [parse_flip(text, program.system.chip) for text in args.flip]
     if name == "jit":
         from ..runtime.jit import JitEngine
 
-        return JitEngine(secded=args.secded, flips=flips)
+        return JitEngine(mode=args.mode or "cycle", secded=args.secded, flips=flips)
+    if args.mode == "bulk":
+        raise UsageError("--mode bulk is for the jit engine; leave --engine away, or --mode")
     from ..runtime.reference import ReferenceEngine
 
     return ReferenceEngine(args.secded, flips)

@@ -193,21 +193,8 @@ class Decoder:
         if row[Row.OP] == Op.ALU:
             _put_operation(row, record)
         else:
-            row[Row.MODE] = self._mode(record)
+            row[Row.MODE] = detail(instruction, values, self.chip)
         return row
-
-    def _mode(self, record: Record) -> int:
-        """What an instruction that is not the VXM's does in detail."""
-        match record.instruction.name:
-            case "acc" | "acc_emit":
-                return _fields(record)["mode"]
-            case "shift":
-                count = min(_fields(record)["count"], self.chip.lanes)
-                return count if _fields(record)["way"] else -count
-            case "rotate3" | "rotate4":
-                return int(record.instruction.name[-1])
-            case _:
-                return 0
 
     def _put_source(self, row: list[int], operand: int, kind: FieldKind, value: int, position: int) -> None:
         source, shift = source_payload(value), 0
@@ -220,6 +207,21 @@ class Decoder:
 
     def _stream(self, code: int, position: int) -> tuple[int, int]:
         return _slots(code, position, self.ring, self.chip)
+
+
+def detail(instruction: Instruction, values: Sequence[int], chip: ChipSpec) -> int:
+    """What an instruction that is not the VXM's does in detail."""
+    fields = {f.name: v for f, v in zip(instruction.fields, values, strict=True)}
+    match instruction.name:
+        case "acc" | "acc_emit":
+            return fields["mode"]
+        case "shift":
+            count = min(fields["count"], chip.lanes)
+            return count if fields["way"] else -count
+        case "rotate3" | "rotate4":
+            return int(instruction.name[-1])
+        case _:
+            return 0
 
 
 def _operation(instruction: Instruction) -> Op:

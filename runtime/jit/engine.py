@@ -30,13 +30,13 @@ class JitEngine:
         secded: bool = False,
         flips: Sequence[Flip] = (),
     ):
-        """`path` is `vnni`, `plain` or `auto`; without `cache` the kernel is compiled anew in every process. In `mode`
-        `cycle` everything is done in its cycle, with all checks; in mode `bulk` results are matched with those who
-        take them when the program is loaded, and it runs as loops over vectors. With `secded` memory and streams have
-        check bits, in cycle mode only, and `flips` are made in every run. Raises TargetError for other paths and modes.
-        """
+        """`path` is one of `PATHS`, or `auto` for the best that the host has; without `cache` the kernel is compiled
+        anew in every process. In `mode` `cycle` everything is done in its cycle, with all checks; in mode `bulk`
+        results are matched with those who take them when the program is loaded, and it runs as loops over vectors.
+        With `secded` memory and streams have check bits, in cycle mode only, and `flips` are made in every run. Raises
+        TargetError for other paths and modes."""
         self.path = choose_path(path)
-        """How matrices are multiplied: `vnni` or `plain`."""
+        """The way to compute."""
         if mode not in MODES:
             raise TargetError(f"mode `{mode}` of the JIT engine is unknown; there are {', '.join(MODES)}")
         self.mode, self._cache, self.secded, self.flips = mode, cache, secded, flips

@@ -55,8 +55,8 @@ class GuardedStreams(Streams):
         size, blocks = f.b.mul(f.tiles, f.size(Chip.CODE_TILE)), _check_blocks(f, f.chip)
         f.call(self.lanes.blend, _checks(f, f.chip, target), _checks(f, f.chip, source), size, blocks)
 
-    def carried(self, f: Handler, tile: Value) -> list[tuple[Value, Chip]]:
-        return [(f.b.add(_lanes_bytes(f, f.chip), f.b.mul(tile, f.size(Chip.CODE_TILE))), Chip.CODE_TILE)]
+    def carried(self, f: Function, chip: Value, tile: Value) -> list[tuple[Value, Chip]]:
+        return [(f.b.add(_lanes_bytes(f, chip), f.b.mul(tile, f.word(chip, Chip.CODE_TILE))), Chip.CODE_TILE)]
 
     def cut(self, f: Function, chip: Value, target: Value, source: Value, lanes: Value, tiles: Value) -> None:
         super().cut(f, chip, target, source, lanes, tiles)

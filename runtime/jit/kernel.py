@@ -17,6 +17,7 @@ from .lanes import Lanes
 from .layout import ACTIVITY_WORDS, LEVELS, NEVER, ROW_WORDS, Activity, Chip, Op, Row
 from .matrix import Matrix
 from .mem import Memory
+from .moves import Moves
 from .streams import Handler, Streams, row
 from .sxm import Switch
 from .text import Text
@@ -31,10 +32,11 @@ class Kernel:
         self.module = Module("tspc")
         self.lanes = Lanes(self.module)
         self.streams = (GuardedStreams if secded else Streams)(self.module, self.lanes)
-        memory = Memory(self.module, self.lanes, self.streams)
+        moves = Moves(self.module, self.lanes, self.streams.carried)
+        memory = Memory(self.module, self.lanes, moves, self.streams)
         matrix = Matrix(self.module, dot, self.lanes, self.streams)
         alus = Alus(self.module, self.lanes, self.streams)
-        switch = Switch(self.module, self.lanes, self.streams)
+        switch = Switch(self.module, moves, self.streams)
         self.links = Links(self.module, self.lanes, self.streams)
         text = Text(self.module, self.streams, memory)
         self.handlers: dict[Op, Handler] = {

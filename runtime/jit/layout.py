@@ -130,8 +130,8 @@ class Chip(IntEnum):
     """For every lane the first one of its tile, likewise."""
     ROTATIONS = 56
     """By length of run and amount: masks of the lanes that come from above, and of those that wrap round."""
-    SQUARE = 57
-    """Addresses of the vectors that are transposed, then of the results."""
+    VECTORS = 57
+    """Addresses of the vectors that are rotated or transposed, then of the results."""
     HALF_BYTES = 58
     """The bytes of two planes' weights in their places, low before high, to be made one plane of fp16."""
     FETCHED = 59

@@ -84,6 +84,41 @@ class Inboxes:
         self._boxes[:, : INBOX_WORDS * 8] = 0
 
 
+def put_lanes(words: npt.NDArray[np.int64], chip: ChipSpec, stride: int) -> list[npt.NDArray[Any]]:
+    """Sets the words of `Chip` about vectors, from one to the next of which it is `stride` bytes, and what moves their
+    lanes; gives what must live as long as they."""
+    stage, numbers, starts = zeros((3, stride), np.uint8), zeros((stride,), np.uint16), zeros((stride,), np.uint16)
+    vectors = zeros((2, max(chip.lanes_per_tile, RUNS[-1] ** 2)), np.int64)
+    lanes = np.arange(stride)
+    starts[:] = lanes - lanes % chip.lanes_per_tile
+    rotations = zeros((len(RUNS), max(RUNS), 2, stride), np.uint8)
+    for table, n in zip(rotations, RUNS, strict=True):
+        lane = lanes % chip.lanes_per_tile
+        in_run = lane < chip.lanes_per_tile // n * n
+        for amount in range(n):
+            stays = lane % n + amount < n
+            table[amount, :, :] = np.where([in_run & stays, in_run & ~stays], 255, 0)
+    values: dict[Chip, int] = {
+        Chip.STRIDE: stride,
+        Chip.BLOCKS: stride_of(chip) // BLOCK,
+        Chip.LANES: chip.lanes,
+        Chip.TILES: chip.tiles,
+        Chip.TILE_LANES: chip.lanes_per_tile,
+        Chip.STREAMS: chip.streams,
+        Chip.SRAM_WORDS: chip.words,
+        Chip.SLICE_BYTES: chip.words * stride,
+        Chip.ROW_GROUPS: -(-chip.lanes // GROUP),
+        Chip.STAGE: address(stage[1]),
+        Chip.NUMBERS: address(numbers),
+        Chip.VECTORS: address(vectors),
+        Chip.TILE_STARTS: address(starts),
+        Chip.ROTATIONS: address(rotations),
+    }
+    for word, value in values.items():
+        words[word] = value
+    return [stage, numbers, starts, vectors, rotations]
+
+
 class ChipMemory:
     """The tables of one chip."""
 
@@ -97,15 +132,13 @@ class ChipMemory:
         self._put_streams()
         self._put_activities()
         self._put_planes()
-        self._put_lanes()
+        self._kept += put_lanes(self.words, chip, self.stride)
         self._put_links(system, inboxes)
         self._put_text()
-        self._set(Chip.STRIDE, self.stride)
-        self._set(Chip.BLOCKS, stride_of(chip) // BLOCK)
         self._set(Chip.SRAM, sram)
-        self._set(Chip.SLICE_BYTES, chip.words * self.stride)
         self._set(Chip.ZERO, self._new((self.stride,), np.uint8))
         self._set(Chip.SCRATCH, self._new((SOURCES + 1, self.stride), np.int32))
+        self._set(Chip.MASKED, self._new((SOURCES * chip.streams, self.stride), np.uint8))
         samples = max(chip.weight_streams, chip.lanes_per_tile, 4 * SOURCES) + chip.tiles
         rows = decoded.width + len(decoded.cursors) * (samples + 4) + chip.planes + chip.links
         self.faults = zeros((rows + 1, FAULT_WORDS), np.int64)
@@ -196,38 +229,12 @@ class ChipMemory:
         self._set(Chip.ARRAY_LATENCY, chip.latency_array)
         self._set(Chip.INSTALL_LATENCY, chip.latency_install)
         self._set(Chip.WEIGHT_STREAMS, chip.weight_streams)
-        self._set(Chip.ROW_GROUPS, groups)
         self._set(Chip.WEIGHTS_BYTES, -(-size // BLOCK) * BLOCK)
         self._set(Chip.BIAS, bias)
         self._set(Chip.WEIGHTS, weights)
         self._set(Chip.SUM_MASK, ring - 1)
         self._set(Chip.INPUT_BYTES, 2 * stride)
         self._set(Chip.HALF_BYTES, self._new((2, groups * GROUP, stride), np.uint8))
-
-    def _put_lanes(self) -> None:
-        """What moves lanes, or leaves some of them out."""
-        chip, stride = self.chip_spec, self.stride
-        self._set(Chip.LANES, chip.lanes)
-        self._set(Chip.TILES, chip.tiles)
-        self._set(Chip.TILE_LANES, chip.lanes_per_tile)
-        self._set(Chip.STREAMS, chip.streams)
-        self._set(Chip.SRAM_WORDS, chip.words)
-        self._set(Chip.MASKED, self._new((SOURCES * chip.streams, stride), np.uint8))
-        self._set(Chip.STAGE, self._new((3, stride), np.uint8)[1])
-        self._set(Chip.NUMBERS, self._new((stride,), np.uint16))
-        self._set(Chip.SQUARE, self._new((2, chip.lanes_per_tile), np.int64))
-        starts = self._new((stride,), np.uint16)
-        lanes = np.arange(stride)
-        starts[:] = lanes - lanes % chip.lanes_per_tile
-        self._set(Chip.TILE_STARTS, starts)
-        rotations = self._new((len(RUNS), max(RUNS), 2, stride), np.uint8)
-        for table, n in zip(rotations, RUNS, strict=True):
-            lane = lanes % chip.lanes_per_tile
-            in_run = lane < chip.lanes_per_tile // n * n
-            for amount in range(n):
-                stays = lane % n + amount < n
-                table[amount, :, :] = np.where([in_run & stays, in_run & ~stays], 255, 0)
-        self._set(Chip.ROTATIONS, rotations)
 
     def _put_links(self, system: SystemSpec, inboxes: Inboxes) -> None:
         self._links = zeros((system.chip.links, LINK_WORDS), np.int64)

@@ -108,8 +108,8 @@ class Streams:
         lanes = f.b.mul(f.tiles, f.size(Chip.TILE_LANES))
         f.call(self.lanes.blend, target, source, lanes, f.size(Chip.BLOCKS))
 
-    def carried(self, f: Handler, tile: Value) -> list[tuple[Value, Chip]]:
-        """What vectors carry of a superlane: offsets in the vector, and what holds its bytes."""
+    def carried(self, f: Function, chip: Value, tile: Value) -> list[tuple[Value, Chip]]:
+        """What vectors carry of a superlane: offsets in the vector, and the words of the chip that hold their bytes."""
         return []
 
     def finish(self, f: Function, chip: Value, record: Value, t: Value, op: Value) -> None:

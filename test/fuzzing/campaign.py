@@ -14,7 +14,7 @@ from tspc.runtime.jit.cache import available_paths
 from .checks import agree
 from .hostile import check_file, check_text
 from .mutations import mutated_program
-from .programs import noise, overlapping_program, plain_program, random_program
+from .programs import long_program, noise, overlapping_program, plain_program, random_program
 from .supplied import supplied_program
 
 MOST_SECONDS = 60
@@ -25,6 +25,7 @@ _MAKERS: tuple[Callable[[int], Program | None], ...] = (
     random_program,
     plain_program,
     overlapping_program,
+    long_program,
     noise,
     supplied_program,
     supplied_program,
@@ -46,7 +47,7 @@ def mutated(seed: int) -> str:
 
 def _agree(program: Program, seed: int) -> str:
     paths = available_paths()
-    mode, kind = agree(program, seed, paths[seed % len(paths)])
+    mode, kind = agree(program, seed, [paths[seed % len(paths)]])
     return f"right, in {mode} mode" if kind == "right" else kind
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,21 +78,22 @@ class Disagreement(AssertionError):
     """Two that must agree do not."""
 
 
-def agree(program: Program, seed: int, path: str = "auto") -> tuple[str, str]:
-    """Raises Disagreement unless reference engine (for programs that are not too long), cycle mode, bulk mode and
-    verifier agree on a program; gives the mode in which bulk mode ran it, and the hazard's class or `right`."""
-    cycle = outcome(JitEngine(path), program, seed)
-    if sum(r.vectors for c in program.chips for r in c.dispatches) <= MOST_STEPS:
-        _same("cycle mode and the reference engine", cycle, outcome(ReferenceEngine(), program, seed))
-    engine = JitEngine(path, mode="bulk")
-    mode = engine.load(program).mode
-    _same("bulk and cycle mode", outcome(engine, program, seed), cycle)
-    if mode == "bulk" and cycle.hazard:
-        raise Disagreement(f"bulk mode runs a program with a hazard: {cycle.text}")
+def agree(program: Program, seed: int, paths: Sequence[str] = ("auto",)) -> tuple[str, str]:
+    """Raises Disagreement unless reference engine (for programs that are not too long), cycle and bulk mode on some
+    paths, and verifier agree on a program; gives the mode in which bulk mode ran it, and the hazard's class or
+    `right`."""
+    short = sum(r.vectors for c in program.chips for r in c.dispatches) <= MOST_STEPS
+    expected = outcome(ReferenceEngine() if short else JitEngine(paths[0]), program, seed)
+    mode = JitEngine(paths[0], mode="bulk").load(program).mode
+    if mode == "bulk" and expected.hazard:
+        raise Disagreement(f"bulk mode runs a program with a hazard: {expected.text}")
+    for path in paths:
+        _same(f"cycle mode, {path}", outcome(JitEngine(path), program, seed), expected)
+        _same(f"bulk mode, {path}", outcome(JitEngine(path, mode="bulk"), program, seed), expected)
     proven = first_hazard(program)
-    if str(proven or "") != cycle.text and not _is_stricter(proven, cycle):
-        raise Disagreement(f"isa-verify: {proven or 'none'}; the engines: {cycle.text or 'none'}")
-    return mode, cycle.kind
+    if str(proven or "") != expected.text and not _is_stricter(proven, expected):
+        raise Disagreement(f"isa-verify: {proven or 'none'}; the engines: {expected.text or 'none'}")
+    return mode, expected.kind
 
 
 def _same(who: str, found: Outcome, expected: Outcome) -> None:

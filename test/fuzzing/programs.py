@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from tspc.dialects.errors import TspError
 from tspc.dialects.instruction import (
@@ -64,6 +65,9 @@ def random_system(rng: random.Random) -> SystemSpec:
 
 class Flows(Maker):
     """Adds whole flows, from SRAM to SRAM, each right in itself; where two of them meet, hazards may arise."""
+
+    MOST = 9
+    """Vectors of a dispatch of `abc`."""
 
     def __init__(self, rng: random.Random):
         super().__init__(random_system(rng))
@@ -182,7 +186,7 @@ class Flows(Maker):
         rng, spec, unit = self.rng, self.chip, f"MXM.{plane}"
         out, where = self.outward(plane), self.at(f"MXM.{plane}.weights")
         width, pace = (2, 2) if name == "abc_f16" else (1, 1)
-        count, rounds = rng.randint(1, 9), rng.randint(1, 2)
+        count, rounds = rng.randint(1, self.MOST), rng.randint(1, 2)
         outer = [(rounds, pace * count + rng.randint(0, 2), 0)] if rounds > 1 else []
         code = self.stream(out, width)
         vectors = [(count, pace, 1)] if count > 1 else []
@@ -406,8 +410,38 @@ def overlapping_program(seed: int) -> Program | None:
         return None
 
 
+class Long(Flows):
+    """Flows of more vectors than a block has, over rows of words that lie apart."""
+
+    MOST = 130
+
+    def __init__(self, rng: random.Random):
+        super().__init__(rng)
+        self.chip = replace(self.chip, words=512, accumulators=160)
+        self.system = replace(self.system, chip=self.chip)
+
+    def loops(self, depth: int = 2) -> list[tuple[int, int, int]]:
+        columns, rows, pace = self.rng.randint(2, 13), self.rng.randint(5, 12), self.rng.choice([1, 1, 2])
+        every = pace * columns + self.rng.choice([0, 0, 3])
+        return [(columns, pace, self.rng.choice([1, 1, 2])), (rows, every, self.rng.choice([0, 1, 20, 26]))]
+
+
+def long_program(seed: int) -> Program | None:
+    rng = random.Random(seed)
+    flows = Long(rng)
+    kinds = [flows.copy, flows.matrix, flows.half_matrix, flows.lanes, flows.words, flows.alu]
+    for _ in range(rng.randint(1, 3)):
+        rng.choice(kinds)(0)
+    if flows.records and rng.random() < 0.2:
+        flows.configure()
+    try:
+        return flows.program()
+    except TspError:
+        return None
+
+
 def plain_program(seed: int) -> Program | None:
-    """Flows through the units that bulk mode has, broken in half of the cases."""
+    """Flows through memory, links, MXM and ALUs, broken in half of the cases."""
     rng = random.Random(seed)
     flows = Flows(rng)
     for _ in range(rng.randint(1, 4)):

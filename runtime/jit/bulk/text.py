@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ....dialects.program import ChipProgram
 from ....dialects.supply import Word, word_of
 from ....dialects.target import ChipSpec
-from .issues import Edges, Ints, Irregular, Issues, Kind
+from .issues import STORES, Edges, Ints, Irregular, Issues, Kind
 
 
 class TextImage:
@@ -41,7 +41,9 @@ def check_text(issues: Issues, edges: Edges) -> None:
         chip, record, slot = issues.shape_of(taker).chip, issues.records[taker], int(edges.slot[edge])
         text = texts[chip][record.queue, record.at][slot * spec.lanes :][: spec.lanes]
         word = _word_read(issues, giver, edges.p[[edge]], chip)
-        if word is None or not images[chip].get(word, b"").startswith(text):
+        driven = b"" if word is None else images[chip].get(word, b"")
+        on = int(edges.tiles[edge]) * spec.lanes_per_tile
+        if not driven[:on].ljust(len(driven), b"\0").startswith(text):
             raise Irregular("text-wrong")
     for chip, image in enumerate(images):
         _check_writes(issues, chip, image)
@@ -52,20 +54,21 @@ def _word_read(issues: Issues, giver: int, issue: Ints, chip: int) -> Word | Non
     shape = issues.shape_of(giver)
     if (shape.kind, shape.chip) != (Kind.READ, chip):
         return None
-    return word_of(shape.queue.unit, int(issues.value_of(issue)[0]), issues.spec)
+    return word_of(shape.queue.unit, int(issues.value_of(issue)[0][0]), issues.spec)
 
 
 def _check_writes(issues: Issues, chip: int, image: dict[Word, bytes]) -> None:
-    """Raises Irregular where a run of writes on a chip meets a word of text."""
+    """Raises Irregular where a run of writes on a chip meets a word of text. Where a scatter writes depends on data: it
+    may."""
     slices: dict[int, list[int]] = defaultdict(list)
     for word in image:
         slices[word.unit(issues.spec)].append(word.address)
     runs = issues.runs
-    for run in np.flatnonzero(issues.kind[runs.record] == Kind.WRITE).tolist():
+    for run in np.flatnonzero(np.isin(issues.kind[runs.record], STORES)).tolist():
         shape = issues.shape_of(int(runs.record[run]))
         if shape.chip != chip or shape.queue.unit not in slices:
             continue
         first, count, step = int(runs.value[run]), int(runs.count[run]), int(runs.step[run])
         written = range(first, first + count * step, step) if step else (first,)
-        if any(address in written for address in slices[shape.queue.unit]):
+        if shape.kind == Kind.SCATTER or any(address in written for address in slices[shape.queue.unit]):
             raise Irregular("text-overwritten")
