@@ -17,7 +17,6 @@ from ...dialects.locations import located
 from ...dialects.target import ChipSpec
 from .views import Named, Pads, Shape, Stored, Tensor
 
-
 Parts = Sequence[tuple[int, int]]
 """The first word of each part of a buffer, ascending from 0, and the number of the unit that visits it."""
 

@@ -18,7 +18,6 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from ...dialects import tsp_stream as ts
 from ...dialects import tsp_tensor
-from ...dialects.tsp_tensor.window import Window
 from ...dialects.elements import element_bytes
 from ...dialects.layout import (
     BYTE,
@@ -32,6 +31,7 @@ from ...dialects.layout import (
     tiles,
     weights,
 )
+from ...dialects.tsp_tensor.window import Window
 from ..stream.stream_place import alus_of
 from .buffers import WHOLE, Buffers, Destination, Parts, Unsupported, view_of
 from .elementwise import parts_of
@@ -322,7 +322,6 @@ class _Emitter:
         self.division = product.divide(self.space, to, epilogue)
 
     def run(self) -> Tensor:
-        product, to = self.product, self.to
         self.act_view = self._activations()
         self.apart = self._rows_apart()
         self.operands = self._operands()

@@ -32,6 +32,7 @@ from .contraction import Epilogue, Product, axes_sum, conv_product, emit_product
 from .demand import Demand, demands
 from .elementwise import emit_map, move
 from .pooling import emit_pool
+from .sizes import check_sizes
 from .views import Named, Stored, Tensor
 
 
@@ -42,6 +43,7 @@ class ConvertTensorToStreamPass(ModulePass):
     name = "convert-tensor-to-stream"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        check_sizes(op)
         functions = [f for f in op.ops if isinstance(f, func.FuncOp)]
         problems: list[str] = []
         if not functions and not any(isinstance(p, ProgramOp) for p in op.ops):

@@ -21,6 +21,7 @@ from tspc.passes.isa.isa_verify import IsaVerifyPass
 from tspc.passes.isa.proof import first_hazard
 from tspc.passes.pipelines import compile, make_context, parse
 from tspc.runtime.container import from_bytes, to_bytes
+from tspc.runtime.engine import Engine
 from tspc.runtime.executable import Loaded, executable_from_module, load_text
 from tspc.runtime.interface import interface_of, load_inputs, load_weights
 from tspc.runtime.jit import JitEngine
@@ -30,6 +31,8 @@ from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i64
 
 TINY = {"chip.queue_bytes": 64, "chip.fetch_bytes": 32}
 """Four instructions in a queue, two in a fetch."""
+
+ENGINES = (JitEngine(), JitEngine(mode="bulk"), ReferenceEngine())
 
 
 def module(queues: dict[str, list[str]], overrides: dict[str, int], binds: str = "") -> ModuleOp:
@@ -167,10 +170,11 @@ def test_digits_on_small_queues(sizes: tuple[int, int]) -> None:
     weights = load_weights(DIGITS / "digits.safetensors", interface_of(subject).parameters)
     executable = executable_from_module(subject, weights)
     inputs = load_inputs(DIGITS / "held_out.npz")
+    assert JitEngine(mode="bulk").load(program).mode == "bulk"
     outputs = [
         Loaded(subject_, engine).run(inputs)[0]["logits"]
         for subject_ in (executable, from_bytes(to_bytes(executable)))
-        for engine in (JitEngine(), ReferenceEngine())
+        for engine in ENGINES
     ]
     reference = parse(DIGITS_TIMED.read_text())
     expected = Loaded(executable_from_module(reference, weights), ReferenceEngine()).run(inputs)[0]["logits"]
@@ -314,12 +318,14 @@ def test_a_fold_gives_way_to_a_fetch() -> None:
     assert program.chips[0].fetches
 
 
-def test_text_that_arrives_damaged() -> None:
-    """The reference engine takes what is in SRAM."""
+@pytest.mark.parametrize("engine", ENGINES, ids=("jit", "bulk", "reference"))
+def test_text_that_arrives_damaged(engine: Engine) -> None:
+    """What is in SRAM is compared with what was decoded, in every run."""
     program = assembled(module({"MEM.E0": apart(6)}, TINY))
-    session = ReferenceEngine().load(program)
+    session = engine.load(program)
     load_text(program, session)
-    session.run()
+    first, second = session.run(), session.run()
+    assert (first.issues == second.issues).all() and first.cycles == second.cycles == (program.cycles,)
     chunk = program.chips[0].text["MEM.E0"][1]
     session.sram(0)[chunk[0].unit(program.system.chip), chunk[0].address, 3] ^= 1
     with pytest.raises(HazardError) as e:

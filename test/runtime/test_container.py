@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import json
 import random
 import struct
 import time
 import tracemalloc
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from fuzzing.hostile import MODEL, header_size
+from fuzzing.hostile import model_file as file
+from fuzzing.hostile import signed as signed_text
 from harness import on_every_engine
 from safetensors.numpy import load, save
 from tspc.dialects.errors import MalformedProgram, TspError
@@ -30,39 +31,11 @@ from tspc.runtime.executable import Executable, Loaded, executable_from_module
 
 Tensors = dict[str, npt.NDArray[np.uint8]]
 
-MODEL = """
-builtin.module attributes {tsp_isa.target = #tsp_isa.target<
-    chip.tiles = 2, chip.lanes_per_tile = 4, chip.weight_streams = 4, chip.streams = 16, chip.slices = 8,
-    chip.words = 16, chip.links = 4, system.chips = 2, system.chips_per_node = 2, system.local_links = 1,
-    system.global_links = 1>} {
-  func.func @main(%x: tensor<3x8xi8>) -> tensor<3x8xi8> {
-    %w = tsp_tensor.parameter "w" : tensor<8x8xi8>
-    %a = tsp_tensor.matmul %x, %w : tensor<3x8xi8>, tensor<8x8xi8> -> tensor<3x8xi32>
-    %b = tsp_tensor.map %a : (tensor<3x8xi32>) -> tensor<3x8xi8> {
-    ^bb0(%sum: i32):
-      %0 = arith.trunci %sum : i32 to i8
-      tsp_tensor.yield %0 : i8
-    }
-    %c = tsp_tensor.map %b : (tensor<3x8xi8>) -> tensor<3x8xi8> {
-    ^bb0(%v: i8):
-      tsp_tensor.yield %v : i8
-    } {c2c.chip = 1 : i64}
-    func.return %c : tensor<3x8xi8>
-  }
-}
-"""
-"""Two small chips with a link, an input, a parameter and an output: all that a file can hold, in 3.4 kB."""
-
 WEIGHTS = np.arange(64, dtype=np.int8).reshape(8, 8)
 
 
 def executable() -> Executable:
     return executable_from_module(compile(parse(MODEL)), {"w": WEIGHTS})
-
-
-@cache
-def file() -> bytes:
-    return to_bytes(executable())
 
 
 # -- right files ---------------------------------------------------------------------------------------------------
@@ -108,10 +81,6 @@ def test_every_truncation_is_refused() -> None:
     assert reason(file() + b"\0") is not None
 
 
-def header_size(data: bytes) -> int:
-    return 8 + struct.unpack("<Q", data[:8])[0]
-
-
 def flipped(bit: int) -> bytes:
     data = bytearray(file())
     data[bit // 8] ^= 1 << bit % 8
@@ -148,13 +117,6 @@ def content() -> tuple[Any, Tensors]:
 def signed(description: Any, tensors: Tensors) -> bytes:
     """A file with this description, and the digest that belongs to it."""
     return signed_text(json.dumps(description), tensors)
-
-
-def signed_text(text: str, tensors: Tensors) -> bytes:
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        digest.update(f"{name}{tensors[name].dtype}{tensors[name].shape}".encode() + tensors[name].tobytes())
-    return save(tensors, {"tspc": text, "digest": digest.hexdigest()})
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:

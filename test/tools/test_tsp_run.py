@@ -57,7 +57,14 @@ def test_the_report_says_cycles_time_and_who_was_busy(engine: str, folder: Path)
     assert cycles == max(int(n) for _, n in chips)
     assert rows["time at the clock"] == f"{cycles / 900:.2f} us at 900 MHz (model cycles)"
     assert {"MEM", "VXM", "C2C", "MXM.activations"} <= {*re.findall(r"([A-Z][\w.]+) ", rows["busy"])}
-    assert rows["host time"].endswith(f"s ({engine})")
+    assert rows["host time"].endswith(f"s ({engine}, cycle mode)")
+
+
+def test_bulk_mode_gives_the_same_outputs(folder: Path) -> None:
+    for mode in ("cycle", "bulk"):
+        text = run(MODEL, "--inputs", HELD_OUT, "--output", folder / f"{mode}.npz", "--mode", mode)
+        assert f"(jit, {mode} mode)" in text
+    assert np.array_equal(outputs(folder / "cycle.npz")["logits"], outputs(folder / "bulk.npz")["logits"])
 
 
 @pytest.mark.parametrize("level", tsp_run.LEVELS)
@@ -126,6 +133,12 @@ def test_a_target_changes_the_machine_and_not_the_outputs(folder: Path) -> None:
 USAGE = {
     "nothing": ([], "the following arguments are required: file"),
     "engine": (["--engine", "jitt", MODEL], "argument --engine: invalid choice: 'jitt' (choose from"),
+    "mode": (["--mode", "fast", MODEL], "argument --mode: invalid choice: 'fast' (choose from"),
+    "mode of another engine": (
+        [MODEL, "--inputs", HELD_OUT, "--engine", "reference", "--mode", "bulk"],
+        "--mode bulk is for the jit engine; leave --engine away, or --mode",
+    ),
+    "mode of a part": ([MODEL, "--stop-at", "9", "--mode", "bulk"], "--stop-at runs cycle by cycle, in the reference"),
     "level": (["--level", "streams", MODEL], "argument --level: invalid choice: 'streams' (choose from"),
     "option": (["m.mlir", "--inptus", "x"], "unrecognized arguments: --inptus x; did you mean `--inputs`?"),
     "two files": ([MODEL, MODEL], "unrecognized arguments: "),
