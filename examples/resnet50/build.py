@@ -3,9 +3,9 @@
     python examples/resnet50/build.py resnet50.mlir
 
 The graph is `light_resnet50.onnx` of the `onnx` package (the one of K. He et al., "Deep Residual Learning for Image
-Recognition", CVPR 2016, 4.09 GMAC). Every convolution becomes an i8 convolution with i32 sums and a map that adds the bias,
-scales per channel, adds the other branch of the block where there is one, clamps below at zero, and rounds to i8. The
-weights, biases and scales are random, of a size with which values neither die out nor saturate.
+Recognition", CVPR 2016, 4.09 GMAC). Every convolution becomes an i8 convolution with i32 sums and a map that adds the
+bias, scales per channel, adds the other branch of the block where there is one, clamps below at zero, and rounds to i8.
+The weights, biases and scales are random, of a size with which values neither die out nor saturate.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ class Builder:
         """The last layer: its sums are the result."""
         weights, type_ = self.parameter("dense_weights", self.rng.integers(-127, 128, shape[::-1], dtype=np.int8))
         self.lines.append(
-            f"%logits = tsp_tensor.matmul %{source}, {weights} : {self.type_of(source)}, {type_} -> tensor<1x{shape[0]}xi32>"
+            f"%logits = tsp_tensor.matmul %{source}, {weights} : {self.type_of(source)}, {type_} "
+            f"-> tensor<1x{shape[0]}xi32>"
         )
 
 

@@ -1,8 +1,8 @@
 """Products: rows of activations meet weights, pass by pass, and the sums go to SRAM or through a map on their way.
 
 A matrix product and a convolution are the same here. Pass by pass a run of activation vectors, one for every row of the
-result, meets the weights of one tile; all passes of a unit (units.py) are one rigid body, so the weights of the next pass
-are loaded behind those in use. The passes of a convolution are its taps: the rows are read again, moved by the tap.
+result, meets the weights of one tile. All passes of a unit (units.py) are one rigid body: the weights of the next pass are
+loaded behind those in use. The passes of a convolution are its taps: the rows are read again, moved by the tap.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def matmul_product(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, to: Buffer
         raise Unsupported("its right operand is a batch of matrices, which no lowering does yet")
     if not isinstance(rhs.source, Named):
         raise Unsupported("its right operand is computed; the weights of a plane must be an input or a parameter")
-    right = Named(**{**vars(rhs.source), "dims": rhs.source.dims[-2:]})
+    right = replace(rhs.source, dims=rhs.source.dims[-2:])
     if op.transpose_rhs:
         right = right.transposed((1, 0))
     *space, k = lhs.shape
@@ -153,10 +153,10 @@ def conv_product(op: tsp_tensor.ConvOp, images: Tensor, kernel: Tensor, to: Buff
     outputs = kernel.shape[3]
     source = images.source
     depth = taps[0] * taps[1] * channels
-    if isinstance(source, Named) and groups == 1 and images.element == i8 and 1 < depth // channels and depth <= lanes:
+    few = channels < depth <= lanes and groups == 1 and images.element == i8
+    if isinstance(source, Named) and few and kernel.source.plain:
         # the host deals out the pixels of all taps to the lanes; sums of integers do not mind the order
-        if kernel.source.plain:
-            return _dealt_by_host(source, kernel.source, window, space, channels, outputs, to, chip)
+        return _dealt_by_host(source, kernel.source, window, space, channels, outputs, to, chip)
     act_layout = None
     top, left, bottom, right = window.pads
     if isinstance(source, Named):
@@ -215,9 +215,10 @@ def _dealt_by_host(
 def window_sum(images: Tensor, window: Window, to: Buffers, chip: int) -> Product:
     """The normal form of the sums of i8 pixels over a window: a convolution with ones, each channel for itself."""
     n, height, width, channels = images.shape
-    view, layout = _in_rows(images, to, ((0, 0), window.pads[::2], window.pads[1::2]))
+    top, left, bottom, right = window.pads
+    view, layout = _in_rows(images, to, ((0, 0), (top, bottom), (left, right)))
     per_image, per_row, per_pixel = view.strides
-    offset = view.offset - window.pads[0] * per_row - window.pads[1] * per_pixel
+    offset = view.offset - top * per_row - left * per_pixel
     steps = (per_image, per_row * window.strides[0], per_pixel * window.strides[1])
     taps = (
         (window.kernel[1], per_pixel * window.dilations[1]),
@@ -443,8 +444,9 @@ class _Emitter:
         result: Stored,
         shared: dict[tuple[int, int], SSAValue],
     ) -> None:
-        """Adds sums up, takes them through the map, and writes what comes out. `shared` are the streams that the planes of
-        the unit have in common, by operand and rows."""
+        """Adds sums up, takes them through the map, and writes what comes out.
+
+        `shared` are the streams that the planes of the unit have in common, by operand and rows."""
         if self.epilogue is not None or len(sums) > 1:
             sums = [self._through(sums, unit, share, shared)]
         self.to.write(sums[0], result.buffer, self.out.pattern(share.block, unit.tile), self.product.chip)

@@ -1,8 +1,8 @@
 """convert-tensor-to-stream: from values to buffers and the streams between them.
 
-Every computed tensor goes to SRAM once; a map that alone uses a product takes the sums as they leave the array. Products
-and convolutions are one thing here (contraction.py): rows of activations meet weights pass by pass. What only says which
-elements are meant (reshapes, slices, transposes of leading dimensions) moves nothing: see views.py.
+Every computed tensor goes to SRAM once; a map that alone uses a product takes the sums as they leave the array.
+Products and convolutions are one thing here (contraction.py): rows of activations meet weights pass by pass. What only
+says which elements are meant (reshapes, slices, transposes of leading dimensions) moves nothing: see views.py.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ class Converter:
             try:
                 if not isinstance(argument.type, TensorType):
                     raise Unsupported(f"is {argument.type}, not a tensor")
-                self.values[argument] = _named("input", name, cast("TensorType[Attribute]", argument.type))
+                type_ = cast("TensorType[Attribute]", argument.type)
+                self.values[argument] = _named("input", name, type_)
             except Unsupported as e:
                 self.problems.append(f"{describe(self.function)}: argument `{name}`: {e}")
         self._check_names(names, "input")
@@ -222,8 +223,8 @@ class Converter:
             view = tensor.source.sliced(offsets, strides, self.chip.lanes)
         if view is None:
             raise Unsupported(
-                f"takes columns of a computed tensor that do not begin with a tile of {self.chip.lanes}, which no lowering "
-                "does yet"
+                f"takes columns of a computed tensor that do not begin with a tile of {self.chip.lanes}, which no "
+                "lowering does yet"
             )
         return Tensor(op.result.type.get_shape(), tensor.element, view)
 
@@ -325,8 +326,8 @@ def _origin(value: SSAValue) -> SSAValue:
 
 
 def _only_map(op: Operation) -> tsp_tensor.MapOp | None:
-    """The map that alone uses a product, if the sums may go straight into it: it is of the product's shape, and no other
-    operand of it is such a product."""
+    """The map that alone uses a product, if the sums may go straight into it: it is of the product's shape, and no
+    other operand of it is such a product."""
     uses = list(op.results[0].uses)
     if not uses or not isinstance(consumer := uses[0].operation, tsp_tensor.MapOp):
         return None

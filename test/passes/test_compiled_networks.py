@@ -1,7 +1,7 @@
-"""Random small networks compiled for several machines: the program's results are those of the tensor level, bit for bit.
+"""Random small networks compiled for several machines: a program's results are those of the tensor level, bit for bit.
 
-A network is a chain of the ops that compile today, each with a shape that need not fit tiles, groups or blocks. Machines
-differ in what the compiler has to divide: planes, streams, tiles, words, latencies.
+A network is a chain of the ops that compile today, each with a shape that need not fit tiles, groups or blocks.
+Machines differ in what the compiler has to divide: planes, streams, tiles, words, latencies.
 """
 
 from __future__ import annotations
@@ -153,11 +153,13 @@ def networks(draw: DrawFn, lanes: int) -> tuple[str, dict[str, Array], Array]:
     outputs = draw(columns)
     weights, type_ = made.parameter(rng, (channels, outputs), "i8")
     made.lines.append(
-        f"%y = tsp_tensor.matmul %{made.last}, {weights} : {text(made.shape, 'i8')}, {type_} -> {text((rows, outputs), 'i32')}"
+        f"%y = tsp_tensor.matmul %{made.last}, {weights} : {text(made.shape, 'i8')}, {type_} "
+        f"-> {text((rows, outputs), 'i32')}"
     )
     body = "\n".join(f"    {line}" for line in made.lines)
     module = f"""builtin.module {{
-  func.func @main(%x: {text(start, "i8")} {{tsp_tensor.name = "x"}}) -> ({text((rows, outputs), "i32")} {{tsp_tensor.name = "y"}}) {{
+  func.func @main(%x: {text(start, "i8")} {{tsp_tensor.name = "x"}})
+      -> ({text((rows, outputs), "i32")} {{tsp_tensor.name = "y"}}) {{
 {body}
     func.return %y : {text((rows, outputs), "i32")}
   }}
