@@ -1,8 +1,8 @@
 """Products: rows of activations meet weights, pass by pass, and the sums go to SRAM or through a map on their way.
 
 A matrix product and a convolution are the same here. Pass by pass a run of activation vectors, one for every row of the
-result, meets the weights of one tile. All passes of a unit (units.py) are one rigid body: the weights of the next pass are
-loaded behind those in use. The passes of a convolution are its taps: the rows are read again, moved by the tap.
+result, meets the weights of one tile. All passes of a unit (units.py) are one rigid body: the weights of the next pass
+are loaded behind those in use. The passes of a convolution are its taps: the rows are read again, moved by the tap.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from xdsl.dialects import func
 from xdsl.dialects.builtin import FunctionType, ModuleOp, TensorType, i8, i32
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
+from xdsl.utils.hints import isa
 
 from ...dialects import c2c, tsp_tensor
 from ...dialects import tsp_stream as ts
@@ -131,9 +132,8 @@ class Converter:
         names = tsp_tensor.tensor_names(self.function.arg_attrs, len(body.args), "arg")
         for argument, name in zip(body.args, names, strict=True):
             try:
-                if not isinstance(argument.type, TensorType):
+                if not isa(type_ := argument.type, TensorType[Attribute]):
                     raise Unsupported(f"is {argument.type}, not a tensor")
-                type_ = cast("TensorType[Attribute]", argument.type)
                 self.values[argument] = _named("input", name, type_)
             except Unsupported as e:
                 self.problems.append(f"{describe(self.function)}: argument `{name}`: {e}")
