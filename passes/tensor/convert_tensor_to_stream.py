@@ -8,7 +8,7 @@ elements are meant (reshapes, slices, transposes of leading dimensions) moves no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from xdsl.context import Context
@@ -21,18 +21,18 @@ from ...dialects import c2c, tsp_tensor
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
 from ...dialects.errors import UnsupportedModel
-from ...dialects.layout import AccessPattern, Layout
+from ...dialects.layout import AccessPattern, Layout, tiles
 from ...dialects.locations import describe
 from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
 from ...dialects.tsp_isa import ProgramOp
 from .alu_regions import UnsupportedRegion, alu_region
-from .buffers import WHOLE, Buffers, Destination, Output, Unsupported, rows_layout
+from .buffers import WHOLE, Buffers, Destination, Output, Part, Unsupported, rows_layout
 from .contraction import Epilogue, Product, axes_sum, conv_product, emit_product, matmul_product, window_sum
-from .demand import Demand, demands
-from .elementwise import emit_map, move
+from .demand import MOST_COPIES, Demand, demands
+from .elementwise import emit_map, move, parts_of
 from .pooling import emit_pool
-from .views import Named, Stored, Tensor
+from .views import Named, Stored, Tensor, indices
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Converter:
             case tsp_tensor.ReshapeOp():
                 self.values[op.result] = self._reshape(op)
             case tsp_tensor.MatmulOp():
-                self._product(op, matmul_product(op, self.values[op.lhs], self.values[op.rhs], self.to, _chip(op)))
+                self._matmul(op)
             case tsp_tensor.ConvOp():
                 self._product(op, conv_product(op, self._padded(op), self.values[op.weights], self.to, _chip(op)))
             case tsp_tensor.PoolOp() if op.kind.data == "sum" and widens(op):
@@ -235,6 +235,36 @@ class Converter:
         layout = rows_layout(type_, self.chip, ((0, 0), (top, bottom), (left, right)))
         copies = self.demands[op.input].copies
         return move(tensor, self.to, Destination(self.to, "scratch", "", type_, layout, _chip(op), copies), _chip(op))
+
+    def _matmul(self, op: tsp_tensor.MatmulOp) -> None:
+        """A product by one matrix, or, matrix by matrix, by many."""
+        lhs, rhs, chip = self.values[op.lhs], self.values[op.rhs], _chip(op)
+        shape = op.result.type.get_shape()
+        if all(n == 1 for n in rhs.shape[:-2]):
+            self._product(op, matmul_product(op, lhs, rhs, shape[:-1], self.to, chip))
+            return
+        products = [
+            replace(matmul_product(op, lhs.matrix(i), rhs.matrix(i), shape[-2:-1], self.to, chip), one_of_many=True)
+            for i in indices(shape[:-2])
+        ]
+        to = self._destination(op.result, chip)
+        type_ = TensorType(_element(op.result), shape[-2:])
+
+        def place(view: Stored, index: tuple[int, ...]) -> Stored:
+            return cast(Stored, Tensor(shape, type_.element_type, view).matrix(index).source)
+
+        result = to.make(
+            parts_of(
+                (AccessPattern(one.offset + tile * one.tile_stride, ()), i % MOST_COPIES)
+                for i, one in enumerate(place(to.view, index) for index in indices(shape[:-2]))
+                for tile in range(tiles(shape[-1], self.chip.lanes))
+            )
+        )
+        for index, product in zip(indices(shape[:-2]), products, strict=True):
+            layout = rows_layout(type_, self.chip)
+            part = Part(self.to, "scratch", "", type_, layout, chip, place=place(result, index))
+            emit_product(product, self.to, part, None)
+        self.values[op.result] = Tensor(shape, type_.element_type, result)
 
     def _product(self, op: Operation, product: Product) -> None:
         """Emits a product, or leaves it to the map that alone uses it."""

@@ -170,7 +170,14 @@ def emit_window_max(
         operands = [Operand(source.buffer, Rows(shown.offset + at * stride, steps, shown.tile_step)) for at in places]
         target = Rows(out.offset + first * out.steps[axis], out.steps, out.tile_step)
         emit_rows(
-            region_of(len(operands)), operands, Operand(result.buffer, target), part, tile_numbers, tensor.element, to, chip
+            region_of(len(operands)),
+            operands,
+            Operand(result.buffer, target),
+            part,
+            tile_numbers,
+            tensor.element,
+            to,
+            chip,
         )
     return Tensor(shape, tensor.element, result)
 
