@@ -31,7 +31,9 @@ from .buffers import WHOLE, Buffers, Destination, Output, Part, Unsupported, row
 from .contraction import Epilogue, Product, axes_sum, conv_product, emit_product, matmul_product, window_sum
 from .demand import MOST_COPIES, Demand, demands
 from .elementwise import emit_map, move, parts_of
+from .padding import emit_masked, harmless, mapped, padding_of, set_padding
 from .pooling import emit_pool
+from .reducing import emit_reduce, emit_window_sum
 from .views import Named, Stored, Tensor, indices
 
 
@@ -174,6 +176,12 @@ class Converter:
             case tsp_tensor.ReduceOp() if op.kind.data == "sum" and widens(op) and keeps_columns(op):
                 axes = op.axes.get_values()
                 self._product(op, axes_sum(self.values[op.input], axes, self.to, _chip(op)))
+            case tsp_tensor.ReduceOp() if keeps_columns(op):
+                tensor, axes, to = self.values[op.input], op.axes.get_values(), self._destination(op.result, _chip(op))
+                self.values[op.result] = emit_reduce(op.kind.data, tensor, axes, self.to, to, _chip(op))
+            case tsp_tensor.PoolOp() if op.kind.data == "sum":
+                tensor, to = self.values[op.input], self._destination(op.result, _chip(op))
+                self.values[op.result] = emit_window_sum(tensor, op.window, self.to, to, _chip(op))
             case tsp_tensor.PoolOp():
                 self.values[op.result] = emit_pool(op, self.values[op.input], self.to, self._destination, _chip(op))
             case tsp_tensor.TransposeOp():
@@ -225,9 +233,20 @@ class Converter:
             )
         return Tensor(op.result.type.get_shape(), tensor.element, view)
 
+    def _activations(self, value: SSAValue, chip: int) -> Tensor:
+        """A value that meets weights, without numbers beyond its last column that would matter."""
+        tensor = self.values[value]
+        if not harmless(tensor, self.to):
+            type_, demand = cast("TensorType[Attribute]", value.type), self.demands[value]
+            layout = rows_layout(type_, self.chip, demand.pads)
+            place = Destination(self.to, "scratch", "", type_, layout, chip, demand.copies)
+            self.values[value] = tensor = emit_masked(tensor, self.to, place, chip)
+            self.demands_met.add(value)
+        return tensor
+
     def _padded(self, op: tsp_tensor.ConvOp | tsp_tensor.PoolOp) -> Tensor:
         """The images of a convolution, with room for its padding around them."""
-        tensor = self.values[op.input]
+        tensor = self._activations(op.input, _chip(op))
         if isinstance(tensor.source, Named) or not any(op.window.pads) or op.input in self.demands_met:
             return tensor
         top, left, bottom, right = op.window.pads
@@ -238,7 +257,7 @@ class Converter:
 
     def _matmul(self, op: tsp_tensor.MatmulOp) -> None:
         """A product by one matrix, or, matrix by matrix, by many."""
-        lhs, rhs, chip = self.values[op.lhs], self.values[op.rhs], _chip(op)
+        lhs, rhs, chip = self._activations(op.lhs, _chip(op)), self.values[op.rhs], _chip(op)
         shape = op.result.type.get_shape()
         if all(n == 1 for n in rhs.shape[:-2]):
             self._product(op, matmul_product(op, lhs, rhs, shape[:-1], self.to, chip))
@@ -287,7 +306,9 @@ class Converter:
         if product is not None:
             self.values[op.result] = emit_product(product, self.to, to, Epilogue(region, tuple(operands)))
         else:
-            self.values[op.result] = emit_map(region, [t for t in operands if t is not None], self.to, to, chip)
+            placed = [t for t in operands if t is not None]
+            self.values[op.result] = emit_map(region, placed, self.to, to, chip)
+            set_padding(self.values[op.result], mapped(region, placed, self.to), self.to)
 
     def _transfer(self, op: c2c.TransferOp) -> None:
         tensor = self.values[op.input]
@@ -303,6 +324,7 @@ class Converter:
             transfer = c2c.TransferOp(stream, source, target)
             self.to.write(self.to.add(transfer), moved.buffer, words, target, byte)
         self.values[op.result] = Tensor(tensor.shape, tensor.element, moved)
+        set_padding(self.values[op.result], padding_of(tensor, self.to), self.to)
 
     def _return(self, outputs: list[tuple[SSAValue, Output]]) -> None:
         for value, output in outputs:

@@ -67,3 +67,52 @@ def test_on_the_whole_width(element: str) -> None:
     text = twice("%r", "%b", tensor_type(b), element)
     text += f"\n%y = tsp_tensor.matmul %a, %r : {tensor_type(a)}, {tensor_type(b)} -> {result}"
     assert_lowers(text, [a, b], result)
+
+
+ENDLESS = """
+    %n = tsp_tensor.map %a : (tensor<3x20xf16>) -> tensor<3x20xf16> {
+    ^bb0(%l: f16):
+      %0 = math.rsqrt %l : f16
+      tsp_tensor.yield %0 : f16
+    }
+"""
+"""Beyond the last column there is infinity."""
+
+
+@pytest.mark.parametrize(
+    "text, inputs, result",
+    [
+        (
+            f"{ENDLESS}%y = tsp_tensor.matmul %n, %b : tensor<3x20xf16>, tensor<20x5xf16> -> tensor<3x5xf32>",
+            [(3, 20), (20, 5)],
+            "tensor<3x5xf32>",
+        ),
+        (
+            f"""{ENDLESS}
+            %r = tsp_tensor.reshape %n : tensor<3x20xf16> -> tensor<1x3x1x20xf16>
+            %y = tsp_tensor.conv %r, %b pads [1, 0, 1, 0]
+              : tensor<1x3x1x20xf16>, tensor<3x1x20x5xf16> -> tensor<1x3x1x5xf32>""",
+            [(3, 20), (3, 1, 20, 5)],
+            "tensor<1x3x1x5xf32>",
+        ),
+        (
+            """%w = tsp_tensor.map %a : (tensor<3x40xf16>) -> tensor<3x40xf16> {
+            ^bb0(%l: f16):
+              tsp_tensor.yield %l : f16
+            }
+            %s = tsp_tensor.slice %w [0, 0] [3, 7] [1, 1] : tensor<3x40xf16> -> tensor<3x7xf16>
+            %y = tsp_tensor.matmul %s, %b : tensor<3x7xf16>, tensor<7x5xf16> -> tensor<3x5xf32>""",
+            [(3, 40), (7, 5)],
+            "tensor<3x5xf32>",
+        ),
+    ],
+    ids=["matmul", "conv", "slice"],
+)
+def test_infinity_beyond_the_last_column_does_not_matter(
+    text: str, inputs: list[tuple[int, ...]], result: str
+) -> None:
+    rng = np.random.default_rng(2)
+    values = [np.abs(rng.normal(1, 0.3, shape)).astype(np.float16) for shape in inputs]
+    if "slice" in text:
+        values[0][:, 7:] = np.inf
+    assert np.isfinite(assert_lowers(text, values, result, lanes=32)).all()
