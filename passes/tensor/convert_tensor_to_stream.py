@@ -31,6 +31,7 @@ from .buffers import WHOLE, Buffers, Destination, Output, Part, Unsupported, row
 from .contraction import Epilogue, Product, axes_sum, conv_product, emit_product, matmul_product, window_sum
 from .demand import MOST_COPIES, Demand, demands
 from .elementwise import emit_map, move, parts_of
+from .joining import emit_concat, emit_pad
 from .padding import emit_masked, harmless, mapped, padding_of, set_padding
 from .pooling import emit_pool
 from .reducing import emit_reduce, emit_window_sum
@@ -171,9 +172,9 @@ class Converter:
                 self._matmul(op)
             case tsp_tensor.ConvOp():
                 self._product(op, conv_product(op, self._padded(op), self.values[op.weights], self.to, _chip(op)))
-            case tsp_tensor.PoolOp() if op.kind.data == "sum" and widens(op):
+            case tsp_tensor.PoolOp() if is_product(op):
                 self._product(op, window_sum(self._padded(op), op.window, self.to, _chip(op)))
-            case tsp_tensor.ReduceOp() if op.kind.data == "sum" and widens(op) and keeps_columns(op):
+            case tsp_tensor.ReduceOp() if is_product(op):
                 axes = op.axes.get_values()
                 self._product(op, axes_sum(self.values[op.input], axes, self.to, _chip(op)))
             case tsp_tensor.ReduceOp() if keeps_columns(op):
@@ -184,6 +185,12 @@ class Converter:
                 self.values[op.result] = emit_window_sum(tensor, op.window, self.to, to, _chip(op))
             case tsp_tensor.PoolOp():
                 self.values[op.result] = emit_pool(op, self.values[op.input], self.to, self._destination, _chip(op))
+            case tsp_tensor.ConcatOp():
+                tensors, to = [self.values[v] for v in op.inputs], self._destination(op.result, _chip(op))
+                self.values[op.result] = emit_concat(tensors, op.dim.value.data, self.to, to, _chip(op))
+            case tsp_tensor.PadOp():
+                to = self._destination(op.result, _chip(op))
+                self.values[op.result] = emit_pad(op, self.values[op.input], self.to, to, _chip(op))
             case tsp_tensor.TransposeOp():
                 self.values[op.result] = self._transpose(op)
             case tsp_tensor.SliceOp():
@@ -385,7 +392,7 @@ def _only_map(op: Operation) -> tsp_tensor.MapOp | None:
         (
             v
             for v in consumer.inputs
-            if isinstance(v.owner, PRODUCTS)
+            if is_product(v.owner)
             and cast("TensorType[Attribute]", v.type).get_shape() == shape
             and {u.operation for u in v.uses} == {consumer}
         ),
@@ -394,8 +401,19 @@ def _only_map(op: Operation) -> tsp_tensor.MapOp | None:
     return consumer if first is op.results[0] else None
 
 
-PRODUCTS = (tsp_tensor.MatmulOp, tsp_tensor.ConvOp, tsp_tensor.PoolOp, tsp_tensor.ReduceOp)
-"""The ops whose sums a map can take as they leave the array."""
+def is_product(op: Operation | Block) -> bool:
+    """Whether a map can take the sums of an op as they leave the array."""
+    match op:
+        case tsp_tensor.MatmulOp():
+            return all(n == 1 for n in cast("TensorType[Attribute]", op.rhs.type).get_shape()[:-2])
+        case tsp_tensor.ConvOp():
+            return True
+        case tsp_tensor.PoolOp():
+            return op.kind.data == "sum" and widens(op)
+        case tsp_tensor.ReduceOp():
+            return op.kind.data == "sum" and widens(op) and keeps_columns(op)
+        case _:
+            return False
 
 
 def widens(op: tsp_tensor.PoolOp | tsp_tensor.ReduceOp) -> bool:

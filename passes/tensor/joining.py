@@ -53,7 +53,9 @@ def emit_pad(op: tsp_tensor.PadOp, tensor: Tensor, to: Buffers, destination: Des
         assert isinstance(mask.source, Named)
         space = shape_of_rows = tensor.shape[:-1]
         operands = [
-            Operand(to.operand(mask, tensor.columns, chip, WHOLE, 1), _still(to.operand_view(mask, tensor.columns), space)),
+            Operand(
+                to.operand(mask, tensor.columns, chip, WHOLE, 1), _still(to.operand_view(mask, tensor.columns), space)
+            ),
             Operand(source.buffer, rows_of(source, tensor.shape, shape_of_rows)),
         ]
         target = Operand(result.buffer, rows_of(inner, tensor.shape, space))

@@ -200,4 +200,3 @@ def with_copies(tensor: Tensor, pads: Pads, to: Buffers, chip: int) -> Stored:
     made = place.make(WHOLE)
     copy_rows(tensor, made, to, chip)
     return made
-

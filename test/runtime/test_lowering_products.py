@@ -108,9 +108,7 @@ ENDLESS = """
     ],
     ids=["matmul", "conv", "slice"],
 )
-def test_infinity_beyond_the_last_column_does_not_matter(
-    text: str, inputs: list[tuple[int, ...]], result: str
-) -> None:
+def test_infinity_beyond_the_last_column_does_not_matter(text: str, inputs: list[tuple[int, ...]], result: str) -> None:
     rng = np.random.default_rng(2)
     values = [np.abs(rng.normal(1, 0.3, shape)).astype(np.float16) for shape in inputs]
     if "slice" in text:
