@@ -14,6 +14,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
 from ...dialects.layout import AccessPattern, Axis, Layout, rows
 from ...dialects.locations import located
+from ...dialects.semantics.arithmetic import Array
 from ...dialects.target import ChipSpec
 from .views import Named, Pads, Shape, Stored, Tensor
 
@@ -46,6 +47,8 @@ class Buffers:
         self.nowhere: SSAValue = Block(arg_types=[i8]).args[0]
         """Stands for the buffer of a view whose buffer is not made yet."""
         self.of_named: dict[tuple[Named, Layout, int, int, str], SSAValue] = {}
+        self.padding: dict[SSAValue, Array] = {}
+        """What the lanes beyond the last column of a stored tensor hold, where it is known: a number."""
 
     def add(self, op: Operation) -> SSAValue:
         """Appends an op at the current location and gives its result, if it has one."""
@@ -264,3 +267,18 @@ class Destination:
             self.kind, self.name, self.type, self.layout, self.chip, self.host, parts=parts, copies=self.copies
         )
         return view_of(buffer, self.layout, self.type.get_shape())
+
+
+@dataclass(frozen=True)
+class Part(Destination):
+    """A part of a computed tensor, whose buffer is there already."""
+
+    place: Stored | None = None
+
+    @property
+    def view(self) -> Stored:
+        assert self.place is not None
+        return self.place
+
+    def make(self, parts: Parts) -> Stored:
+        return self.view

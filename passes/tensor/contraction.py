@@ -34,6 +34,7 @@ from ...dialects.layout import (
 from ...dialects.tsp_tensor.window import Window
 from ..stream.stream_place import alus_of
 from .buffers import WHOLE, Buffers, Destination, Parts, Unsupported, view_of
+from .dealing import deal_rows
 from .elementwise import parts_of
 from .units import Cost, Division, Share, Unit, divide
 from .views import Named, Pads, Rows, Shape, Stored, Tensor, join, rows_of
@@ -70,6 +71,8 @@ class Product:
     """Whether all passes and tiles meet the same weights: ones on the diagonal."""
     tile_moves: int = 0
     """Words by which the activations move from one tile of the result to the next."""
+    one_of_many: bool = False
+    """Whether its result is part of a tensor, so that its rows are not dealt out to slices for each plane."""
 
     @property
     def pass_count(self) -> int:
@@ -87,6 +90,8 @@ class Product:
         planes = self.planes(to)
         together = len(planes) // 2
         cost = self.cost(to)
+        if self.one_of_many:
+            together = 1  # planes that share a unit write at the same time
         if epilogue is not None:
             cost = replace(cost, alus=alus_of(epilogue.region), all_alus=to.chip.alus)
             wide = sum(element_bytes(t.element) for t in epilogue.operands if t is not None) + ts.SUM_BYTES
@@ -110,26 +115,32 @@ class Epilogue:
     operands: tuple[Tensor | None, ...]
 
 
-def matmul_product(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, to: Buffers, chip: int) -> Product:
-    """The normal form of a matrix product [..., M, K] by [K, N]. Raises Unsupported."""
+def matmul_product(
+    op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, leading: Shape, to: Buffers, chip: int
+) -> Product:
+    """The normal form of a matrix product [..., M, K] by [K, N] with rows `leading`, of all of the result or of a
+    matrix of it. Raises Unsupported."""
     if op.transpose_lhs:
         source = lhs.source.transposed(swapped_last(len(lhs.shape)))
         if source is None:
             raise Unsupported("transposes a computed left operand, which no lowering does yet")
         lhs = Tensor((*lhs.shape[:-2], lhs.shape[-1], lhs.shape[-2]), lhs.element, source)
-    if any(n > 1 for n in rhs.shape[:-2]):
-        raise Unsupported("its right operand is a batch of matrices, which no lowering does yet")
-    if not isinstance(rhs.source, Named):
-        raise Unsupported("its right operand is computed; the weights of a plane must be an input or a parameter")
-    right = replace(rhs.source, dims=rhs.source.dims[-2:])
+    right = rhs.source
+    if isinstance(right, Named):
+        right = replace(right, dims=right.dims[-2:])
+    else:
+        right = replace(right, strides=right.strides[-1:])
     if op.transpose_rhs:
-        right = right.transposed((1, 0))
+        turned = right.transposed((1, 0))
+        if turned is None:
+            raise Unsupported("transposes a computed right operand, which no lowering does yet")
+        right = turned
     *space, k = lhs.shape
     n = rhs.shape[-2 if op.transpose_rhs else -1]
-    leading = op.result.type.get_shape()[:-1]
     straight = row_product(lhs, right, leading, k, n, to, chip)
     only_returned = all(u.operation.name == "func.return" for u in op.result.uses)
-    if isinstance(lhs.source, Named) and only_returned and len(leading) == 1:
+    whole = len(leading) == 1 and leading == op.result.type.get_shape()[:-1]
+    if isinstance(lhs.source, Named) and isinstance(right, Named) and only_returned and whole:
         acts = Tensor((n, k), rhs.element, right.transposed((1, 0)))
         swapped = row_product(acts, lhs.source.transposed((1, 0)), (n,), k, space[0], to, chip)
         if longest(swapped, to) < longest(straight, to):
@@ -273,7 +284,9 @@ def _ones(
     )
 
 
-def row_product(acts: Tensor, stationary: Named, space: Shape, k: int, n: int, to: Buffers, chip: int) -> Product:
+def row_product(
+    acts: Tensor, stationary: Named | Stored, space: Shape, k: int, n: int, to: Buffers, chip: int
+) -> Product:
     """Rows [*space, k] by a matrix [k, n]."""
     layout, view = None, acts.source
     if isinstance(view, Named):
@@ -306,6 +319,8 @@ class _Emitter:
         self.product, self.to, self.destination, self.epilogue = product, to, destination, epilogue
         self.chip, self.cost, self.planes = to.chip, product.cost(to), product.planes(to)
         self.lanes = self.chip.lanes
+        self.dealt: dict[tuple[str, int], SSAValue] = {}
+        """The buffers of computed weights, by their user and first tile."""
         full = (*product.space, product.columns)
         view = destination.view
         if not product.swapped and destination.shape != full:  # a reduction that leaves out its axes
@@ -502,8 +517,8 @@ class _Emitter:
         """Whether loading weights takes most of the time, so that planes cannot take turns at the same slices."""
         if any(len(unit.shares) > 1 and not unit.summed for unit in self.division):
             return False  # planes that load the same weights together
-        if self.product.repeats:
-            return False
+        if self.product.repeats or isinstance(self.product.stationary, Stored):
+            return False  # to deal out computed weights once more would take longer than it saves
         rows_ = max(s.block.rows for u in self.division for s in u.shares)
         return 2 * (self.cost.load + 1) > self.cost.period(rows_)
 
@@ -535,14 +550,17 @@ class _Emitter:
         ]
         first, last = min(mine), max(mine)
         product, stationary = self.product, self.product.stationary
-        if isinstance(stationary, Stored):
-            raise Unsupported("its weights are computed")
         user = f"plane {self.planes[share.plane]}" if busy or unit.summed else f"hemisphere {who}"
-        if product.repeats:
+        if product.repeats and isinstance(stationary, Named):
             return self.to.named(
                 stationary, identity(self.cost.load, self.lanes, self.chip.weight_streams), product.chip, user=user
             ), unit.tile
         columns = min(product.columns - first * self.lanes, (last - first + 1) * self.lanes)
+        if isinstance(stationary, Stored):
+            if (user, first) not in self.dealt:
+                dealt = deal_rows(stationary, product.k, columns, first, product.element, self.to, product.chip)
+                self.dealt[user, first] = dealt
+            return self.dealt[user, first], first
         dims = len(product.taps)
         size, streams = element_bytes(product.element), self.chip.weight_streams
         if product.groups is not None:
