@@ -31,6 +31,8 @@ from .buffers import WHOLE, Buffers, Destination, Output, Unsupported, rows_layo
 from .contraction import Epilogue, Product, axes_sum, conv_product, emit_product, matmul_product, window_sum
 from .demand import Demand, demands
 from .elementwise import emit_map, move
+from .lanes import joined, reshaped, sliced, spread, transposed
+from .lanes_reduce import emit_reduce
 from .pooling import emit_pool
 from .views import Named, Stored, Tensor
 
@@ -174,12 +176,19 @@ class Converter:
             case tsp_tensor.ReduceOp() if op.kind.data == "sum" and widens(op) and keeps_columns(op):
                 axes = op.axes.get_values()
                 self._product(op, axes_sum(self.values[op.input], axes, self.to, _chip(op)))
+            case tsp_tensor.ReduceOp() if not keeps_columns(op):
+                to = self._destination(op.result, _chip(op))
+                axes = op.axes.get_values()
+                self.values[op.result] = emit_reduce(op.kind.data, self.values[op.input], axes, self.to, to, _chip(op))
             case tsp_tensor.PoolOp():
                 self.values[op.result] = emit_pool(op, self.values[op.input], self.to, self._destination, _chip(op))
             case tsp_tensor.TransposeOp():
                 self.values[op.result] = self._transpose(op)
             case tsp_tensor.SliceOp():
                 self.values[op.result] = self._slice(op)
+            case tsp_tensor.ConcatOp() if op.dim.value.data == len(op.result.type.get_shape()) - 1:
+                to = self._destination(op.result, _chip(op))
+                self.values[op.result] = joined([self.values[v] for v in op.inputs], self.to, to, _chip(op))
             case tsp_tensor.MapOp():
                 self._map(op)
             case c2c.TransferOp():
@@ -199,17 +208,14 @@ class Converter:
         if view is None and all(isinstance(use.operation, func.ReturnOp) for use in op.result.uses):
             return tensor  # the host reads the elements in their order
         if view is None:
-            raise Unsupported(
-                f"reshaping the computed {op.input.type} to {op.result.type} moves elements between lanes; "
-                "keep the last dimension, or reshape inputs, parameters and outputs only"
-            )
+            return reshaped(tensor, self.to, self._destination(op.result, _chip(op)), _chip(op))
         return Tensor(to, tensor.element, view)
 
     def _transpose(self, op: tsp_tensor.TransposeOp) -> Tensor:
         tensor, permutation = self.values[op.input], op.permutation.get_values()
         view = tensor.source.transposed(permutation)
         if view is None:
-            raise Unsupported("moves the last dimension of a computed tensor, which no lowering does yet")
+            return transposed(tensor, permutation, self.to, self._destination(op.result, _chip(op)), _chip(op))
         return Tensor(op.result.type.get_shape(), tensor.element, view)
 
     def _slice(self, op: tsp_tensor.SliceOp) -> Tensor:
@@ -219,10 +225,7 @@ class Converter:
         else:
             view = tensor.source.sliced(offsets, strides, self.chip.lanes)
         if view is None:
-            raise Unsupported(
-                f"takes columns of a computed tensor that do not begin with a tile of {self.chip.lanes}, which no lowering "
-                "does yet"
-            )
+            return sliced(tensor, offsets, strides, self.to, self._destination(op.result, _chip(op)), _chip(op))
         return Tensor(op.result.type.get_shape(), tensor.element, view)
 
     def _padded(self, op: tsp_tensor.ConvOp | tsp_tensor.PoolOp) -> Tensor:
@@ -252,12 +255,20 @@ class Converter:
         distinct = list(dict.fromkeys(op.inputs))  # operands that are one value share an argument
         region = alu_region(op, [distinct.index(v) for v in op.inputs])
         product = next((self.pending[v] for v in distinct if v in self.pending), None)
-        operands = [None if v in self.pending else self.values[v] for v in distinct]
+        shape = op.result.type.get_shape()
+        columns = shape[-1] if shape else 1
+        operands = [None if v in self.pending else self._wide(self.values[v], columns, chip) for v in distinct]
         to = self._destination(op.result, chip)
         if product is not None:
             self.values[op.result] = emit_product(product, self.to, to, Epilogue(region, tuple(operands)))
         else:
             self.values[op.result] = emit_map(region, [t for t in operands if t is not None], self.to, to, chip)
+
+    def _wide(self, tensor: Tensor, columns: int, chip: int) -> Tensor:
+        """An operand of a map of `columns` columns; a computed one of one column in all lanes."""
+        if isinstance(tensor.source, Named) or tensor.columns != 1 or columns == 1:
+            return tensor
+        return spread(tensor, columns, self.to, chip)
 
     def _transfer(self, op: c2c.TransferOp) -> None:
         tensor = self.values[op.input]
