@@ -1,9 +1,9 @@
 """Moves elements between lanes: any rearrangement of the elements of tensors in rows, word by word.
 
-A word of the result is put together from the words of SRAM that hold its elements. Each of these passes the permuter of
-an SXM, byte by byte, under a map that lets its elements through and makes all other lanes zero; from the second on an ALU
-joins it to what is there already. The words that do alike follow each other in one run. So a word costs a vector of the
-permuter for each byte of the element and each word that it takes elements from.
+A word of the result is put together from the words of SRAM that hold its elements. Each of these passes the permuter
+of an SXM, byte by byte, under a map that lets its elements through and makes all other lanes zero; from the second on an
+ALU joins it to what is there already. The words that do alike follow each other in one run. So a word costs a vector of
+the permuter for each byte of the element and each word that it takes elements from.
 """
 
 from __future__ import annotations
@@ -16,14 +16,27 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import BytesAttr, DenseIntOrFPElementsAttr, IntegerAttr, TensorType, i8, i16, i64
+from xdsl.dialects.builtin import (
+    BytesAttr,
+    DenseIntOrFPElementsAttr,
+    Float16Type,
+    Float32Type,
+    FloatAttr,
+    IntegerAttr,
+    IntegerType,
+    TensorType,
+    i8,
+    i16,
+    i64,
+)
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
 from ...dialects.layout import AccessPattern, rows
 from .buffers import WHOLE, Buffers, Destination, Unsupported
-from .views import Shape, Stored, Tensor
+from .elementwise import emit_map
+from .views import Named, Shape, Stored, Tensor
 
 Numbers = npt.NDArray[np.int64]
 
@@ -36,8 +49,8 @@ def move_lanes(
 ) -> Tensor:
     """Puts a tensor together from elements of others of the same type.
 
-    All have the first `outer` dimensions in common, along which the same happens everywhere. `elements`, in the shape of
-    the other dimensions of the result, names the element that goes there: a number among those of the first source,
+    All have the first `outer` dimensions in common, along which the same happens everywhere. `elements`, in the shape
+    of the other dimensions of the result, names the element that goes there: a number among those of the first source,
     then of the second and so on, each row-major; -1 is zero. Lanes beyond the last column become zero. Raises
     Unsupported.
     """
@@ -83,7 +96,7 @@ def _first_words(view: Stored, shape: Shape, outer: int) -> Numbers:
 
 def _wanted(view: Stored, shape: Shape, outer: int, elements: Numbers, lanes: int) -> tuple[Numbers, Numbers]:
     """The words of the result, and the elements [words, lanes] that each of them wants."""
-    columns = shape[-1] if shape else 1
+    columns = elements.shape[-1]
     table = elements.reshape(-1, columns)
     table = np.pad(table, ((0, 0), (0, -columns % lanes)), constant_values=-1).reshape(len(table), -1, lanes)
     targets = _first_words(view, shape, outer)[:, None] + np.arange(table.shape[1]) * view.tile_stride
@@ -92,7 +105,7 @@ def _wanted(view: Stored, shape: Shape, outer: int, elements: Numbers, lanes: in
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Which words go into which, ordered by the number of the target: arrays of one length, and the maps [maps, lanes]."""
+    """Which words go into which, ordered by the number of the target: arrays of one length, and [maps, lanes]."""
 
     target: Numbers
     source: Numbers

@@ -1,8 +1,8 @@
 """Sums, maxima and minima over the last dimension, and over others with it, in the order of docs/numerics.md.
 
-Rows of the other axes are combined one after the other, then the tiles of columns, on the VXM. What is left in the lanes
-of a word is halved until one lane has all: the upper half comes down through the permuter, and an ALU combines it with
-the lower one. So of w columns a row takes ceil(log2 w) times a vector of the permuter for each byte of the element, and
+Rows of the other axes are combined one after the other, then the tiles of columns, on the VXM. What is left in the
+lanes of a word is halved until one lane has all: the upper half comes down through the permuter, and an ALU combines it
+with the lower one. So of w columns a row takes ceil(log2 w) times a vector of the permuter for each byte of the element, and
 as many of an ALU.
 """
 
