@@ -49,6 +49,8 @@ class Buffers:
         self.of_named: dict[tuple[Named, Layout, int, int, str], SSAValue] = {}
         self.padding: dict[SSAValue, Array] = {}
         """What the lanes beyond the last column of a stored tensor hold, where it is known: a number."""
+        self.lane_maps: dict[tuple[TensorType[Attribute], Attribute, int], SSAValue] = {}
+        """The constant maps of the permuters, by chip."""
 
     def add(self, op: Operation) -> SSAValue:
         """Appends an op at the current location and gives its result, if it has one."""

@@ -33,6 +33,8 @@ from .contraction import Epilogue, Product, axes_sum, conv_product, emit_product
 from .demand import MOST_COPIES, Demand, demands
 from .elementwise import emit_map, move, parts_of
 from .joining import emit_concat, emit_pad
+from .lanes import joined, reshaped, sliced, spread, transposed
+from .lanes_reduce import emit_reduce as emit_reduce_lanes
 from .padding import emit_masked, harmless, mapped, padding_of, set_padding
 from .pooling import emit_pool
 from .reducing import emit_reduce, emit_window_sum
@@ -186,11 +188,17 @@ class Converter:
             case tsp_tensor.PoolOp() if op.kind.data == "sum":
                 tensor, to = self.values[op.input], self._destination(op.result, _chip(op))
                 self.values[op.result] = emit_window_sum(tensor, op.window, self.to, to, _chip(op))
+            case tsp_tensor.ReduceOp():
+                tensor, axes, to = self.values[op.input], op.axes.get_values(), self._destination(op.result, _chip(op))
+                self.values[op.result] = emit_reduce_lanes(op.kind.data, tensor, axes, self.to, to, _chip(op))
             case tsp_tensor.PoolOp():
                 self.values[op.result] = emit_pool(op, self.values[op.input], self.to, self._destination, _chip(op))
             case tsp_tensor.ConcatOp():
                 tensors, to = [self.values[v] for v in op.inputs], self._destination(op.result, _chip(op))
-                self.values[op.result] = emit_concat(tensors, op.dim.value.data, self.to, to, _chip(op))
+                if keeps_lanes(op, self.chip.lanes):
+                    self.values[op.result] = emit_concat(tensors, op.dim.value.data, self.to, to, _chip(op))
+                else:
+                    self.values[op.result] = joined(tensors, self.to, to, _chip(op))
             case tsp_tensor.PadOp():
                 to = self._destination(op.result, _chip(op))
                 self.values[op.result] = emit_pad(op, self.values[op.input], self.to, to, _chip(op))
@@ -217,17 +225,14 @@ class Converter:
         if view is None and all(isinstance(use.operation, func.ReturnOp) for use in op.result.uses):
             return tensor  # the host reads the elements in their order
         if view is None:
-            raise Unsupported(
-                f"reshaping the computed {op.input.type} to {op.result.type} moves elements between lanes; "
-                "keep the last dimension, or reshape inputs, parameters and outputs only"
-            )
+            return reshaped(tensor, self.to, self._destination(op.result, _chip(op)), _chip(op))
         return Tensor(to, tensor.element, view)
 
     def _transpose(self, op: tsp_tensor.TransposeOp) -> Tensor:
         tensor, permutation = self.values[op.input], op.permutation.get_values()
         view = tensor.source.transposed(permutation)
         if view is None:
-            raise Unsupported("moves the last dimension of a computed tensor, which no lowering does yet")
+            return transposed(tensor, permutation, self.to, self._destination(op.result, _chip(op)), _chip(op))
         return Tensor(op.result.type.get_shape(), tensor.element, view)
 
     def _slice(self, op: tsp_tensor.SliceOp) -> Tensor:
@@ -237,10 +242,7 @@ class Converter:
         else:
             view = tensor.source.sliced(offsets, strides, self.chip.lanes)
         if view is None:
-            raise Unsupported(
-                f"takes columns of a computed tensor that do not begin with a tile of {self.chip.lanes}, which no "
-                "lowering does yet"
-            )
+            return sliced(tensor, offsets, strides, self.to, self._destination(op.result, _chip(op)), _chip(op))
         return Tensor(op.result.type.get_shape(), tensor.element, view)
 
     def _activations(self, value: SSAValue, chip: int) -> Tensor:
@@ -311,7 +313,9 @@ class Converter:
         distinct = list(dict.fromkeys(op.inputs))  # operands that are one value share an argument
         region = alu_region(op, [distinct.index(v) for v in op.inputs])
         product = next((self.pending[v] for v in distinct if v in self.pending), None)
-        operands = [None if v in self.pending else self.values[v] for v in distinct]
+        shape = op.result.type.get_shape()
+        columns = shape[-1] if shape else 1
+        operands = [None if v in self.pending else self._wide(self.values[v], columns, chip) for v in distinct]
         to = self._destination(op.result, chip)
         if product is not None:
             self.values[op.result] = emit_product(product, self.to, to, Epilogue(region, tuple(operands)))
@@ -319,6 +323,12 @@ class Converter:
             placed = [t for t in operands if t is not None]
             self.values[op.result] = emit_map(region, placed, self.to, to, chip)
             set_padding(self.values[op.result], mapped(region, placed, self.to), self.to)
+
+    def _wide(self, tensor: Tensor, columns: int, chip: int) -> Tensor:
+        """An operand of a map of `columns` columns; a computed one of one column in all lanes."""
+        if isinstance(tensor.source, Named) or tensor.columns != 1 or columns == 1:
+            return tensor
+        return spread(tensor, columns, self.to, chip)
 
     def _transfer(self, op: c2c.TransferOp) -> None:
         tensor = self.values[op.input]
@@ -428,6 +438,13 @@ def keeps_columns(op: tsp_tensor.ReduceOp) -> bool:
     """Whether it leaves the last dimension as it is."""
     rank = len(cast("TensorType[Attribute]", op.input.type).get_shape())
     return rank - 1 not in op.axes.get_values()
+
+
+def keeps_lanes(op: tsp_tensor.ConcatOp, lanes: int) -> bool:
+    """Whether every tensor keeps its columns in their lanes: along the last dimension all begin with a tile."""
+    dim = op.dim.value.data
+    sizes = [cast("TensorType[Attribute]", v.type).get_shape() for v in op.inputs]
+    return dim < len(sizes[0]) - 1 or not any(shape[dim] % lanes for shape in sizes[:-1])
 
 
 def _element(value: SSAValue) -> Attribute:
