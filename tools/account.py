@@ -47,7 +47,7 @@ def _ops(account: Account, planes: int) -> Table:
 
 
 def plot(op: OpAccount, account: Account, planes: int) -> str:
-    """A bar from the program's first cycle to its last: how much of all planes an op uses where it is at work, and a dot
+    """A bar from the program's first cycle to its last: how much of all planes an op uses while it is at work, and dots
     where it uses none."""
     wide = -(-account.cycles // _PLOT)
     used = [0] * _PLOT

@@ -1,9 +1,10 @@
 """The account of a scheduled program: where the cycles of its length go, by the tensor op that they are spent on.
 
-The length is told as a **chain**. It begins at the cluster that ends last. A cluster starts when it does because in the
-cycle before, an earlier one of the program still held what it needs (a queue, a stream), or had not yet left what it waits
-for (a word of SRAM, a plane); that one started when it did because of another, and so on to the first cycle. The cycles
-between the starts of two clusters of the chain are those for which the one has the other wait. They sum to the length.
+The length is told as a **chain**. It begins at the cluster that ends last. A cluster starts when it does because in
+the cycle before, an earlier one of the program still held what it needs (a queue, a stream), or had not yet left what
+it waits for (a word of SRAM, a plane); that one started when it did because of another, and so on to the first cycle.
+The cycles between the starts of two clusters of the chain are those for which the one has the other wait. They sum to
+the length.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects.program import program_length
 from ...dialects.target import ChipSpec, SystemSpec
 from ...dialects.target_attr import target_of
-from .clusters import clusters, consumers, weights_load
+from .clusters import clusters, consumers, timed_ops, weights_load
 from .footprint import Footprint, Spans
 from .stream_schedule import Access, Body, Memory, PlaneState, Scheduler, access_runs
 from .timing import required
@@ -102,6 +103,16 @@ class Account:
             for cause, cycles in op.chain.items():
                 total[cause] += cycles
         return dict(total)
+
+
+def scheduled_length(module: ModuleOp) -> int:
+    """The cycles of the program that a scheduled module becomes. Raises MalformedProgram before stream-schedule."""
+    system = target_of(module)
+    last = -1
+    for op in timed_ops(module):
+        start = required(op, "at", "stream-schedule").value.data
+        last = max(last, *(start + spans[-1][1] - 1 for _, spans in Body(op, 0, system).dispatches))
+    return program_length(last, system)
 
 
 def account(module: ModuleOp) -> Account:
