@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 
-.PHONY: help install test lint types docs bench bulk-bench verify-bench fuzz example clean
+.PHONY: help install test lint types docs bench bulk-bench verify-bench compiler-bench fuzz example clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,9 @@ bulk-bench: ## measure bulk mode against bare loops
 
 verify-bench: ## measure the verifier
 	$(PYTHON) bench/verify.py
+
+compiler-bench: ## measure what the compiler makes of products and ResNet-50
+	$(PYTHON) bench/compiler.py
 
 fuzz: ## run 100,000 random, mutated and damaged programs
 	$(PYTHON) bench/fuzz.py

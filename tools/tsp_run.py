@@ -43,6 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     look = parser.add_argument_group("looking into a program").add_argument
     look("--trace", type=Path, metavar="T.json", help="where to put its timeline, which Perfetto opens")
     look("--profile", action="store_true", help="print the use of every unit and what bounds the program's length")
+    look("--account", action="store_true", help="compile a model up to its schedule, print where each op's cycles go")
     look("--stop-at", type=int, metavar="CYCLE", help="stop at the end of this cycle; on the reference engine")
     look(
         "--watch",
@@ -78,6 +79,9 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError("--watch and --watch-chip show the state in a cycle: say which, with --stop-at CYCLE")
     if args.flip and not args.secded:
         raise UsageError("--flip needs --secded: without check bits nothing would notice what has flipped")
+    if args.account:
+        show_account(args)
+        return
     inputs = load_inputs(args.inputs) if args.inputs else {}
     if args.level != "isa":
         if args.program or args.file.suffix == ".tspx":
@@ -138,6 +142,21 @@ def look_into(program: Program, args: argparse.Namespace) -> None:
         from .report import print_profile
 
         print_profile(profile(program))
+
+
+def show_account(args: argparse.Namespace) -> None:
+    """Prints the account of a model of the tensor or stream level, which is neither packed nor run."""
+    from ..dialects.target_attr import target_of
+    from ..passes.pipelines import compile
+    from ..passes.stream.account import account
+    from ..runtime.interface import level_of
+    from .account import print_account
+
+    if args.program or args.trace or args.profile or args.output or args.stop_at is not None or args.level != "isa":
+        raise UsageError("--account looks at the schedule before there is a program; give it without other options")
+    if args.file.suffix == ".tspx" or level_of(module := read_module(args)) == "isa":
+        raise UsageError(f"{args.file} is a program, which knows no tensor ops; use --profile for it")
+    print_account(account(compile(module, until="stream-schedule")), target_of(module).chip.planes)
 
 
 def parse_file(path: Path) -> ModuleOp:

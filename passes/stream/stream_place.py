@@ -132,7 +132,7 @@ class _Placer:
         taken = {s for b in self.together[buffer] if b.place is not None for s in b.place.data.slices}
         weights = self.planes(buffer)
         joined = copies if self._is_written(buffer) else 1
-        groups = shape.groups if self._on_one_side(buffer) else 1
+        groups = shape.groups if self._on_one_side(buffer, shape) else 1
         chosen: dict[tuple[int, int], list[Slice]] = {}
         for copy in range(0, copies, joined):
             for group in range(0, shape.groups, groups):
@@ -223,12 +223,15 @@ class _Placer:
         cycles = [pace(op) for op in self._loads(buffer)]
         return any(2 * c.count > c.high for c in cycles)
 
-    def _on_one_side(self, buffer: ts.BufferOp) -> bool:
+    def _on_one_side(self, buffer: ts.BufferOp, shape: Place) -> bool:
         """Whether a run of visits must not go from one hemisphere to the other: unless it begins or ends at a plane,
-        whose streams pass both."""
+        whose streams pass both, or stays within one group of slices."""
         for use in buffer.buffer.uses:
             op = use.operation
             if not isinstance(op, ts.AccessOp):
+                continue
+            first, last = shape.part_of(op.words.data.low), shape.part_of(op.words.data.high)
+            if len({shape.owner(part) for part in range(first, last + 1)}) == 1:
                 continue
             ends = [ts.origin(op.stream)[0].owner] if writes(op) else consumers(op.stream)
             if not all(isinstance(end, ts.MatmulOp | ts.LoadWeightsOp) for end in ends):

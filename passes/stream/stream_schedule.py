@@ -97,7 +97,7 @@ class Scheduler:
 
     def place(self, cluster: list[ts.TimedOp]) -> None:
         """Schedules one cluster: sets `at` of its ops and `on` of its streams."""
-        bodies, footprint = self._footprint(cluster)
+        bodies, footprint = self.footprint(cluster)
         placed = self.reservations.place(footprint, max(self._earliest(body) for body in bodies))
         if placed is None:
             raise ScheduleError(
@@ -113,7 +113,7 @@ class Scheduler:
 
     def check(self, cluster: list[ts.TimedOp]) -> None:
         """Takes what a scheduled cluster says that it takes. Raises ScheduleError when it cannot."""
-        bodies, footprint = self._footprint(cluster)
+        bodies, footprint = self.footprint(cluster)
         first = describe(cluster[0])
         start = required(cluster[0], "at", "stream-schedule").value.data
         for body in bodies:
@@ -135,7 +135,8 @@ class Scheduler:
         for body in bodies:
             self._commit(body, start + body.offset)
 
-    def _footprint(self, cluster: list[ts.TimedOp]) -> tuple[list[Body], Footprint]:
+    def footprint(self, cluster: list[ts.TimedOp]) -> tuple[list[Body], Footprint]:
+        """The ops of a cluster as rigid bodies, and all that they hold, relative to the start of the first."""
         offsets = relative_starts(cluster, self.system)
         bodies = [Body(op, offsets[op], self.system) for op in cluster]
         check_apart(bodies)
@@ -249,7 +250,8 @@ class Body:
         self.pace = pace(op)
         self.span = self.pace.high + 1
         """Cycles from the first vector to the last, both included."""
-        self.dense = self.span <= 1 + (self.pace.count - 1) * (self.pace.levels[0][1] if self.pace.levels else 1)
+        step = self.pace.levels[0][1] if self.pace.levels else 1
+        self.dense = step < _BREAK and self.span <= 1 + (self.pace.count - 1) * step
         """Whether its vectors follow each other without a pause."""
         self.planes = planes_of(op)
         self.dispatches = tuple(self._dispatches())

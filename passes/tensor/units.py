@@ -93,10 +93,11 @@ class Division:
     cycles: int
 
     def __iter__(self) -> Iterator[Unit]:
-        """All units, the first of every queue before the second of any, and those of all planes last."""
+        """All units: those of all planes first, while the planes keep step and a map behind their sums delays nothing,
+        and then the first of every queue before the second of any."""
+        yield from (unit for queue in self.queues for unit in queue if unit.summed)
         for i in range(max(map(len, self.queues))):
             yield from (queue[i] for queue in self.queues if i < len(queue) and not queue[i].summed)
-        yield from (unit for queue in self.queues for unit in queue if unit.summed)
 
 
 def divide(space: Shape, tiles: int, planes: int, together: int, cost: Cost) -> Division:
