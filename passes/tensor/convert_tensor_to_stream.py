@@ -29,7 +29,7 @@ from ...dialects.target_attr import target_of
 from ...dialects.tsp_isa import ProgramOp
 from .alu_regions import UnsupportedRegion, alu_region
 from .buffers import WHOLE, Buffers, Destination, Output, Part, Unsupported, rows_layout
-from .contraction import Epilogue, Product, axes_sum, conv_product, emit_product, matmul_product, window_sum
+from .contraction import emit_product
 from .demand import MOST_COPIES, Demand, demands
 from .elementwise import emit_map, move, parts_of
 from .joining import emit_concat, emit_pad
@@ -37,6 +37,7 @@ from .lanes import joined, reshaped, sliced, spread, transposed
 from .lanes_reduce import emit_reduce as emit_reduce_lanes
 from .padding import emit_masked, harmless, mapped, padding_of, set_padding
 from .pooling import emit_pool
+from .products import Epilogue, Product, axes_sum, conv_product, matmul_product, window_sum
 from .reducing import emit_reduce, emit_window_sum
 from .sizes import check_sizes
 from .views import Named, Stored, Tensor, indices

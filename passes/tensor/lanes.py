@@ -19,11 +19,7 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import (
     BytesAttr,
     DenseIntOrFPElementsAttr,
-    Float16Type,
-    Float32Type,
-    FloatAttr,
     IntegerAttr,
-    IntegerType,
     TensorType,
     i8,
     i16,
@@ -35,8 +31,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
 from ...dialects.layout import AccessPattern, rows
 from .buffers import WHOLE, Buffers, Destination, Unsupported
-from .elementwise import emit_map
-from .views import Named, Shape, Stored, Tensor
+from .views import Shape, Stored, Tensor
 
 Numbers = npt.NDArray[np.int64]
 

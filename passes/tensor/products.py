@@ -1,0 +1,292 @@
+"""Products in normal form: matrix products, convolutions and sums as rows of activations that meet weights pass by pass.
+
+Plain descriptions; contraction.py emits them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, TensorType, i8
+from xdsl.ir import Attribute, Region
+
+from ...dialects import tsp_stream as ts
+from ...dialects import tsp_tensor
+from ...dialects.elements import element_bytes
+from ...dialects.layout import (
+    BYTE,
+    Axis,
+    Groups,
+    Layout,
+    rows,
+    tiles,
+)
+from ...dialects.tsp_tensor.window import Window
+from ..stream.stream_place import alus_of
+from .buffers import Buffers, Unsupported, view_of
+from .units import Cost, Division, divide
+from .views import Named, Pads, Rows, Shape, Stored, Tensor, rows_of
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product in normal form: `space` rows of activations, `passes` runs of them, and a stationary operand."""
+
+    space: Shape
+    """The rows of the result."""
+    columns: int
+    """Columns of the result."""
+    element: Attribute
+    """i8 or f16."""
+    activations: Tensor
+    act_layout: Layout | None
+    """The layout in which the host places the activations; None for computed ones."""
+    act_rows: Rows
+    """The words of the first pass."""
+    passes: tuple[tuple[int, int], ...]
+    """(count, words) of each level of passes, the innermost first."""
+    stationary: Named | Stored
+    taps: Shape
+    """The leading dimensions of the stationary operand [*taps, k, n]."""
+    k: int
+    """Rows of the stationary operand that meet one vector of all tiles."""
+    chip: int
+    swapped: bool = False
+    """Whether it computes the transpose of the result."""
+    groups: Groups | None = None
+    """The groups of channels, each of which meets weights of its own."""
+    repeats: bool = False
+    """Whether all passes and tiles meet the same weights: ones on the diagonal."""
+    tile_moves: int = 0
+    """Words by which the activations move from one tile of the result to the next."""
+    one_of_many: bool = False
+    """Whether its result is part of a tensor, so that its rows are not dealt out to slices for each plane."""
+
+    @property
+    def pass_count(self) -> int:
+        return prod(n for n, _ in self.passes)
+
+    def cost(self, to: Buffers) -> Cost:
+        size = element_bytes(self.element)
+        groups = tiles(min(self.k, to.chip.lanes), to.chip.weight_streams)
+        one_level = sum(n > 1 for n, _ in self.passes) <= 1
+        divisible = self.element == i8 and one_level and not self.repeats
+        return Cost(self.pass_count, size, groups * size, to.chip.accumulators, divisible, self.repeats)
+
+    def divide(self, space: Shape, to: Buffers, epilogue: Epilogue | None = None) -> Division:
+        """Its units, if its rows are walked along as `space`."""
+        planes = self.planes(to)
+        together = len(planes) // 2
+        cost = self.cost(to)
+        if self.one_of_many:
+            together = 1  # planes that share a unit write at the same time
+        if epilogue is not None:
+            cost = replace(cost, alus=alus_of(epilogue.region), all_alus=to.chip.alus)
+            wide = sum(element_bytes(t.element) for t in epilogue.operands if t is not None) + ts.SUM_BYTES
+            if cost.alus * together > to.chip.alus or wide * together > to.chip.streams:
+                together = 1  # there are not enough ALUs or streams for several of them at the same time
+        if isinstance(self.activations.source, Stored) and to.copies_of(self.activations.source.buffer) < together:
+            together = 1  # planes that share a unit read its rows at the same time
+        return divide(space, tiles(self.columns, to.chip.lanes), len(planes), together, cost)
+
+    def planes(self, to: Buffers) -> list[int]:
+        """The planes that can work on it: pairs, by their first, for two bytes."""
+        size = element_bytes(self.element)
+        return [p for p in range(to.chip.planes) if size == 1 or to.chip.paired_plane(p) is not None]
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """The map through which the sums go: its ALU region, and its operands, with None for the sums."""
+
+    region: Region
+    operands: tuple[Tensor | None, ...]
+
+
+def matmul_product(
+    op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, leading: Shape, to: Buffers, chip: int
+) -> Product:
+    """The normal form of a matrix product [..., M, K] by [K, N] with rows `leading`, of all of the result or of a
+    matrix of it. Raises Unsupported."""
+    if op.transpose_lhs:
+        source = lhs.source.transposed(swapped_last(len(lhs.shape)))
+        if source is None:
+            raise Unsupported("transposes a computed left operand, which no lowering does yet")
+        lhs = Tensor((*lhs.shape[:-2], lhs.shape[-1], lhs.shape[-2]), lhs.element, source)
+    right = rhs.source
+    if isinstance(right, Named):
+        right = replace(right, dims=right.dims[-2:])
+    else:
+        right = replace(right, strides=right.strides[-1:])
+    if op.transpose_rhs:
+        turned = right.transposed((1, 0))
+        if turned is None:
+            raise Unsupported("transposes a computed right operand, which no lowering does yet")
+        right = turned
+    *space, k = lhs.shape
+    n = rhs.shape[-2 if op.transpose_rhs else -1]
+    straight = row_product(lhs, right, leading, k, n, to, chip)
+    only_returned = all(u.operation.name == "func.return" for u in op.result.uses)
+    whole = len(leading) == 1 and leading == op.result.type.get_shape()[:-1]
+    if isinstance(lhs.source, Named) and isinstance(right, Named) and only_returned and whole:
+        acts = Tensor((n, k), rhs.element, right.transposed((1, 0)))
+        swapped = row_product(acts, lhs.source.transposed((1, 0)), (n,), k, space[0], to, chip)
+        if longest(swapped, to) < longest(straight, to):
+            return replace(swapped, swapped=True)
+    return straight
+
+
+def swapped_last(rank: int) -> tuple[int, ...]:
+    """The permutation that swaps the last two dimensions."""
+    return (*range(rank - 2), rank - 1, rank - 2)
+
+
+def conv_product(op: tsp_tensor.ConvOp, images: Tensor, kernel: Tensor, to: Buffers, chip: int) -> Product:
+    """The normal form of a convolution: rows of pixels, moved tap by tap. Raises Unsupported."""
+    if not isinstance(kernel.source, Named):
+        raise Unsupported("its weights are computed; the weights of a convolution must be an input or a parameter")
+    window, groups, lanes = op.window, op.groups.value.data, to.chip.lanes
+    n, height, width, channels = images.shape
+    rows_, columns = window.places((height, width))
+    taps, space = window.kernel, (n, rows_, columns)
+    outputs = kernel.shape[3]
+    source = images.source
+    depth = taps[0] * taps[1] * channels
+    few = channels < depth <= lanes and groups == 1 and images.element == i8
+    if isinstance(source, Named) and few and kernel.source.plain:
+        # the host deals out the pixels of all taps to the lanes; sums of integers do not mind the order
+        return _dealt_by_host(source, kernel.source, window, space, channels, outputs, to, chip)
+    act_layout = None
+    top, left, bottom, right = window.pads
+    if isinstance(source, Named):
+        act_layout = rows(images.shape, element_bytes(images.element), lanes, ((0, 0), (top, bottom), (left, right)))
+        view = view_of(to.nowhere, act_layout, images.shape)
+    else:
+        view = source
+    per_image, per_row, per_pixel = view.strides
+    shown = Rows(
+        view.offset - top * per_row - left * per_pixel,
+        (per_image, per_row * window.strides[0], per_pixel * window.strides[1]),
+        view.tile_stride,
+    )
+    passes = (
+        (tiles(channels, lanes), view.tile_stride),
+        (taps[1], per_pixel * window.dilations[1]),
+        (taps[0], per_row * window.dilations[0]),
+    )
+    product = Product(
+        space, outputs, images.element, images, act_layout, shown, passes, kernel.source, taps, channels, chip
+    )
+    return product if groups == 1 else _grouped(product, Groups(groups, channels // groups, outputs // groups), lanes)
+
+
+def _grouped(product: Product, groups: Groups, lanes: int) -> Product:
+    """The product with weights in groups. Raises Unsupported for groups that do not fit to the tiles."""
+    own_tile = groups.channels == groups.outputs and lanes % groups.channels == 0
+    if not own_tile and product.columns > lanes and lanes % groups.outputs:
+        raise Unsupported(
+            f"groups of {groups.outputs} outputs do not fill the {lanes} lanes of a tile; "
+            "give each group a divisor of the lanes, or convolve the groups one by one"
+        )
+    if own_tile:
+        step = product.passes[0][1]
+        return replace(product, groups=groups, passes=((1, 0), *product.passes[1:]), tile_moves=step)
+    return replace(product, groups=groups)
+
+
+def _dealt_by_host(
+    images: Named, kernel: Named, window: Window, space: Shape, channels: int, outputs: int, to: Buffers, chip: int
+) -> Product:
+    """A convolution of few channels: a word holds the pixels of all taps, as the host puts them there."""
+    (down, along), (rows_, columns) = window.strides, window.kernel
+    layout = Layout(
+        (Axis(1), Axis.of(space[0], 0), Axis.of(space[1], 1, down), Axis.of(space[2], 2, along)),
+        (Axis.of(1, BYTE),),
+        (Axis.of(rows_, 1, window.dilations[0]), Axis.of(columns, 2, window.dilations[1]), Axis.of(channels, 3)),
+        (0, -window.pads[0], -window.pads[1]),
+    )
+    k = rows_ * columns * channels
+    acts = Tensor((*space, k), i8, images)
+    shown = Rows(0, layout.strides[1:], layout.strides[0])
+    return Product(space, outputs, i8, acts, layout, shown, ((1, 0),), kernel.reshaped((k, outputs)), (), k, chip)
+
+
+def window_sum(images: Tensor, window: Window, to: Buffers, chip: int) -> Product:
+    """The normal form of the sums of i8 pixels over a window: a convolution with ones, each channel for itself."""
+    n, height, width, channels = images.shape
+    top, left, bottom, right = window.pads
+    view, layout = _in_rows(images, to, ((0, 0), (top, bottom), (left, right)))
+    per_image, per_row, per_pixel = view.strides
+    offset = view.offset - top * per_row - left * per_pixel
+    steps = (per_image, per_row * window.strides[0], per_pixel * window.strides[1])
+    taps = (
+        (window.kernel[1], per_pixel * window.dilations[1]),
+        (window.kernel[0], per_row * window.dilations[0]),
+    )
+    shown = Rows(offset, steps, view.tile_stride)
+    return _ones(images, layout, shown, (n, *window.places((height, width))), taps, channels, chip)
+
+
+def axes_sum(tensor: Tensor, axes: Sequence[int], to: Buffers, chip: int) -> Product:
+    """The normal form of the sums of i8 elements over some leading dimensions."""
+    view, layout = _in_rows(tensor, to, ())
+    space = tuple(1 if d in axes else n for d, n in enumerate(tensor.leading))
+    steps = tuple(0 if d in axes else s for d, s in enumerate(view.strides))
+    passes = tuple((tensor.shape[d], view.strides[d]) for d in reversed(axes))
+    return _ones(tensor, layout, Rows(view.offset, steps, view.tile_stride), space, passes, tensor.columns, chip)
+
+
+def _in_rows(tensor: Tensor, to: Buffers, pads: Pads) -> tuple[Stored, Layout | None]:
+    """The view of activations, and the layout in which the host places them if it does."""
+    if isinstance(tensor.source, Stored):
+        return tensor.source, None
+    layout = rows(tensor.shape, element_bytes(tensor.element), to.chip.lanes, pads)
+    return view_of(to.nowhere, layout, tensor.shape), layout
+
+
+def _ones(
+    acts: Tensor,
+    layout: Layout | None,
+    shown: Rows,
+    space: Shape,
+    passes: tuple[tuple[int, int], ...],
+    channels: int,
+    chip: int,
+) -> Product:
+    one = TensorType(i8, [1])
+    stationary = Named.of("constant", "", one, DenseIntOrFPElementsAttr.from_list(one, [1]))
+    return Product(
+        space,
+        channels,
+        i8,
+        acts,
+        layout,
+        shown,
+        ((1, 0), *passes),
+        stationary,
+        (),
+        channels,
+        chip,
+        tile_moves=shown.tile_step,
+        repeats=True,
+    )
+
+
+def row_product(
+    acts: Tensor, stationary: Named | Stored, space: Shape, k: int, n: int, to: Buffers, chip: int
+) -> Product:
+    """Rows [*space, k] by a matrix [k, n]."""
+    layout, view = None, acts.source
+    if isinstance(view, Named):
+        layout = rows(acts.shape, element_bytes(acts.element), to.chip.lanes)
+        view = view_of(to.nowhere, layout, acts.shape)
+    shown = rows_of(view, acts.shape, space)
+    passes = ((tiles(k, to.chip.lanes), shown.tile_step),)
+    return Product(space, n, acts.element, acts, layout, shown, passes, stationary, (), k, chip)
+
+
+def longest(product: Product, to: Buffers) -> int:
+    """The cycles for which the busiest plane works on a product."""
+    return product.divide(product.space, to).cycles
