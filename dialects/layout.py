@@ -85,6 +85,19 @@ class Layout:
             stride *= axis.extent
         return tuple(reversed(result))
 
+    def has_empty_words(self, shape: Sequence[int]) -> bool:
+        """Whether words, or rows of words, show places outside a tensor of `shape` only, which are zero."""
+        for dim, size in enumerate(shape):
+            low = high = self.start[dim] if dim < len(self.start) else 0
+            for axis in (*self.side, *self.words):
+                for walked, step in axis.steps:
+                    if walked == dim:
+                        low += min(0, (axis.extent - 1) * step)
+                        high += max(0, (axis.extent - 1) * step)
+            if low < 0 or high >= size:
+                return True
+        return False
+
     def fault(self, rank: int, lanes: int) -> str | None:
         """Why a tensor of `rank` dimensions cannot lie so in words of `lanes` bytes, or None."""
         for axis in self.axes:

@@ -73,7 +73,8 @@ def lifetimes(module: ModuleOp) -> dict[ts.BufferOp, tuple[int, int]]:
     lives: dict[ts.BufferOp, tuple[int, int]] = {}
     for buffer in [b for b in module.walk() if isinstance(b, ts.BufferOp)]:
         uses = [order[u.operation] for u in buffer.buffer.uses if isinstance(u.operation, ts.TimedOp)]
-        scratch = buffer.kind.data == "scratch" and uses and not any(at < 0 for at in buffer.type.layout.start)
+        padded = buffer.type.layout.has_empty_words(buffer.type.shape)
+        scratch = buffer.kind.data == "scratch" and uses and not padded
         lives[buffer] = (min(uses), max(uses)) if scratch else (0, len(ops))
     return lives
 

@@ -14,6 +14,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
 from ...dialects.layout import AccessPattern, Axis, Layout, rows
 from ...dialects.locations import located
+from ...dialects.semantics.arithmetic import Array
 from ...dialects.target import ChipSpec
 from .views import Named, Pads, Shape, Stored, Tensor
 
@@ -49,6 +50,8 @@ class Buffers:
         self.of_named: dict[tuple[Named, Layout, int, int, str], SSAValue] = {}
         self.lane_maps: dict[tuple[TensorType[Attribute], Attribute, int], SSAValue] = {}
         """The constant maps of the permuters, by chip."""
+        self.padding: dict[SSAValue, Array] = {}
+        """What the lanes beyond the last column of a stored tensor hold, where it is known: a number."""
 
     def add(self, op: Operation) -> SSAValue:
         """Appends an op at the current location and gives its result, if it has one."""
@@ -121,9 +124,7 @@ class Buffers:
         self.of_named[named, layout, chip, copies, user] = buffer
         return buffer
 
-    def in_rows(
-        self, tensor: Tensor, chip: int, pads: Pads = (), parts: Parts = WHOLE, copies: int = 1
-    ) -> Stored:
+    def in_rows(self, tensor: Tensor, chip: int, pads: Pads = (), parts: Parts = WHOLE, copies: int = 1) -> Stored:
         """A tensor as rows in SRAM: a stored one as it lies, one that the host places in a buffer of its own."""
         source = tensor.source
         if isinstance(source, Stored):
@@ -231,9 +232,7 @@ def view_of(buffer: SSAValue, layout: Layout, shape: Shape) -> Stored:
     return Stored(buffer, offset, tuple(strides), tile_stride)
 
 
-def rows_layout(
-    type_: TensorType[Attribute], chip: ChipSpec, pads: Pads = (), transposed: bool = False
-) -> Layout:
+def rows_layout(type_: TensorType[Attribute], chip: ChipSpec, pads: Pads = (), transposed: bool = False) -> Layout:
     """A tensor in rows along its last dimension, or a matrix in rows along its first one if `transposed`."""
     shape, size = type_.get_shape(), element_bytes(type_.element_type)
     if not transposed:
@@ -271,3 +270,18 @@ class Destination:
             self.kind, self.name, self.type, self.layout, self.chip, self.host, parts=parts, copies=self.copies
         )
         return view_of(buffer, self.layout, self.type.get_shape())
+
+
+@dataclass(frozen=True)
+class Part(Destination):
+    """A part of a computed tensor, whose buffer is there already."""
+
+    place: Stored | None = None
+
+    @property
+    def view(self) -> Stored:
+        assert self.place is not None
+        return self.place
+
+    def make(self, parts: Parts) -> Stored:
+        return self.view

@@ -20,10 +20,23 @@ from ...dialects import tsp_stream as ts
 from ...dialects import tsp_tensor
 from ...dialects.tsp_tensor.window import Window
 from ...dialects.elements import element_bytes
-from ...dialects.layout import BYTE, AccessPattern, Axis, Groups, Layout, grouped_weights, identity, rows, tiles, weights
+from ...dialects.layout import (
+    BYTE,
+    AccessPattern,
+    Axis,
+    Groups,
+    Layout,
+    grouped_weights,
+    identity,
+    rows,
+    tiles,
+    weights,
+)
 from ..stream.stream_place import alus_of
 from .buffers import WHOLE, Buffers, Destination, Parts, Unsupported, view_of
+from .dealing import deal_rows
 from .elementwise import parts_of
+from .lanes import scratch, transposed
 from .units import Cost, Division, Share, Unit, divide
 from .views import Named, Pads, Rows, Shape, Stored, Tensor, join, rows_of
 
@@ -59,6 +72,8 @@ class Product:
     """Whether all passes and tiles meet the same weights: ones on the diagonal."""
     tile_moves: int = 0
     """Words by which the activations move from one tile of the result to the next."""
+    one_of_many: bool = False
+    """Whether its result is part of a tensor, so that its rows are not dealt out to slices for each plane."""
 
     @property
     def pass_count(self) -> int:
@@ -76,6 +91,8 @@ class Product:
         planes = self.planes(to)
         together = len(planes) // 2
         cost = self.cost(to)
+        if self.one_of_many:
+            together = 1  # planes that share a unit write at the same time
         if epilogue is not None:
             cost = replace(cost, alus=alus_of(epilogue.region), all_alus=to.chip.alus)
             if cost.alus * together > to.chip.alus:
@@ -98,26 +115,26 @@ class Epilogue:
     operands: tuple[Tensor | None, ...]
 
 
-def matmul_product(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, to: Buffers, chip: int) -> Product:
-    """The normal form of a matrix product [..., M, K] by [K, N]. Raises Unsupported."""
+def matmul_product(
+    op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, leading: Shape, to: Buffers, chip: int
+) -> Product:
+    """The normal form of a matrix product [..., M, K] by [K, N] with rows `leading`, of all of the result or of a
+    matrix of it. Raises Unsupported."""
     if op.transpose_lhs:
-        source = lhs.source.transposed(swapped_last(len(lhs.shape)))
-        if source is None:
-            raise Unsupported("transposes a computed left operand, which no lowering does yet")
-        lhs = Tensor((*lhs.shape[:-2], lhs.shape[-1], lhs.shape[-2]), lhs.element, source)
-    if any(n > 1 for n in rhs.shape[:-2]):
-        raise Unsupported("its right operand is a batch of matrices, which no lowering does yet")
-    if not isinstance(rhs.source, Named):
-        raise Unsupported("its right operand is computed; the weights of a plane must be an input or a parameter")
-    right = Named(**{**vars(rhs.source), "dims": rhs.source.dims[-2:]})
+        lhs = turned(lhs, to, chip)
     if op.transpose_rhs:
-        right = right.transposed((1, 0))
+        rhs = turned(rhs, to, chip)
+    right = rhs.source
+    if isinstance(right, Named):
+        right = replace(right, dims=right.dims[-2:])
+    else:
+        right = replace(right, strides=right.strides[-1:])
     *space, k = lhs.shape
-    n = rhs.shape[-2 if op.transpose_rhs else -1]
-    leading = op.result.type.get_shape()[:-1]
+    n = rhs.shape[-1]
     straight = row_product(lhs, right, leading, k, n, to, chip)
     only_returned = all(u.operation.name == "func.return" for u in op.result.uses)
-    if isinstance(lhs.source, Named) and only_returned and len(leading) == 1:
+    whole = len(leading) == 1 and leading == op.result.type.get_shape()[:-1]
+    if isinstance(lhs.source, Named) and isinstance(right, Named) and only_returned and whole:
         acts = Tensor((n, k), rhs.element, right.transposed((1, 0)))
         swapped = row_product(acts, lhs.source.transposed((1, 0)), (n,), k, space[0], to, chip)
         if longest(swapped, to) < longest(straight, to):
@@ -125,9 +142,13 @@ def matmul_product(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, to: Buffer
     return straight
 
 
-def swapped_last(rank: int) -> tuple[int, ...]:
-    """The permutation that swaps the last two dimensions."""
-    return (*range(rank - 2), rank - 1, rank - 2)
+def turned(tensor: Tensor, to: Buffers, chip: int) -> Tensor:
+    """Matrices transposed: a view of what the host places, a computed tensor in a buffer of its own."""
+    *batch, rows_, columns = tensor.shape
+    order, shape = (*range(len(batch)), len(batch) + 1, len(batch)), (*batch, columns, rows_)
+    if isinstance(tensor.source, Named):
+        return Tensor(shape, tensor.element, tensor.source.transposed(order))
+    return transposed(tensor, order, to, scratch(tensor.element, shape, to, chip), chip)
 
 
 def conv_product(op: tsp_tensor.ConvOp, images: Tensor, kernel: Tensor, to: Buffers, chip: int) -> Product:
@@ -197,9 +218,7 @@ def _dealt_by_host(
     k = rows_ * columns * channels
     acts = Tensor((*space, k), i8, images)
     shown = Rows(0, layout.strides[1:], layout.strides[0])
-    return Product(
-        space, outputs, i8, acts, layout, shown, ((1, 0),), kernel.reshaped((k, outputs)), (), k, chip
-    )
+    return Product(space, outputs, i8, acts, layout, shown, ((1, 0),), kernel.reshaped((k, outputs)), (), k, chip)
 
 
 def window_sum(images: Tensor, window: Window, to: Buffers, chip: int) -> Product:
@@ -246,12 +265,25 @@ def _ones(
     one = TensorType(i8, [1])
     stationary = Named.of("constant", "", one, DenseIntOrFPElementsAttr.from_list(one, [1]))
     return Product(
-        space, channels, i8, acts, layout, shown, ((1, 0), *passes), stationary, (), channels, chip,
-        tile_moves=shown.tile_step, repeats=True,
+        space,
+        channels,
+        i8,
+        acts,
+        layout,
+        shown,
+        ((1, 0), *passes),
+        stationary,
+        (),
+        channels,
+        chip,
+        tile_moves=shown.tile_step,
+        repeats=True,
     )
 
 
-def row_product(acts: Tensor, stationary: Named, space: Shape, k: int, n: int, to: Buffers, chip: int) -> Product:
+def row_product(
+    acts: Tensor, stationary: Named | Stored, space: Shape, k: int, n: int, to: Buffers, chip: int
+) -> Product:
     """Rows [*space, k] by a matrix [k, n]."""
     layout, view = None, acts.source
     if isinstance(view, Named):
@@ -284,6 +316,8 @@ class _Emitter:
         self.product, self.to, self.destination, self.epilogue = product, to, destination, epilogue
         self.chip, self.cost, self.planes = to.chip, product.cost(to), product.planes(to)
         self.lanes = self.chip.lanes
+        self.dealt: dict[tuple[str, int], SSAValue] = {}
+        """The buffers of computed weights, by their user and first tile."""
         full = (*product.space, product.columns)
         view = destination.view
         if not product.swapped and destination.shape != full:  # a reduction that leaves out its axes
@@ -292,7 +326,11 @@ class _Emitter:
         out = rows_of(view, full, product.space)
         operands = [t for t in (epilogue.operands if epilogue else ()) if t is not None]
         views = [to.operand_view(t, product.columns) for t in operands]
-        all_rows = [product.act_rows, out, *(rows_of(v, t.shape, product.space) for v, t in zip(views, operands, strict=True))]
+        all_rows = [
+            product.act_rows,
+            out,
+            *(rows_of(v, t.shape, product.space) for v, t in zip(views, operands, strict=True)),
+        ]
         self.space, (self.acts, self.out, *self.operand_rows) = join(product.space, all_rows)
         self.division = product.divide(self.space, to, epilogue)
 
@@ -476,8 +514,8 @@ class _Emitter:
         """Whether loading weights takes most of the time, so that planes cannot take turns at the same slices."""
         if any(len(unit.shares) > 1 and not unit.summed for unit in self.division):
             return False  # planes that load the same weights together
-        if self.product.repeats:
-            return False
+        if self.product.repeats or isinstance(self.product.stationary, Stored):
+            return False  # to deal out computed weights once more would take longer than it saves
         rows_ = max(s.block.rows for u in self.division for s in u.shares)
         return 2 * (self.cost.load + 1) > self.cost.period(rows_)
 
@@ -509,18 +547,24 @@ class _Emitter:
         ]
         first, last = min(mine), max(mine)
         product, stationary = self.product, self.product.stationary
-        if isinstance(stationary, Stored):
-            raise Unsupported("its weights are computed")
         user = f"plane {self.planes[share.plane]}" if busy or unit.summed else f"hemisphere {who}"
-        if product.repeats:
-            return self.to.named(stationary, identity(self.cost.load, self.lanes, self.chip.weight_streams), product.chip, user=user), unit.tile
+        if product.repeats and isinstance(stationary, Named):
+            return self.to.named(
+                stationary, identity(self.cost.load, self.lanes, self.chip.weight_streams), product.chip, user=user
+            ), unit.tile
         columns = min(product.columns - first * self.lanes, (last - first + 1) * self.lanes)
+        if isinstance(stationary, Stored):
+            if (user, first) not in self.dealt:
+                dealt = deal_rows(stationary, product.k, columns, first, product.element, self.to, product.chip)
+                self.dealt[user, first] = dealt
+            return self.dealt[user, first], first
         dims = len(product.taps)
         size, streams = element_bytes(product.element), self.chip.weight_streams
         if product.groups is not None:
             own_tile, count = product.tile_moves > 0 or product.columns <= self.lanes, last - first + 1
-            part, layout = stationary, grouped_weights(
-                product.taps, product.groups, first, count, own_tile, size, self.lanes, streams
+            part, layout = (
+                stationary,
+                grouped_weights(product.taps, product.groups, first, count, own_tile, size, self.lanes, streams),
             )
         else:
             part = stationary.sliced((*(0,) * (dims + 1), first * self.lanes), (1,) * (dims + 2))

@@ -8,7 +8,7 @@ elements are meant (reshapes, slices, transposes of leading dimensions) moves no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from xdsl.context import Context
@@ -21,20 +21,22 @@ from ...dialects import c2c, tsp_tensor
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
 from ...dialects.errors import UnsupportedModel
-from ...dialects.layout import AccessPattern, Layout
+from ...dialects.layout import AccessPattern, Layout, tiles
 from ...dialects.locations import describe
 from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
 from ...dialects.tsp_isa import ProgramOp
 from .alu_regions import UnsupportedRegion, alu_region
-from .buffers import WHOLE, Buffers, Destination, Output, Unsupported, rows_layout
+from .buffers import WHOLE, Buffers, Destination, Output, Part, Unsupported, rows_layout
 from .contraction import Epilogue, Product, axes_sum, conv_product, emit_product, matmul_product, window_sum
-from .demand import Demand, demands
-from .elementwise import emit_map, move
+from .demand import MOST_COPIES, Demand, demands
+from .elementwise import emit_map, move, parts_of
 from .lanes import joined, reshaped, sliced, spread, transposed
-from .lanes_reduce import emit_reduce
+from .lanes_reduce import reduce_columns
+from .padding import emit_masked, harmless, mapped, padding_of, set_padding
 from .pooling import emit_pool
-from .views import Named, Stored, Tensor
+from .reducing import emit_reduce, emit_window_sum
+from .views import Named, Stored, Tensor, indices
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ class Converter:
             case tsp_tensor.ReshapeOp():
                 self.values[op.result] = self._reshape(op)
             case tsp_tensor.MatmulOp():
-                self._product(op, matmul_product(op, self.values[op.lhs], self.values[op.rhs], self.to, _chip(op)))
+                self._matmul(op)
             case tsp_tensor.ConvOp():
                 self._product(op, conv_product(op, self._padded(op), self.values[op.weights], self.to, _chip(op)))
             case tsp_tensor.PoolOp() if op.kind.data == "sum" and widens(op):
@@ -176,10 +178,13 @@ class Converter:
             case tsp_tensor.ReduceOp() if op.kind.data == "sum" and widens(op) and keeps_columns(op):
                 axes = op.axes.get_values()
                 self._product(op, axes_sum(self.values[op.input], axes, self.to, _chip(op)))
-            case tsp_tensor.ReduceOp() if not keeps_columns(op):
-                to = self._destination(op.result, _chip(op))
-                axes = op.axes.get_values()
-                self.values[op.result] = emit_reduce(op.kind.data, self.values[op.input], axes, self.to, to, _chip(op))
+            case tsp_tensor.ReduceOp():
+                tensor, axes, to = self.values[op.input], op.axes.get_values(), self._destination(op.result, _chip(op))
+                emit = emit_reduce if keeps_columns(op) else reduce_columns
+                self.values[op.result] = emit(op.kind.data, tensor, axes, self.to, to, _chip(op))
+            case tsp_tensor.PoolOp() if op.kind.data == "sum":
+                tensor, to = self.values[op.input], self._destination(op.result, _chip(op))
+                self.values[op.result] = emit_window_sum(tensor, op.window, self.to, to, _chip(op))
             case tsp_tensor.PoolOp():
                 self.values[op.result] = emit_pool(op, self.values[op.input], self.to, self._destination, _chip(op))
             case tsp_tensor.TransposeOp():
@@ -228,9 +233,20 @@ class Converter:
             return sliced(tensor, offsets, strides, self.to, self._destination(op.result, _chip(op)), _chip(op))
         return Tensor(op.result.type.get_shape(), tensor.element, view)
 
+    def _activations(self, value: SSAValue, chip: int) -> Tensor:
+        """A value that meets weights, without numbers beyond its last column that would matter."""
+        tensor = self.values[value]
+        if not harmless(tensor, self.to):
+            type_, demand = cast("TensorType[Attribute]", value.type), self.demands[value]
+            layout = rows_layout(type_, self.chip, demand.pads)
+            place = Destination(self.to, "scratch", "", type_, layout, chip, demand.copies)
+            self.values[value] = tensor = emit_masked(tensor, self.to, place, chip)
+            self.demands_met.add(value)
+        return tensor
+
     def _padded(self, op: tsp_tensor.ConvOp | tsp_tensor.PoolOp) -> Tensor:
         """The images of a convolution, with room for its padding around them."""
-        tensor = self.values[op.input]
+        tensor = self._activations(op.input, _chip(op))
         if isinstance(tensor.source, Named) or not any(op.window.pads) or op.input in self.demands_met:
             return tensor
         top, left, bottom, right = op.window.pads
@@ -238,6 +254,36 @@ class Converter:
         layout = rows_layout(type_, self.chip, ((0, 0), (top, bottom), (left, right)))
         copies = self.demands[op.input].copies
         return move(tensor, self.to, Destination(self.to, "scratch", "", type_, layout, _chip(op), copies), _chip(op))
+
+    def _matmul(self, op: tsp_tensor.MatmulOp) -> None:
+        """A product by one matrix, or, matrix by matrix, by many."""
+        lhs, rhs, chip = self._activations(op.lhs, _chip(op)), self.values[op.rhs], _chip(op)
+        shape = op.result.type.get_shape()
+        if all(n == 1 for n in rhs.shape[:-2]):
+            self._product(op, matmul_product(op, lhs, rhs, shape[:-1], self.to, chip))
+            return
+        products = [
+            replace(matmul_product(op, lhs.matrix(i), rhs.matrix(i), shape[-2:-1], self.to, chip), one_of_many=True)
+            for i in indices(shape[:-2])
+        ]
+        to = self._destination(op.result, chip)
+        type_ = TensorType(_element(op.result), shape[-2:])
+
+        def place(view: Stored, index: tuple[int, ...]) -> Stored:
+            return cast(Stored, Tensor(shape, type_.element_type, view).matrix(index).source)
+
+        result = to.make(
+            parts_of(
+                (AccessPattern(one.offset + tile * one.tile_stride, ()), i % MOST_COPIES)
+                for i, one in enumerate(place(to.view, index) for index in indices(shape[:-2]))
+                for tile in range(tiles(shape[-1], self.chip.lanes))
+            )
+        )
+        for index, product in zip(indices(shape[:-2]), products, strict=True):
+            layout = rows_layout(type_, self.chip)
+            part = Part(self.to, "scratch", "", type_, layout, chip, place=place(result, index))
+            emit_product(product, self.to, part, None)
+        self.values[op.result] = Tensor(shape, type_.element_type, result)
 
     def _product(self, op: Operation, product: Product) -> None:
         """Emits a product, or leaves it to the map that alone uses it."""
@@ -262,7 +308,9 @@ class Converter:
         if product is not None:
             self.values[op.result] = emit_product(product, self.to, to, Epilogue(region, tuple(operands)))
         else:
-            self.values[op.result] = emit_map(region, [t for t in operands if t is not None], self.to, to, chip)
+            placed = [t for t in operands if t is not None]
+            self.values[op.result] = emit_map(region, placed, self.to, to, chip)
+            set_padding(self.values[op.result], mapped(region, placed, self.to), self.to)
 
     def _wide(self, tensor: Tensor, columns: int, chip: int) -> Tensor:
         """An operand of a map of `columns` columns; a computed one of one column in all lanes."""
@@ -284,6 +332,7 @@ class Converter:
             transfer = c2c.TransferOp(stream, source, target)
             self.to.write(self.to.add(transfer), moved.buffer, words, target, byte)
         self.values[op.result] = Tensor(tensor.shape, tensor.element, moved)
+        set_padding(self.values[op.result], padding_of(tensor, self.to), self.to)
 
     def _return(self, outputs: list[tuple[SSAValue, Output]]) -> None:
         for value, output in outputs:

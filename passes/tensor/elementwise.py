@@ -13,7 +13,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects.layout import AccessPattern, tiles
 from ..stream.stream_place import alus_of
 from .buffers import WHOLE, Buffers, Destination, Parts, rows_layout
-from .views import Block, Rows, Shape, Stored, Tensor, blocks, join, rows_of
+from .views import Block, Pads, Rows, Shape, Stored, Tensor, blocks, join, rows_of
 
 _ENOUGH_ROWS = 64
 """Rows below which a block is not worth a chain of ALUs of its own."""
@@ -170,7 +170,14 @@ def emit_window_max(
         operands = [Operand(source.buffer, Rows(shown.offset + at * stride, steps, shown.tile_step)) for at in places]
         target = Rows(out.offset + first * out.steps[axis], out.steps, out.tile_step)
         emit_rows(
-            region_of(len(operands)), operands, Operand(result.buffer, target), part, tile_numbers, tensor.element, to, chip
+            region_of(len(operands)),
+            operands,
+            Operand(result.buffer, target),
+            part,
+            tile_numbers,
+            tensor.element,
+            to,
+            chip,
         )
     return Tensor(shape, tensor.element, result)
 
@@ -202,7 +209,9 @@ class Taps:
         return ([(inside[0], len(inside))] if inside else []) + alone
 
 
-def scratch_like(tensor: Tensor, shape: Shape, to: Buffers, chip: int, copies: int = 1) -> Destination:
+def scratch_like(
+    tensor: Tensor, shape: Shape, to: Buffers, chip: int, copies: int = 1, pads: Pads = ()
+) -> Destination:
     """Where a tensor of the same element type lies between two steps."""
     type_ = TensorType(tensor.element, shape)
-    return Destination(to, "scratch", "", type_, rows_layout(type_, to.chip), chip, copies)
+    return Destination(to, "scratch", "", type_, rows_layout(type_, to.chip, pads), chip, copies)

@@ -152,9 +152,7 @@ def _with_rest_shared(cut: Sequence[Sequence[Block]], tiles: int, planes: int, c
     time = 0
     for plane in range(planes):
         mine = range(plane * whole, (plane + 1) * whole)
-        queues.append(
-            tuple(Unit(u // len(cut), (Share(plane, cut[u % len(cut)][0], 0, cost.passes),)) for u in mine)
-        )
+        queues.append(tuple(Unit(u // len(cut), (Share(plane, cut[u % len(cut)][0], 0, cost.passes),)) for u in mine))
         time = max(time, sum(cost.of(cut[u % len(cut)][0].rows, cost.passes) for u in mine))
     rest: list[Unit] = []
     for u in range(planes * whole, count):

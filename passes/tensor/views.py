@@ -68,7 +68,9 @@ class Named:
         start = list(self.start)
         for dim, at in enumerate(layout.start):
             start[self.dims[dim]] += at * self.steps[self.dims[dim]]
-        return Layout(all_of(layout.words), all_of(layout.side), all_of(layout.lanes), tuple(start) if any(start) else ())
+        return Layout(
+            all_of(layout.words), all_of(layout.side), all_of(layout.lanes), tuple(start) if any(start) else ()
+        )
 
     def reshaped(self, to: Shape) -> Named:
         """All of the tensor under another shape."""
@@ -144,6 +146,16 @@ class Tensor:
     shape: Shape
     element: Attribute
     source: Named | Stored
+
+    def matrix(self, index: Sequence[int]) -> Tensor:
+        """The matrix in the last two dimensions at an index of those before, where one of size 1 stands for all."""
+        at = [0 if n == 1 else i for i, n in zip(index[len(index) + 2 - len(self.shape) :], self.shape, strict=False)]
+        source = self.source
+        if isinstance(source, Named):
+            there = source.sliced((*at, 0, 0), (1,) * len(self.shape))
+            return Tensor(self.shape[-2:], self.element, replace(there, dims=there.dims[-2:]))
+        offset = source.offset + sum(i * step for i, step in zip(at, source.strides, strict=False))
+        return Tensor(self.shape[-2:], self.element, replace(source, offset=offset, strides=source.strides[-1:]))
 
     @property
     def leading(self) -> Shape:

@@ -1,0 +1,41 @@
+"""Matrices that were computed as weights: their rows are dealt out to the slices from which planes are loaded."""
+
+from __future__ import annotations
+
+from xdsl.dialects.builtin import TensorType
+from xdsl.ir import Attribute, SSAValue
+
+from ...dialects.elements import element_bytes
+from ...dialects.layout import AccessPattern, tiles, weights
+from .buffers import Buffers
+from .views import Stored
+
+
+def deal_rows(
+    matrix: Stored, k: int, columns: int, first_tile: int, element: Attribute, to: Buffers, chip: int
+) -> SSAValue:
+    """Emits the copies of `columns` columns, from tile `first_tile` on, of a matrix with `k` rows to a buffer in the
+    layout of weights, which it returns.
+
+    Row k goes to slice k % 16 of those side by side, so each slice takes every sixteenth row; the bytes of wider elements
+    are dealt out one after the other. Rows of the layout that the matrix does not have stay zero.
+    """
+    lanes, streams, size = to.chip.lanes, to.chip.weight_streams, element_bytes(element)
+    layout = weights((), k, columns, size, lanes, streams)
+    per_tile, per_pass, per_byte, per_group = layout.strides
+    buffer = to.make("scratch", "", TensorType(element, [k, columns]), layout, chip)
+    (row,) = matrix.strides
+    across = tiles(columns, lanes)
+    for first, passes, rows in ((0, k // lanes, lanes), (k // lanes, 1, k % lanes)):
+        for byte in range(size):
+            for number in range(min(rows, streams) if passes else 0):
+                count = tiles(rows - number, streams)
+                start = matrix.offset + first_tile * matrix.tile_stride + (first * lanes + number) * row
+                source = AccessPattern(
+                    start, ((count, streams * row), (passes, lanes * row), (across, matrix.tile_stride))
+                )
+                target = AccessPattern(
+                    first * per_pass + byte * per_byte, ((count, per_group), (passes, per_pass), (across, per_tile))
+                )
+                to.write(to.read(matrix.buffer, source, chip, byte=byte), buffer, target, chip, byte=number)
+    return buffer

@@ -1,0 +1,203 @@
+"""Reductions and sums over windows on the ALUs: rows of a tensor joined by sums, maxima or minima.
+
+Where the order is free, along one dimension at a time: its places are cut into as many runs as a map has operands, which
+it joins place by place, until one place is left. Floating-point sums keep their order: a map adds a few rows to the sum so
+far. Rows are read from copies of the tensor, since a slice gives one word a cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import Float16Type, Float32Type
+from xdsl.ir import Attribute, Block, Region, SSAValue
+
+from ...dialects import tsp_stream as ts
+from ...dialects.elements import element_bytes
+from ...dialects.layout import tiles
+from ...dialects.tsp_tensor.window import Window
+from .buffers import WHOLE, Buffers, Destination
+from .elementwise import Operand, copy_rows, emit_rows, scratch_like
+from .views import Pads, Rows, Shape, Stored, Tensor, indices, rows_of
+
+JOIN = {
+    ("sum", True): arith.AddfOp,
+    ("sum", False): arith.AddiOp,
+    ("max", True): arith.MaximumfOp,
+    ("max", False): arith.MaxSIOp,
+    ("min", True): arith.MinimumfOp,
+    ("min", False): arith.MinSIOp,
+}
+"""The scalar op of a reduction, by its kind and whether it is of floating-point numbers."""
+
+
+def is_float(element: Attribute) -> bool:
+    return isinstance(element, Float16Type | Float32Type)
+
+
+def ways(element: Attribute) -> int:
+    """The operands that a map joins at a time: as many as take up half of the streams of a direction."""
+    return 3 if element_bytes(element) == 4 else 4
+
+
+def join_region(kind: str, elements: Sequence[Attribute], to: Attribute) -> Region:
+    """The ALU region that joins operands of these types, one after the other, to one of type `to`."""
+    block = Block(arg_types=elements)
+    join = JOIN[kind, is_float(to)]
+    total: SSAValue | None = None
+    for argument in block.args:
+        value: SSAValue = argument
+        if value.type != to:
+            wider = arith.ExtSIOp(argument, to)  # pyright: ignore[reportArgumentType]
+            block.add_op(wider)
+            value = wider.result
+        if total is None:
+            total = value
+        else:
+            step = join(total, value)
+            block.add_op(step)
+            total = step.result
+    assert total is not None
+    block.add_op(ts.YieldOp(total))
+    return Region(block)
+
+
+def emit_reduce(
+    kind: str, tensor: Tensor, axes: Sequence[int], to: Buffers, destination: Destination, chip: int
+) -> Tensor:
+    """Emits the reduction of a tensor over leading axes. The result leaves them out, or keeps them with size 1."""
+    element, shape = destination.type.element_type, tensor.shape
+    kept = tuple(1 if d in axes else n for d, n in enumerate(shape))
+    if kind == "sum" and is_float(element):
+        source = with_copies(tensor, (), to, chip)
+        view = rows_of(source, shape, shape[:-1])
+        starts = [
+            view.offset + sum(i * view.steps[axis] for i, axis in zip(index, axes, strict=True))
+            for index in indices(tuple(shape[axis] for axis in axes))
+        ]
+        steps = tuple(0 if d in axes else s for d, s in enumerate(view.steps))
+        rows = [Rows(start, steps, view.tile_step) for start in starts]
+        return emit_in_order(rows, source.buffer, kept, tensor, to, destination, chip)
+    left = [axis for axis in axes if shape[axis] > 1] or [axes[0]]
+    for axis in left:
+        while True:
+            size = tensor.shape[axis]
+            last = axis == left[-1] and size <= ways(tensor.element)
+            rest = -(-size // ways(tensor.element)) if size > ways(tensor.element) else 1
+            smaller = (*tensor.shape[:axis], rest, *tensor.shape[axis + 1 :])
+            between = (
+                destination
+                if last
+                else scratch_like(Tensor(smaller, element, tensor.source), smaller, to, chip, ways(element))
+            )
+            tensor = _shrunk(kind, tensor, axis, smaller, to, between, chip)
+            if rest == 1:
+                break
+    return Tensor(destination.shape, element, tensor.source)
+
+
+def _shrunk(
+    kind: str, tensor: Tensor, axis: int, shape: Shape, to: Buffers, destination: Destination, chip: int
+) -> Tensor:
+    """A tensor with fewer places along an axis, each of which joins several: place i those at i, i + n, i + 2n, ..."""
+    element = destination.type.element_type
+    source = with_copies(tensor, (), to, chip)
+    view = rows_of(source, tensor.shape, shape[:-1])
+    stride = source.strides[axis]
+    steps = (*view.steps[:axis], stride, *view.steps[axis + 1 :])
+    place = destination.view
+    if len(place.strides) != len(shape) - 1:
+        opened = place.reshaped(destination.shape, shape)
+        assert opened is not None  # dimensions of size 1 are put in
+        place = opened
+    out = rows_of(place, shape, shape[:-1])
+    result = destination.make(WHOLE)
+    size, count = tensor.shape[axis], shape[axis]
+    full = size % count or count
+    for first, number, joined in ((0, full, tiles(size, count)), (full, count - full, size // count)):
+        if not number:
+            continue
+        operands = [
+            Operand(source.buffer, Rows(view.offset + (first + i * count) * stride, steps, view.tile_step))
+            for i in range(joined)
+        ]
+        target = Rows(out.offset + first * out.steps[axis], out.steps, out.tile_step)
+        space = (*shape[:axis], number, *shape[axis + 1 : -1])
+        region = join_region(kind, [tensor.element] * joined, element)
+        numbers = range(tiles(shape[-1], to.chip.lanes))
+        emit_rows(region, operands, Operand(result.buffer, target), space, numbers, element, to, chip)
+    if len(result.strides) != len(shape) - 1:
+        opened = result.reshaped(destination.shape, shape)
+        assert opened is not None
+        return Tensor(shape, element, opened)
+    return Tensor(shape, element, result)
+
+
+def emit_window_sum(tensor: Tensor, window: Window, to: Buffers, destination: Destination, chip: int) -> Tensor:
+    """Emits the sums over a window that slides over images, tap by tap, row by row; padding is zero and takes part."""
+    n, height, width, channels = tensor.shape
+    top, left, bottom, right = window.pads
+    source = with_copies(tensor, ((0, 0), (top, bottom), (left, right)), to, chip)
+    per_image, per_row, per_pixel = source.strides
+    origin = source.offset - top * per_row - left * per_pixel
+    steps = (per_image, per_row * window.strides[0], per_pixel * window.strides[1])
+    rows = [
+        Rows(
+            origin + r * window.dilations[0] * per_row + c * window.dilations[1] * per_pixel,
+            steps,
+            source.tile_stride,
+        )
+        for r in range(window.kernel[0])
+        for c in range(window.kernel[1])
+    ]
+    shape = (n, *window.places((height, width)), channels)
+    return emit_in_order(rows, source.buffer, shape, tensor, to, destination, chip)
+
+
+def emit_in_order(
+    rows: Sequence[Rows],
+    buffer: SSAValue,
+    shape: Shape,
+    tensor: Tensor,
+    to: Buffers,
+    destination: Destination,
+    chip: int,
+) -> Tensor:
+    """Emits the sums of rows, each to a tensor of `shape`, one after the other."""
+    element, space = destination.type.element_type, shape[:-1]
+    numbers = range(tiles(shape[-1], to.chip.lanes))
+    most = ways(element)
+    total: Operand | None = None
+    at = 0
+    while at < len(rows):
+        taken = rows[at : at + most - (total is not None)]
+        at += len(taken)
+        end = at == len(rows)
+        place = destination if end else scratch_like(Tensor(shape, element, tensor.source), shape, to, chip)
+        view = place.view
+        if len(view.strides) != len(space):
+            opened = view.reshaped(place.shape, shape)
+            assert opened is not None
+            view = opened
+        made = place.make(WHOLE)
+        out = Operand(made.buffer, rows_of(view, shape, space))
+        operands = [*([total] if total else []), *(Operand(buffer, r) for r in taken)]
+        types = [*([element] if total else []), *[tensor.element] * len(taken)]
+        emit_rows(join_region("sum", types, element), operands, out, space, numbers, element, to, chip)
+        total = out
+    return Tensor(destination.shape, element, made)  # pyright: ignore[reportPossiblyUnbound]
+
+
+def with_copies(tensor: Tensor, pads: Pads, to: Buffers, chip: int) -> Stored:
+    """A tensor in as many copies as a map has operands, with zeros around it where `pads` asks for them."""
+    copies = ways(tensor.element)
+    if not isinstance(tensor.source, Stored):
+        return to.in_rows(tensor, chip, pads, WHOLE, copies)
+    if to.copies_of(tensor.source.buffer) >= copies and not any(map(any, pads)):
+        return to.in_rows(tensor, chip)
+    place = scratch_like(tensor, tensor.shape, to, chip, copies, pads)
+    made = place.make(WHOLE)
+    copy_rows(tensor, made, to, chip)
+    return made
+
