@@ -296,7 +296,7 @@ def reshaped(tensor: Tensor, to: Buffers, destination: Destination, chip: int) -
     while outer < min(len(a), len(b)) - 1 and a[outer] == b[outer]:
         outer += 1
     source = Tensor(a, tensor.element, tensor.source)
-    return move_lanes([source], outer, numbered(a[outer:]), to, destination, chip)
+    return move_lanes([source], outer, numbered(b[outer:]), to, destination, chip)
 
 
 def transposed(tensor: Tensor, permutation: Sequence[int], to: Buffers, destination: Destination, chip: int) -> Tensor:
