@@ -164,12 +164,11 @@ class _Mover:
             last = k == len(steps) - 1
             target = self.result.buffer if last else between[k % 2]
             target_strides = self.result.strides if last else joint
-            numbers: Numbers = np.arange(size)
+            numbers = np.arange(size, dtype=np.int64)
+            points: Numbers = np.stack([step[1], step[3], step[2] if last else numbers, numbers], axis=1)
             for source, view in enumerate(self.views):
-                mine = step[0] == source
-                at = step[2] if last else numbers
-                points = np.stack([step[1], step[3], at, numbers], axis=1)[mine]
-                for run in fold(points.tolist()):
+                mine: list[list[int]] = points[step[0] == source].tolist()
+                for run in fold(mine):
                     read, map_, write, joined = (
                         self._pattern(run, i, strides)
                         for i, strides in enumerate((view.strides, (0,) * len(self.outer), target_strides, joint))

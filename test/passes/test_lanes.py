@@ -20,7 +20,7 @@ LANES = 48
 """Lanes of the chip here, so that small tensors take several tiles."""
 
 SIZES = st.sampled_from((1, 2, 3, 5, 16, 17, 48, 49, 100))
-few = settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck])
+few = settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck])
 
 
 def type_of(shape: Shape, element: str) -> str:
@@ -168,13 +168,12 @@ def test_reshapes_that_move_columns(element: str) -> None:
     run()
 
 
-@pytest.mark.parametrize("element", DTYPES)
-@pytest.mark.parametrize("shape", [(3, 1), (1, 1), (2, 5, 1), (1, 4, 1), ()])
-@pytest.mark.parametrize("columns", [1, 7, 48, 130])
+@pytest.mark.parametrize("element", ["i8", "f32"])
+@pytest.mark.parametrize("shape", [(3, 1), (1, 1), (2, 5, 1), (2, 1, 1), ()])
+@pytest.mark.parametrize("columns", [1, 7, 130])
 def test_a_column_meets_all_columns(element: str, shape: Shape, columns: int) -> None:
     rng = np.random.default_rng(columns)
     full = (2, 5, columns) if len(shape) == 3 else (3, columns)
-    shape = (2, 1, 1) if shape == (1, 4, 1) else shape
     inputs = [random_array(rng, shape, element), random_array(rng, full, element)]
     result = type_of(full, element)
     text = f"""{computed(shape, element)}
