@@ -1,8 +1,8 @@
 """convert-tensor-to-stream: from values to buffers and the streams between them.
 
-Every computed tensor goes to SRAM once; a map that alone uses a product takes the sums as they leave the array. Products
-and convolutions are one thing here (contraction.py): rows of activations meet weights pass by pass. What only says which
-elements are meant (reshapes, slices, transposes of leading dimensions) moves nothing: see views.py.
+Every computed tensor goes to SRAM once; a map that alone uses a product takes the sums as they leave the array.
+Products and convolutions are one thing here (contraction.py): rows of activations meet weights pass by pass. What only
+says which elements are meant (reshapes, slices, transposes of leading dimensions) moves nothing: see views.py.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from xdsl.dialects import func
 from xdsl.dialects.builtin import FunctionType, ModuleOp, TensorType, i8, i32
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
+from xdsl.utils.hints import isa
 
 from ...dialects import c2c, tsp_tensor
 from ...dialects import tsp_stream as ts
@@ -35,6 +36,7 @@ from .joining import emit_concat, emit_pad
 from .padding import emit_masked, harmless, mapped, padding_of, set_padding
 from .pooling import emit_pool
 from .reducing import emit_reduce, emit_window_sum
+from .sizes import check_sizes
 from .views import Named, Stored, Tensor, indices
 
 
@@ -45,6 +47,7 @@ class ConvertTensorToStreamPass(ModulePass):
     name = "convert-tensor-to-stream"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        check_sizes(op)
         functions = [f for f in op.ops if isinstance(f, func.FuncOp)]
         problems: list[str] = []
         if not functions and not any(isinstance(p, ProgramOp) for p in op.ops):
@@ -132,9 +135,9 @@ class Converter:
         names = tsp_tensor.tensor_names(self.function.arg_attrs, len(body.args), "arg")
         for argument, name in zip(body.args, names, strict=True):
             try:
-                if not isinstance(argument.type, TensorType):
+                if not isa(type_ := argument.type, TensorType[Attribute]):
                     raise Unsupported(f"is {argument.type}, not a tensor")
-                self.values[argument] = _named("input", name, cast("TensorType[Attribute]", argument.type))
+                self.values[argument] = _named("input", name, type_)
             except Unsupported as e:
                 self.problems.append(f"{describe(self.function)}: argument `{name}`: {e}")
         self._check_names(names, "input")
@@ -201,6 +204,15 @@ class Converter:
                 self._transfer(op)
             case func.ReturnOp():
                 self._return(outputs)
+            case tsp_tensor.ReduceOp():
+                raise Unsupported(
+                    "reduces the last dimension, which moves elements between lanes and which no lowering does yet; let "
+                    "the host transpose its input and reduce another one"
+                )
+            case tsp_tensor.GatherOp() | tsp_tensor.ScatterOp():
+                raise Unsupported(
+                    "takes rows by numbers that only the run knows, which no lowering does yet; let the host do it"
+                )
             case _:
                 raise Unsupported("has no lowering to streams; express it with tsp_tensor ops")
 
@@ -235,8 +247,8 @@ class Converter:
             view = tensor.source.sliced(offsets, strides, self.chip.lanes)
         if view is None:
             raise Unsupported(
-                f"takes columns of a computed tensor that do not begin with a tile of {self.chip.lanes}, which no lowering "
-                "does yet"
+                f"takes columns of a computed tensor that do not begin with a tile of {self.chip.lanes}, which no "
+                "lowering does yet"
             )
         return Tensor(op.result.type.get_shape(), tensor.element, view)
 
@@ -382,8 +394,8 @@ def _origin(value: SSAValue) -> SSAValue:
 
 
 def _only_map(op: Operation) -> tsp_tensor.MapOp | None:
-    """The map that alone uses a product, if the sums may go straight into it: it is of the product's shape, and no other
-    operand of it is such a product."""
+    """The map that alone uses a product, if the sums may go straight into it: it is of the product's shape, and no
+    other operand of it is such a product."""
     uses = list(op.results[0].uses)
     if not uses or not isinstance(consumer := uses[0].operation, tsp_tensor.MapOp):
         return None

@@ -21,8 +21,8 @@ def emit_concat(tensors: Sequence[Tensor], dim: int, to: Buffers, destination: D
     starts = [sum(t.shape[dim] for t in tensors[:i]) for i in range(len(tensors))]
     if dim == len(shape) - 1 and any(at % to.chip.lanes for at in starts):
         raise Unsupported(
-            f"puts columns side by side of which some do not begin with a tile of {to.chip.lanes}, which moves elements "
-            "between lanes; concatenate along another dimension"
+            f"puts columns side by side of which some do not begin with a tile of {to.chip.lanes}, which moves "
+            "elements between lanes; concatenate along another dimension"
         )
     result = destination.make(WHOLE)
     for tensor, at in zip(tensors, starts, strict=True):

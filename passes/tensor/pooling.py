@@ -123,6 +123,6 @@ class Taps:
 
     def runs(self, size: int) -> list[tuple[int, int]]:
         """The places as runs (first, count): those whose taps all lie inside in one, the others alone."""
-        inside = [p for p in range(self.places) if 0 <= self.at(p)[0] and self.at(p)[-1] < size]
+        inside = [p for p in range(self.places) if self.at(p)[0] >= 0 and self.at(p)[-1] < size]
         alone = [(p, 1) for p in range(self.places) if p not in {*inside}]
         return ([(inside[0], len(inside))] if inside else []) + alone

@@ -1,8 +1,8 @@
 """Reductions and sums over windows on the ALUs: rows of a tensor joined by sums, maxima or minima.
 
-Where the order is free, along one dimension at a time: its places are cut into as many runs as a map has operands, which
-it joins place by place, until one place is left. Floating-point sums keep their order: a map adds a few rows to the sum so
-far. Rows are read from copies of the tensor, since a slice gives one word a cycle.
+Where the order is free, along one dimension at a time: its places are cut into as many runs as a map has operands,
+which it joins place by place, until one place is left. Floating-point sums keep their order: a map adds a few rows to
+the sum so far. Rows are read from copies of the tensor, since a slice gives one word a cycle.
 """
 
 from __future__ import annotations
