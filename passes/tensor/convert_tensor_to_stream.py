@@ -206,7 +206,7 @@ class Converter:
                 self._return(outputs)
             case tsp_tensor.ReduceOp():
                 raise Unsupported(
-                    "reduces the last dimension, which moves elements between lanes and which no lowering does yet; let "
+                    "reduces the last dimension, which moves elements between lanes, as no lowering does yet; let "
                     "the host transpose its input and reduce another one"
                 )
             case tsp_tensor.GatherOp() | tsp_tensor.ScatterOp():

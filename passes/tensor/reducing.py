@@ -170,7 +170,7 @@ def emit_in_order(
     most = ways(element)
     total: Operand | None = None
     at = 0
-    while at < len(rows):
+    while True:
         taken = rows[at : at + most - (total is not None)]
         at += len(taken)
         end = at == len(rows)
@@ -185,8 +185,9 @@ def emit_in_order(
         operands = [*([total] if total else []), *(Operand(buffer, r) for r in taken)]
         types = [*([element] if total else []), *[tensor.element] * len(taken)]
         emit_rows(join_region("sum", types, element), operands, out, space, numbers, element, to, chip)
+        if end:
+            return Tensor(destination.shape, element, made)
         total = out
-    return Tensor(destination.shape, element, made)  # pyright: ignore[reportPossiblyUnbound]
 
 
 def with_copies(tensor: Tensor, pads: Pads, to: Buffers, chip: int) -> Stored:
