@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 
-.PHONY: help install test lint types docs bench bulk-bench verify-bench example clean
+.PHONY: help install test lint types docs bench bulk-bench verify-bench fuzz example clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,9 @@ bulk-bench: ## measure bulk mode against bare loops
 
 verify-bench: ## measure the verifier
 	$(PYTHON) bench/verify.py
+
+fuzz: ## run 100,000 random, mutated and damaged programs
+	$(PYTHON) bench/fuzz.py
 
 example: ## classify the held-out digits on the simulated chip
 	$(PYTHON) examples/digits/classify.py

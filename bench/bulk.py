@@ -1,7 +1,9 @@
 """Bulk mode of the JIT engine against bare compiled loops, in one run and one thread.
 
-An int8 matrix product on all four planes against a loop that multiplies vectors by one 320 x 320 array of weights, and
-a chain of eight ALUs from four streams to four streams against one loop that does the same arithmetic on int32.
+An int8 matrix product on all four planes against a loop that multiplies vectors by one 320 x 320 array of weights;
+short passes, as convolutions have them, against that product; an fp16 matrix product against numpy's float32 product of
+the same shape; and a chain of eight ALUs from four streams to four streams against one loop that does the same
+arithmetic on int32.
 
 `python bench/bulk.py [--short]` prints a table of times and ratios; nothing is asserted but equal bits.
 """
@@ -14,11 +16,11 @@ import importlib
 import re
 import resource
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from programs import SIDE, Elementwise, Gemm
+from measure import best, printed
+from programs import SIDE, Chains, Elementwise, Gemm, HalfGemm, Maker
 from tspc.runtime.jit import JitEngine
 
 binding: Any = importlib.import_module("llvmlite.binding")
@@ -202,16 +204,6 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
-def best(function: Callable[[], object], times: int) -> float:
-    """The least of several times, in seconds."""
-    results: list[float] = []
-    for _ in range(times):
-        started = time.perf_counter()
-        function()
-        results.append(time.perf_counter() - started)
-    return min(results)
-
-
 def bare_product(vectors: int, times: int) -> float:
     """Seconds of the bare product of `vectors` vectors by one array."""
     kernel, random = Bare(product(), 4), np.random.default_rng(0)
@@ -225,7 +217,8 @@ def bare_product(vectors: int, times: int) -> float:
     return best(lambda: kernel.call(*addresses, vectors), times)
 
 
-def measure_product(gemm: Gemm, times: int) -> None:
+def measure_product(gemm: Gemm, times: int) -> float:
+    """Gives the rate of bulk mode, in products a second."""
     program, engine = gemm.program(), JitEngine(mode="bulk")
     JitEngine(mode="bulk").load(Gemm(256, SIDE, 2 * SIDE).program())  # the kernel is loaded
     started = time.perf_counter()
@@ -244,6 +237,7 @@ def measure_product(gemm: Gemm, times: int) -> None:
     print(f"int8 product {gemm.m} x {gemm.k} x {gemm.n} on {len(program.chips[0].records)} records")
     print(f"  bulk                    {seconds * 1e3:10.2f} ms  {gemm.macs / seconds / 1e9:8.1f} GMAC/s")
     print(f"  cycle mode              {slow * 1e3:10.2f} ms  {gemm.macs / slow / 1e9:8.1f} GMAC/s")
+    print(f"  cycle mode, cycles/s    {program.cycles / slow:12.0f}")
     print(f"  loading (mode {session.mode:5})    {planning * 1e3:10.2f} ms, once")
     print(f"  simulated cycles/s      {program.cycles / seconds:12.0f}")
     if JitEngine().path == "vnni":
@@ -251,6 +245,67 @@ def measure_product(gemm: Gemm, times: int) -> None:
         bare = vectors * SIDE * SIDE / bare_product(vectors, 20 * times)
         print(f"  bare loop                              {bare / 1e9:8.1f} GMAC/s")
         print(f"  ratio to it             {gemm.macs / seconds / bare:10.2f}")
+    return gemm.macs / seconds
+
+
+def measure_passes(chains: Chains, rate: float, times: int) -> None:
+    """`rate` is that of the large product, in products a second."""
+    program = chains.program()
+    session, cycle = JitEngine(mode="bulk").load(program), JitEngine().load(program)
+    words = np.random.default_rng(3).integers(0, 256, session.sram(0).shape, np.uint8)
+    for s in (session, cycle):
+        s.sram(0)[:] = words
+        s.run()
+    assert session.mode == "bulk" and (session.sram(0) == cycle.sram(0)).all(), "the passes are wrong"
+    seconds = best(session.run, times)
+    print(f"int8 passes of {chains.vectors} vectors, {chains.deep} in a chain, weights new in each")
+    print(f"  bulk                    {seconds * 1e3:10.2f} ms  {chains.macs / seconds / 1e9:8.1f} GMAC/s")
+    print(f"  ratio to the product    {chains.macs / seconds / rate:10.2f}")
+
+
+def measure_planning() -> None:
+    """Chains of many sizes, one after the other."""
+    maker, at = Maker(), 400
+    for rows, columns, deep, chains in ((7, 7, 18, 12), (14, 14, 9, 8), (16, 16, 2, 40), (15, 16, 18, 4)):
+        part = Chains(rows, columns, deep, chains, at)
+        part.add(maker)
+        at += part.cycles + 200
+    program = maker.program()
+    records = program.chips[0].records
+    issues = sum(r.dispatches * r.instruction.vectors(r.values) for r in records)
+    JitEngine(mode="bulk").load(program)  # its chains are compiled
+    seconds = best(lambda: JitEngine(mode="bulk").load(program), 3)
+    print(f"loading {len(records)} records, {issues} issues: {seconds:.3f} s")
+
+
+_NUMPY = """
+import time
+import numpy as np
+m, k, n, times = {}
+x, w = np.ones((m, k), np.float32), np.ones((k, n), np.float32)
+seconds = []
+for _ in range(times):
+    started = time.perf_counter()
+    x @ w
+    seconds.append(time.perf_counter() - started)
+print(min(seconds))
+"""
+
+
+def measure_half(gemm: HalfGemm, times: int) -> None:
+    session, random = JitEngine(mode="bulk").load(gemm.program()), np.random.default_rng(4)
+    x, w = random.normal(size=(gemm.m, gemm.k)), random.normal(size=(gemm.k, gemm.n))
+    x, w = x.astype(np.float16), w.astype(np.float16)
+    gemm.fill(session, x, w)
+    seconds = best(session.run, times)
+    row = int(random.integers(0, gemm.m))
+    assert session.mode == "bulk" and (gemm.fetch(session)[row] == gemm.expected(x[row], w)).all(), "fp16 is wrong"
+    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    (other,) = printed(_NUMPY.format((gemm.m, gemm.k, gemm.n, 2 * times)), threads)
+    print(f"fp16 product {gemm.m} x {gemm.k} x {gemm.n}")
+    print(f"  bulk                    {seconds * 1e3:10.2f} ms  {gemm.macs / seconds / 1e9:8.1f} GMAC/s")
+    print(f"  numpy, float32          {other * 1e3:10.2f} ms  {gemm.macs / other / 1e9:8.1f} GMAC/s")
+    print(f"  ratio to it             {other / seconds:10.2f}")
 
 
 def measure_chain(vectors: int, times: int) -> None:
@@ -287,7 +342,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="an eighth of the product and of the chain")
     short = parser.parse_args().short
-    measure_product(Gemm(2048, 1600, 1280) if short else Gemm(4096, 3200, 3200), 3 if short else 5)
+    times = 3 if short else 5
+    rate = measure_product(Gemm(2048, 1600, 1280) if short else Gemm(4096, 3200, 3200), times)
+    measure_passes(Chains(7, 7, 18, 2 if short else 12), rate, times)
+    measure_planning()
+    measure_half(HalfGemm(512, 640, 640) if short else HalfGemm(1024, 1600, 1280), times)
     measure_chain(1024 if short else 8192, 20)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 

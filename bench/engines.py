@@ -6,15 +6,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from measure import best, printed
 from tspc.passes.pipelines import compile, parse
 from tspc.runtime.executable import Executable, Loaded, executable_from_module
 from tspc.runtime.interface import Array, interface_of, load_weights, weights_path
@@ -29,9 +27,17 @@ from tspc.dialects.program import ChipProgram, Program
 from tspc.dialects.target import DEFAULT_SYSTEM
 from tspc.dialects.topology import Topology
 from tspc.runtime.jit import JitEngine
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) / 256
+before, imported = resident(), time.perf_counter()
 idle = Program(DEFAULT_SYSTEM, Topology(()), (ChipProgram(0, 20, (), (), {}),))
-JitEngine().load(idle).run()
-print(time.perf_counter() - started)
+session = JitEngine().load(idle)
+session.run()
+print(time.perf_counter() - started, time.perf_counter() - imported, resident() - before)
+"""
+LOADED = """
+session.sram(0)[:DEFAULT_SYSTEM.chip.slices] = 1
+print(resident() - before)
 """
 
 
@@ -44,21 +50,16 @@ def digits(batch: int) -> tuple[Executable, dict[str, Array]]:
         return executable_from_module(compile(module), weights), {"images": data["images"][:batch]}
 
 
-def best(function: Callable[[], object], times: int) -> float:
-    """The least of several times, in seconds."""
-    results: list[float] = []
-    for _ in range(times):
-        started = time.perf_counter()
-        function()
-        results.append(time.perf_counter() - started)
-    return min(results)
+def jit_start(cache: str) -> tuple[float, float, float]:
+    """Seconds from a started Python to an idle chip that has run, and of them those after the imports; and the MiB that
+    the chip then takes. In a process of its own."""
+    whole, chip, memory = printed(START, {"TSPC_CACHE_DIR": cache})
+    return whole, chip, memory
 
 
-def jit_start(cache: str) -> float:
-    """Seconds from a started Python to an idle chip that has run, in a process of its own."""
-    environment = {**os.environ, "TSPC_CACHE_DIR": cache}
-    command = [sys.executable, "-c", START]
-    return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+def loaded_memory(cache: str) -> float:
+    """The MiB that a chip takes of which half of the SRAM has been written, in a process of its own."""
+    return printed(START + LOADED, {"TSPC_CACHE_DIR": cache})[-1]
 
 
 def command_start(name: str) -> float:
@@ -76,16 +77,23 @@ def main() -> None:
     reference, jit = Loaded(executable, ReferenceEngine()), Loaded(executable, JitEngine())
     expected, (got, stats) = reference.run(inputs)[0], jit.run(inputs)
     assert (expected["logits"] == got["logits"]).all(), "the engines disagree"
+    guarded = Loaded(executable, JitEngine(secded=True))
+    assert (guarded.run(inputs)[0]["logits"] == got["logits"]).all(), "check bits change the result"
     slow, fast = best(lambda: reference.run(inputs), 2), best(lambda: jit.run(inputs), 10)
+    checked = best(lambda: guarded.run(inputs), 10)
     cycles = max(stats.cycles)
     print(f"digits, {batch} images, {cycles} cycles")
     print(f"  reference engine        {slow * 1e3:10.2f} ms  {cycles / slow:12.0f} cycles/s")
     print(f"  JIT                     {fast * 1e3:10.2f} ms  {cycles / fast:12.0f} cycles/s")
     print(f"  ratio                   {slow / fast:10.1f}")
+    print(f"  JIT with SECDED         {checked * 1e3:10.2f} ms  {cycles / checked:12.0f} cycles/s")
+    print(f"  ratio                   {checked / fast:10.1f}")
     with tempfile.TemporaryDirectory() as cache:
-        cold = jit_start(cache)
-        warm = min(jit_start(cache) for _ in range(3))
-    print(f"JIT start: cold {cold:.3f} s, warm {warm:.3f} s")
+        cold, *_ = jit_start(cache)
+        warm, chip, memory = (min(values) for values in zip(*(jit_start(cache) for _ in range(3)), strict=True))
+        loaded = loaded_memory(cache)
+    print(f"JIT start: cold {cold:.3f} s, warm {warm:.3f} s, of which a chip after the imports {chip * 1e3:.1f} ms")
+    print(f"memory of a chip: idle {memory:.1f} MiB, with half of its SRAM written {loaded:.1f} MiB")
     ours, theirs = command_start("tsp-opt"), command_start("xdsl-opt")
     print(f"--help: tsp-opt {ours:.3f} s, xdsl-opt {theirs:.3f} s, ratio {ours / theirs:.2f}")
 

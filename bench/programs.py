@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -197,6 +198,182 @@ class Elementwise:
         y = x.astype(np.float32) * np.float32(0.001) + np.float32(0.5)
         y = np.minimum(np.maximum(y, np.float32(-100)), np.float32(100))
         return np.rint(y * y).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class HalfGemm:
+    """fp16 activations [m, k] by fp16 weights [k, n] to float32 [m, n], on both pairs of planes at once.
+
+    A job is PART rows by one tile of columns; it adds up all tiles of k in the accumulators. Both hemispheres hold all
+    operands, a slice for each byte, and take the jobs in turn.
+    """
+
+    m: int
+    k: int
+    n: int
+
+    @property
+    def macs(self) -> int:
+        return self.m * self.k * self.n
+
+    @property
+    def deep(self) -> int:
+        """Tiles of k."""
+        return self.k // SIDE
+
+    def jobs(self) -> list[tuple[int, int]]:
+        """The part of the rows and the column tile of each job, in order; even ones in the east."""
+        return [(i, j) for j in range(self.n // SIDE) for i in range(self.m // PART)]
+
+    def program(self) -> Program:
+        maker, period, load, deep = Maker(), 2 * PART, CHIP.load_cycles, self.deep
+        for number, (part, tile) in enumerate(self.jobs()):
+            turn, side = divmod(number, 2)
+            start, out, back = 200 + turn * deep * period, "EW"[side], "WE"[side]
+            low, rows = f"MXM.{2 * side}", (PART, 2, 1)
+            for i in range(2):
+                slice_ = f"MEM.{out}{_ACTIVATIONS + i}"
+                at = start - CHIP.latency_read - hops(slice_, f"{low}.weights")
+                loops = (rows, (deep, period, self.m))
+                maker.add(slice_, at, "read", part * PART, stream_code(out, 16 + i), loops=loops)
+            first = start - 1 - 2 * load
+            for i in range(CHIP.weight_streams):
+                slice_ = f"MEM.{out}{_WEIGHTS + i}"
+                at = first - CHIP.latency_read - hops(slice_, f"{low}.weights")
+                loops = ((2 * load, 1, 1), (deep, period, 2 * load))
+                maker.add(slice_, at, "read", 2 * tile * deep * load, stream_code(out, i), loops=loops)
+            for byte, k in itertools.product(range(2), range(deep)):
+                unit, at = f"MXM.{2 * side + byte}.weights", first + byte * load + k * period
+                maker.add(unit, at, "lw", 0, stream_code(out, 0), loops=((load, 1, 1),))
+                maker.add(unit, start + k * period - 1, "iw")
+            maker.add(f"{low}.activations", start, "abc_f16", PART, stream_code(out, 16), loops=((deep, period, 0),))
+            for k in range(deep):
+                name, group = ("acc", ()) if k < deep - 1 else ("acc_emit", (stream_code(back, 4),))
+                at = start + CHIP.latency_array + k * period
+                maker.add(f"{low}.accumulators", at, name, 0, int(k > 0), *group, loops=(rows,))
+            for i in range(4):
+                slice_ = f"MEM.{out}{_RESULTS + i}"
+                written = at + CHIP.latency_egress + hops(slice_, f"{low}.accumulators") - CHIP.latency_write
+                maker.add(slice_, written, "write", turn * PART, stream_code(back, 4) + i, loops=(rows,))
+        return maker.program()
+
+    def fill(self, session: Session, x: np.ndarray, w: np.ndarray) -> None:
+        """Puts the operands into SRAM: weights [k, n] by tiles, activations [m, k]."""
+        sram, width, deep = session.sram(0), CHIP.weight_streams, self.deep
+        tiles = w.view(np.uint8).reshape(deep, CHIP.load_cycles, width, self.n // SIDE, SIDE, 2)
+        words = tiles.transpose(2, 3, 0, 5, 1, 4).reshape(width, -1, SIDE)
+        planes = x.view(np.uint8).reshape(self.m, deep, SIDE, 2).transpose(3, 1, 0, 2).reshape(2, -1, SIDE)
+        for base in (0, CHIP.slices):
+            sram[base + _WEIGHTS : base + _WEIGHTS + width, : words.shape[1]] = words
+            sram[base + _ACTIVATIONS : base + _ACTIVATIONS + 2, : planes.shape[1]] = planes
+
+    def fetch(self, session: Session) -> np.ndarray:
+        """The result [m, n] from SRAM."""
+        sram, result = session.sram(0), np.zeros((self.m, self.n), np.float32)
+        for number, (part, tile) in enumerate(self.jobs()):
+            turn, side = divmod(number, 2)
+            first = _RESULTS + side * CHIP.slices
+            planes = sram[first : first + 4, turn * PART : (turn + 1) * PART]
+            sums = np.ascontiguousarray(planes.transpose(1, 2, 0)).view(np.float32)[..., 0]
+            result[part * PART : (part + 1) * PART, tile * SIDE : (tile + 1) * SIDE] = sums
+        return result
+
+    @staticmethod
+    def expected(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """One row of the result: f64 sums in ascending k, rounded after each tile, added in float32."""
+        total = np.zeros(w.shape[1], np.float32)
+        for tile in range(0, len(x), SIDE):
+            sums = np.zeros(w.shape[1], np.float64)
+            for k in range(tile, tile + SIDE):
+                sums = sums + np.float64(x[k]) * w[k].astype(np.float64)
+            total = total + sums.astype(np.float32) if tile else sums.astype(np.float32)
+        return total
+
+
+@dataclass(frozen=True)
+class Chains:
+    """Chains of passes as convolutions have them: on every plane, each pass installs weights, takes `rows` rows of
+    `columns` vectors out of rows of a larger image, and adds its sums to those of the passes before; the last one's go
+    through three ALUs as int8 to rows of another image. Both planes of a hemisphere share the activations."""
+
+    rows: int
+    columns: int
+    deep: int
+    """Passes of a chain."""
+    chains: int
+    """Chains of each plane, one after the other."""
+    start: int = 400
+
+    @property
+    def vectors(self) -> int:
+        return self.rows * self.columns
+
+    @property
+    def macs(self) -> int:
+        return 4 * self.chains * self.deep * self.vectors * SIDE * SIDE
+
+    @property
+    def period(self) -> int:
+        """Cycles of a pass: those of its vectors, or of the weights of both planes."""
+        return max(self.vectors, 2 * CHIP.load_cycles + 2)
+
+    @property
+    def cycles(self) -> int:
+        return self.chains * self.deep * self.period
+
+    def add(self, maker: Maker) -> None:
+        for side in range(2):
+            for number in range(self.chains * self.deep):
+                self._pass(maker, side, number)
+
+    def program(self) -> Program:
+        maker = Maker()
+        self.add(maker)
+        return maker.program()
+
+    def _image(self) -> tuple[tuple[int, int, int], ...]:
+        """The loops over rows of an image that is as wide again."""
+        return (self.columns, 1, 1), (self.rows, self.columns, 2 * self.columns)
+
+    def _pass(self, maker: Maker, side: int, number: int) -> None:
+        out, back, load = "EW"[side], "WE"[side], CHIP.load_cycles
+        chain, k = divmod(number, self.deep)
+        start, unit = self.start + number * self.period, f"MXM.{2 * side}.weights"
+        slot = number % (CHIP.words // (2 * load)) * 2 * load
+        for i in range(CHIP.weight_streams):
+            slice_ = f"MEM.{out}{i}"
+            at = start - 2 * load - 1 - CHIP.latency_read - hops(slice_, unit)
+            maker.add(slice_, at, "read", slot, stream_code(out, i), loops=((load, 1, 1), (2, load, load)))
+        slice_ = f"MEM.{out}{16 + k % 8}"
+        at = start - CHIP.latency_read - hops(slice_, unit)
+        image = 2 * self.vectors
+        maker.add(slice_, at, "read", chain % 4 * image + k % 3, stream_code(out, 16), loops=self._image())
+        for half in range(2):
+            plane, group = f"MXM.{2 * side + half}", stream_code(back, 4 * half)
+            maker.add(
+                f"{plane}.weights", start - (2 - half) * load - 1, "lw", 0, stream_code(out, 0), loops=((load, 1, 1),)
+            )
+            maker.add(f"{plane}.weights", start - 1, "iw")
+            maker.add(f"{plane}.activations", start, "abc", self.vectors, stream_code(out, 16))
+            taken, entries = start + CHIP.latency_array, ((self.vectors, 1, 1),)
+            if k < self.deep - 1:
+                maker.add(f"{plane}.accumulators", taken, "acc", 0, int(k > 0), loops=entries)
+                continue
+            maker.add(f"{plane}.accumulators", taken, "acc_emit", 0, int(k > 0), group, loops=entries)
+            at = taken + CHIP.latency_egress + hops(f"{plane}.accumulators", "VXM.0")
+            still, alu = ((self.vectors, 1, 0),), 8 * side + 4 * half
+            i32, f32, i8 = ElementType.I32, ElementType.F32, ElementType.I8
+            result = stream_code(back, 8 + half)
+            steps = (
+                ("convert", (i32, group, f32, CHAIN)),
+                ("mul", (f32, source_alu(alu), _bits(0.0007), CHAIN)),
+                ("convert", (f32, source_alu(alu + 1), i8, result)),
+            )
+            for i, (name, values) in enumerate(steps):
+                maker.add(f"VXM.{alu + i}", at + i * CHIP.latency_alu, name, *values, loops=still)
+            slice_ = f"MEM.{back}{24 + 2 * (chain % 4) + half}"
+            at += CHIP.latency_vxm_entry + 3 * CHIP.latency_alu + hops(slice_, "VXM.0") - CHIP.latency_write
+            maker.add(slice_, at, "write", 0, result, loops=self._image())
 
 
 def _bits(value: float) -> int:

@@ -90,6 +90,32 @@ class HazardError(TspError):
         return (self.kind, self.chip, self.resource, self.cycle)
 
 
+class FlipError(TspError):
+    """A unit or the host takes a code word in which more bits have flipped than SECDED corrects."""
+
+    def __init__(self, chip: int, resource: str, cycle: int, first: Actor, second: Actor | None = None):
+        self.chip = chip
+        """The chip on which it happens."""
+        self.resource = resource
+        """Where the word is, and which lanes it has, such as `stream E4 at position +3, lanes 16 to 31`."""
+        self.cycle = cycle
+        """The cycle, in tile 0's time, in which it is taken; for the host, which comes last, the program's length."""
+        self.first = first
+        """What drove the vector onto the stream; the host, where that reads."""
+        self.second = second
+        """What takes it; None for the host."""
+        actors = f"driven by {first}, taken by {second}" if second else f"taken by {first}"
+        super().__init__(
+            f"bits flipped on chip {chip}, cycle {cycle}, {resource}: more in one code word than can be corrected: "
+            f"{actors}; load the memory anew and run again"
+        )
+
+    @property
+    def key(self) -> tuple[int, str, int]:
+        """(chip, resource, cycle): what the engines must agree on."""
+        return (self.chip, self.resource, self.cycle)
+
+
 HAZARDS: dict[str, str] = {
     "queue": "two instructions are dispatched by one queue at once",
     "queue-dry": "a queue comes to an instruction that has not been fetched before",
@@ -109,12 +135,15 @@ HAZARDS: dict[str, str] = {
 }
 """Each hazard class with its meaning. The order is the order of precedence within a cycle."""
 
-_HAZARD_ORDER = {kind: i for i, kind in enumerate(HAZARDS)}
+FLIPPED = "bits-flipped"
+"""The kind of a `Hazard` that is none of the program but of the machine: the error for it is a FlipError."""
+
+_ORDER = {kind: i for i, kind in enumerate([FLIPPED, *HAZARDS])}
 
 
 @dataclass(frozen=True)
 class Hazard:
-    """A hazard that an engine or the verifier found, with what orders it among others."""
+    """A hazard that an engine or the verifier found, or a flip, with what orders it among others."""
 
     kind: str
     chip: int
@@ -127,6 +156,16 @@ class Hazard:
 
 
 def earliest(hazards: Iterable[Hazard]) -> HazardError:
-    """The error for the first hazard, by cycle, class, chip, resource."""
-    h = min(hazards, key=lambda h: (h.cycle, _HAZARD_ORDER[h.kind], h.chip, h.order))
+    """The error for the first hazard of a program, by cycle, class, chip, resource."""
+    h = _first(hazards)
     return HazardError(h.kind, h.chip, h.resource, h.cycle, h.first, h.second)
+
+
+def earliest_in_run(hazards: Iterable[Hazard]) -> HazardError | FlipError:
+    """The error for what an engine found first. Flips come before the hazards of their cycle, which they may cause."""
+    h = _first(hazards)
+    return FlipError(h.chip, h.resource, h.cycle, h.first, h.second) if h.kind == FLIPPED else earliest([h])
+
+
+def _first(hazards: Iterable[Hazard]) -> Hazard:
+    return min(hazards, key=lambda h: (h.cycle, _ORDER[h.kind], h.chip, h.order))

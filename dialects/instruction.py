@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import NamedTuple
 
 from .errors import MalformedProgram
@@ -226,7 +227,7 @@ class Instruction:
         """The place of a field in an instruction's values."""
         return next(i for i, f in enumerate(self.fields) if f.name == field)
 
-    @property
+    @cached_property
     def stepping(self) -> int | None:
         """The place of the field that `repeat` moves, or None."""
         return next((i for i, f in enumerate(self.fields) if f.steps), None)
@@ -325,12 +326,23 @@ class Record(NamedTuple):
 
     def issues(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Every dispatch: its cycle and its values, in order."""
-        step = self.instruction.stepping
         for cycle, moved in self._offsets(len(self.loops)):
-            values = self.values
-            if step is not None and moved:
-                values = (*values[:step], values[step] + moved, *values[step + 1 :])
-            yield self.at + cycle, values
+            yield self.at + cycle, self._moved(moved)
+
+    def issue(self, number: int) -> tuple[int, tuple[int, ...]]:
+        """The dispatch with this number, from 0 on: its cycle and its values."""
+        cycle, moved = self.at, 0
+        for loop in self.loops:
+            number, i = divmod(number, loop.count)
+            cycle, moved = cycle + i * loop.every, moved + i * loop.step
+        return cycle, self._moved(moved)
+
+    def _moved(self, by: int) -> tuple[int, ...]:
+        """The values with the stepping field moved."""
+        step = self.instruction.stepping
+        if step is None or not by:
+            return self.values
+        return (*self.values[:step], self.values[step] + by, *self.values[step + 1 :])
 
     def _offsets(self, level: int) -> Iterator[tuple[int, int]]:
         if level == 0:
@@ -350,6 +362,11 @@ class Record(NamedTuple):
     def dispatches(self) -> int:
         """The number of its dispatches."""
         return math.prod(loop.count for loop in self.loops)
+
+    @property
+    def vectors(self) -> int:
+        """The number of its issues, each vector of a dispatch being one."""
+        return self.instruction.vectors(self.values) * self.dispatches
 
     @property
     def busy(self) -> int:

@@ -112,6 +112,17 @@ class Layout:
             return f"{self.lane_count} elements side by side do not fit into {lanes} lanes"
         return None
 
+    def reach(self, shape: Sequence[int]) -> int:
+        """Elements of the smallest box that holds a tensor and all places outside of it that the axes come to."""
+        low = [self.start[d] if d < len(self.start) else 0 for d in range(len(shape))]
+        high = list(low)
+        for axis in self.axes:
+            for dim, step in axis.steps:
+                if dim != BYTE:
+                    low[dim] += min(0, (axis.extent - 1) * step)
+                    high[dim] += max(0, (axis.extent - 1) * step)
+        return math.prod(max(n, h + 1) - min(0, at) for n, at, h in zip(shape, low, high, strict=True))
+
     def pack(self, array: npt.NDArray[np.generic], lanes: int) -> Bytes:
         """The block [width, depth, lanes] that holds `array`."""
         block = np.zeros((self.width, self.depth, lanes), np.uint8)
@@ -343,13 +354,13 @@ class Limits(NamedTuple):
     """What one instruction can repeat."""
 
     levels: int
-    count: int
+    rounds: int
     cycles: int
     words: int
 
     def hold(self, loops: Loops) -> bool:
         return len(loops) <= self.levels and all(
-            n <= self.count and t <= self.cycles and abs(w) <= self.words for n, t, w in loops
+            n <= self.rounds and t <= self.cycles and abs(w) <= self.words for n, t, w in loops
         )
 
 
@@ -393,7 +404,7 @@ def _split(run: Run, starts: Sequence[int], limits: Limits, parts: dict[int, lis
                 rest = min(rest, -(-(starts[mine + 1] - word) // step))
             elif step < 0:
                 rest = min(rest, (word - starts[mine]) // -step + 1)
-            rest = min(rest, limits.count)
+            rest = min(rest, limits.rounds)
             loops = ((rest, cycles, step),) if rest > 1 else ()
             parts.setdefault(mine, []).append(Run(run.at + first * cycles, word, loops))
             first += rest

@@ -29,6 +29,9 @@ from .target import ChipSpec
 _MOST_SLICES = 1 << 16
 """More than any hemisphere has; keeps a mistyped run from filling the host's memory."""
 
+_MOST_ELEMENTS = 1 << 31
+"""More than all chips of a system hold; keeps a mistyped shape or step from filling the host's memory."""
+
 
 class Slice(NamedTuple):
     """A MEM slice: `E4` is number 4 of the east."""
@@ -164,6 +167,8 @@ def check_place(tensor: TensorType[Attribute], layout: Layout, place: Place | No
         reason = f"its axes visit {bytes_} bytes of an element of {element_bytes(tensor.element_type)}"
     if reason is None and place is not None:
         reason = place.fault(layout, chip)
+    if reason is None and (reach := layout.reach(tensor.get_shape())) > _MOST_ELEMENTS:
+        reason = f"its axes and those of the tensor reach over {reach} elements, more than {_MOST_ELEMENTS}"
     if reason is not None:
         raise VerifyException(f"{tensor} cannot lie so: {reason}")
 
@@ -221,7 +226,7 @@ def parse_layout(parser: AttrParser) -> Layout:
     if parser.parse_optional_punctuation(","):
         parser.parse_keyword("from")
         start = tuple(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer))
-    return Layout(*axes, start)
+    return Layout(axes[0], axes[1], axes[2], start)
 
 
 def _parse_axis(parser: AttrParser) -> Axis:

@@ -19,11 +19,12 @@ from xdsl.utils.hints import isa
 
 from .c2c import topology_of
 from .elements import builtin_of, element_of, numpy_of
-from .errors import Actor, Hazard, HazardError, LinkError, MalformedProgram, earliest
+from .errors import Actor, CapacityError, Hazard, HazardError, LinkError, MalformedProgram, earliest
 from .instruction import INSTRUCTION_BYTES, ElementType, Record
 from .instructions import TABLE, check_record
 from .layout import Layout
-from .packed import IFETCH, cycles_of, decode_queues
+from .limits import MOST_CYCLES, MOST_ISSUES
+from .packed import IFETCH, UNTIMED, cycles_of, decode_queues
 from .placement import Place, Slice
 from .supply import Chunk, Fetch, Word, check_chunks, chunk_count, chunk_text, first_fault, text_words
 from .target import ChipSpec, SystemSpec
@@ -126,7 +127,7 @@ def check_program(program: Program) -> Program:
 
     Raises HazardError where a queue would dispatch two instructions at once or is not supplied with text,
     MalformedProgram for a record that the machine does not have or a length that is not the one declared, LinkError for
-    a link without a cable.
+    a link without a cable, CapacityError for a program beyond limits.py.
     """
     system = program.system
     queues = system.chip.queues
@@ -135,6 +136,8 @@ def check_program(program: Program) -> Program:
         for record in chip.dispatches:
             if reason := check_record(record, system):
                 raise MalformedProgram(_where(chip, record, system) + reason)
+            if record.instruction.name in UNTIMED:
+                raise MalformedProgram(_where(chip, record, system) + "exists only in packed queues")
             queue = queues[record.queue]
             kinds = record.instruction.kinds
             if kinds and queue.kind not in kinds:
@@ -147,6 +150,7 @@ def check_program(program: Program) -> Program:
                     raise LinkError(_where(chip, record, system) + f"chip {peer.chip} at its other end has no program")
             if record.instruction.name == "abc_f16" and system.chip.paired_plane(queue.unit) is None:
                 raise MalformedProgram(_where(chip, record, system) + f"plane {queue.unit} is not the first of a pair")
+        _check_size(chip)
         _check_queues(chip, system)
         _check_text(chip, system.chip)
         last = max((record.last for record in chip.records), default=-1)
@@ -172,6 +176,17 @@ def _where(chip: ChipProgram, record: Record, system: SystemSpec) -> str:
         else record.instruction.text(record.values)
     )
     return f"chip {chip.chip}, {system.chip.queues[record.queue].name}, cycle {record.at}, `{text}`: "
+
+
+def _check_size(chip: ChipProgram) -> None:
+    """Raises CapacityError for more than engines and verifier expand; the records are right, each for itself."""
+    issues = sum(record.vectors for record in chip.dispatches)
+    end = max((record.last for record in chip.dispatches), default=0)
+    for number, most, what in ((issues, MOST_ISSUES, "instruction issues"), (end, MOST_CYCLES, "cycles")):
+        if number > most:
+            raise CapacityError(
+                f"chip {chip.chip}: the program has {number} {what}; one program may have {most}: split it into several"
+            )
 
 
 def _check_queues(chip: ChipProgram, system: SystemSpec) -> None:

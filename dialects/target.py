@@ -84,7 +84,7 @@ class ChipSpec(_Spec):
     fetch_bytes: int = published(640, "bytes", "instruction text that one `ifetch` brings (ISCA'20)", 16, 1 << 20)
     loop_levels: int = assumed(3, "levels", "nested levels of `repeat`; one is published", 1, 3)
     secded_data_bits: int = published(128, "bits", "memory word that one error code protects (ISCA'20)", 8, 1024)
-    secded_check_bits: int = published(9, "bits", "check bits of the error code (ISCA'20)", 1, 64)
+    secded_check_bits: int = published(9, "bits", "check bits of the error code (ISCA'20)", 1, 16)
 
     latency_read: int = assumed(1, "cycles", "MEM read: dispatch to the slice's stream register", 1, 4096)
     latency_gather: int = assumed(1, "cycles", "MEM gather: as read", 1, 4096)

@@ -441,6 +441,9 @@ def check_link(op: Operation, link: IntegerAttr[I64], stream: StreamType) -> Non
         raise VerifyException(f"a link carries one vector at a time, {stream} has {stream.width} side by side")
 
 
+SUM_BYTES = 4
+"""Bytes of a sum of products, i32 or f32, which are the streams that it takes."""
+
 TSP_STREAM = Dialect(
     "tsp_stream",
     [

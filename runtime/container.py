@@ -226,6 +226,13 @@ def _natural(value: Any) -> int:
     return value
 
 
+def _list(value: Any) -> list[Any]:
+    """A JSON value that must be an array."""
+    if not isinstance(value, list):
+        raise MalformedProgram(f"the file's description is malformed: {value!r} is no array")
+    return cast("list[Any]", value)
+
+
 def _text(value: Any) -> str:
     """A JSON value that must be a string."""
     if not isinstance(value, str):
@@ -235,7 +242,7 @@ def _text(value: Any) -> str:
 
 
 def _slices_from_json(entry: Any) -> tuple[Slice, ...]:
-    names = [_text(name) for name in entry]
+    names = [_text(name) for name in _list(entry)]
     if not all(name[:1] in ("E", "W") and name[1:].isdecimal() and len(name) < 7 for name in names):
         raise MalformedProgram(f"{names} are no slices")
     return tuple(Slice(name[0], int(name[1:])) for name in names)
@@ -256,8 +263,8 @@ def _check_image(image: Image, chip: ChipSpec) -> Image:
 
 
 def _place_from_json(entry: dict[str, Any]) -> Place:
-    starts = tuple(map(_natural, entry["starts"]))
-    owners = tuple(map(_natural, entry["owners"]))
+    starts = tuple(map(_natural, _list(entry["starts"])))
+    owners = tuple(map(_natural, _list(entry["owners"])))
     slices, copies = _slices_from_json(entry["slices"]), _natural(entry["copies"])
     return Place(slices, starts, owners, copies, _natural(entry["address"]))
 
@@ -265,11 +272,11 @@ def _place_from_json(entry: dict[str, Any]) -> Place:
 def _layout_from_json(entry: dict[str, Any]) -> Layout:
     def axes(of: Any) -> tuple[Axis, ...]:
         return tuple(
-            Axis(_natural(extent), tuple((_integer(dim), _natural(step)) for dim, step in steps))
-            for extent, *steps in of
+            Axis(_natural(extent), tuple((_integer(dim), _integer(step)) for dim, step in steps))
+            for extent, *steps in map(_list, _list(of))
         )
 
-    start = tuple(map(_integer, entry["start"]))
+    start = tuple(map(_integer, _list(entry["start"])))
     return Layout(axes(entry["words"]), axes(entry["side"]), axes(entry["lanes"]), start)
 
 

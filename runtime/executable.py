@@ -4,10 +4,9 @@ outputs. The `.tspx` file of it is in container.py."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from xdsl.dialects.builtin import ModuleOp
 
 from ..dialects.errors import CapacityError, MismatchError
@@ -85,7 +84,7 @@ class Loaded:
             chip = executable.program.system.chip
             raise CapacityError(f"the host has no room for {chip.sram_bytes} bytes of SRAM per chip: {e}") from e
         for image in executable.images:
-            write_words(self.session.sram(image.chip), image.slices, image.address, image.words, self._chip)
+            self._write(image.chip, image.slices, image.address, image.words)
         load_text(executable.program, self.session)
 
     @property
@@ -95,8 +94,8 @@ class Loaded:
     def run(self, inputs: Tensors) -> tuple[dict[str, Array], RunStats]:
         """The outputs by name, and what the run did.
 
-        Raises InputError for inputs that misfit, HazardError for the earliest hazard, MismatchError when the run took
-        other cycles than the schedule says.
+        Raises InputError for inputs that misfit, HazardError for the earliest hazard, FlipError for flipped bits that
+        come before it or are in the outputs, MismatchError when the run took other cycles than the schedule says.
         """
         self.fill(inputs)
         stats = self.session.run()
@@ -104,18 +103,32 @@ class Loaded:
         if stats.cycles != scheduled:
             raise MismatchError(f"the run took {stats.cycles} cycles per chip, the schedule says {scheduled}")
         outputs: dict[str, Array] = {}
+        corrected = 0
         for chip, b in self._bindings("output"):
-            words = read_words(self.session.sram(chip), b.place.slices, b.words, self._chip)
+            words, flipped = self._read(chip, b)
+            corrected += flipped
             block = b.place.gather(words, b.layout.depth)
             outputs[b.name] = b.layout.unpack(block, b.shape, b.dtype).reshape(b.host_shape)
-        return outputs, stats
+        return outputs, replace(stats, corrected_by_host=corrected)
 
     def fill(self, inputs: Tensors) -> None:
         """Writes the inputs to SRAM. Raises InputError for those that misfit."""
         check_tensors("input", self.interface.inputs, inputs)
         for chip, b in self._bindings("input"):
             words = b.place.spread(b.layout.pack(inputs[b.name].reshape(b.shape), self._chip.lanes))
-            write_words(self.session.sram(chip), b.place.slices, b.place.address or 0, words, self._chip)
+            self._write(chip, b.place.slices, b.place.address or 0, words)
+
+    def _write(self, chip: int, slices: Sequence[Slice], address: int, words: Bytes) -> None:
+        """Puts words [slices, depth, lanes] into slices, from an address on."""
+        for s, column in zip(slices, words, strict=True):
+            self.session.write(chip, s.unit(self._chip), address, column)
+
+    def _read(self, chip: int, binding: Binding) -> tuple[Bytes, int]:
+        """The words [slices, depth, lanes] of a binding, and how many code words of them were corrected."""
+        addresses = binding.words
+        slices = binding.place.slices
+        read = [self.session.read(chip, s.unit(self._chip), addresses.start, len(addresses)) for s in slices]
+        return np.stack([vectors for vectors, _ in read]), sum(corrected for _, corrected in read)
 
     def _bindings(self, kind: str) -> Iterator[tuple[int, Binding]]:
         return self.executable.program.bindings(kind)
@@ -126,17 +139,4 @@ def load_text(program: Program, session: Session) -> None:
     spec = program.system.chip
     for i, chip in enumerate(program.chips):
         for word, text in chip.text_image(spec).items():
-            session.sram(i)[word.unit(spec), word.address] = np.frombuffer(text, np.uint8)
-
-
-def write_words(
-    sram: npt.NDArray[np.uint8], slices: Sequence[Slice], address: int, words: Bytes, chip: ChipSpec
-) -> None:
-    """Puts words [slices, depth, lanes] into SRAM [2 * slices, words, lanes], from an address on."""
-    for s, column in zip(slices, words, strict=True):
-        sram[s.unit(chip), address : address + len(column)] = column
-
-
-def read_words(sram: npt.NDArray[np.uint8], slices: Sequence[Slice], addresses: range, chip: ChipSpec) -> Bytes:
-    """The words [slices, depth, lanes] at some addresses."""
-    return np.stack([sram[s.unit(chip), addresses.start : addresses.stop] for s in slices])
+            session.write(i, word.unit(spec), word.address, np.frombuffer(text, np.uint8)[None])

@@ -1,29 +1,21 @@
 """The reference engine: numpy, one instruction issue at a time, as plain as the manual. The executable specification.
 
-Time advances cycle by cycle. In a cycle first the drives that fall due are made, then the queues dispatch, then what
-nobody took is reported. Streams are stored by diagonal (a value's cycle minus its position eastward, plus westward,
-never changes), so nothing is ever shifted.
+Time advances from one cycle in which anything happens to the next. In a cycle first the drives that fall due are made,
+then the queues dispatch, then what nobody took is reported. Streams are stored by diagonal (a value's cycle minus its
+position eastward, plus westward, never changes), so nothing is ever shifted.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from ..dialects.errors import Actor, Hazard, InputError, earliest
-from ..dialects.instruction import (
-    CHAIN,
-    ElementType,
-    Record,
-    SourceKind,
-    source_kind,
-    source_payload,
-    stream_text,
-)
+from ..dialects.errors import Hazard, InputError, earliest_in_run
+from ..dialects.instruction import CHAIN, ElementType, SourceKind, source_kind, source_payload
 from ..dialects.program import ChipProgram, Program, actor, program_length
 from ..dialects.semantics.arithmetic import (
     BINARY,
@@ -42,23 +34,13 @@ from ..dialects.supply import word_of
 from ..dialects.target import Queue, SystemSpec
 from ..dialects.topology import Port
 from . import lane_moves
+from .agenda import Agenda, Issue
 from .engine import RunStats
+from .flips import Flip, FlipsByCycle, flips_by_chip
+from .host import HostSession
+from .secded import Secded
 from .snapshot import ChipState, Seen, Snapshot
-
-Vector = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Issue:
-    """One instruction at work in one cycle."""
-
-    record: Record
-    dispatched: int
-    """The cycle of its dispatch, which for an `abc` is that of its first vector."""
-    values: tuple[int, ...]
-
-    def actor(self, queues: Sequence[Queue]) -> Actor:
-        return actor(self.record, self.dispatched, queues[self.record.queue].name, self.values)
+from .vectors import ChipVectors, Vector, position_of
 
 
 @dataclass
@@ -67,7 +49,7 @@ class _Plane:
 
     buffer: npt.NDArray[np.int8]
     array: npt.NDArray[np.int8] | None = None
-    installs: list[tuple[int, npt.NDArray[np.int8]]] = field(default_factory=list[tuple[int, npt.NDArray[np.int8]]])
+    installs: deque[tuple[int, npt.NDArray[np.int8]]] = field(default_factory=deque[tuple[int, npt.NDArray[np.int8]]])
     """Installs that have not yet taken effect: the cycle in which they do, and the weights."""
     arrivals: dict[int, tuple[Array, Issue]] = field(default_factory=dict[int, tuple[Array, Issue]])
     """Sums on their way to the accumulators, by the cycle in which they arrive."""
@@ -75,31 +57,28 @@ class _Plane:
     """By entry: its value, the cycle in which it took it, and what it took it from."""
 
 
-class _Chip:
+class _Chip(ChipVectors):
     """One chip in a run."""
 
-    def __init__(self, program: ChipProgram, system: SystemSpec, sram: npt.NDArray[np.uint8]):
-        self.program, self.system, self.spec, self.sram = program, system, system.chip, sram
-        self.queues = self.spec.queues
-        self.agenda: dict[int, list[Issue]] = defaultdict(list)
-        for record in program.dispatches:
-            skew = record.instruction.d_skew(self.spec)
-            for cycle, values in record.issues():
-                for vector in range(record.instruction.vectors(values)):
-                    self.agenda[cycle + skew + vector * record.instruction.pace].append(Issue(record, cycle, values))
+    def __init__(
+        self, program: ChipProgram, system: SystemSpec, sram: Vector, code: Secded | None, flips: FlipsByCycle
+    ):
+        """`sram` and `code` as ChipVectors takes them."""
+        super().__init__(program.chip, system.chip, sram, code, Agenda(program.dispatches, system.chip))
+        self.program, self.system, self.flips = program, system, flips
+        for cycle in flips:
+            self.agenda.wake(cycle)
         self.text = program.text_image(system.chip)
         self.fetched = {(f.record.queue, f.record.at): f.text for f in program.fetches}
         """By queue and cycle, what an ifetch must take."""
-        self.drives: dict[int, list[tuple[int, int, Vector, Issue]]] = defaultdict(list)
-        """By the cycle in which they fall due: stream code, position, vector, driver."""
-        self.streams: dict[tuple[int, int], tuple[int, Vector, Issue]] = {}
-        """By stream code and diagonal: the position of the newest drive, its vector, its driver."""
         self.chains: dict[tuple[int, int], tuple[Array, Issue]] = {}
         """By ALU and cycle: the result in that cycle, as 32-bit patterns, and what it is the result of."""
+        self.room = 1000
+        """How many of both there may be before those are dropped that nothing can see."""
         self.writers: dict[tuple[int, int], tuple[int, Issue]] = {}
         """By slice and word: the cycle in which it was last written, and by what."""
-        lanes = self.spec.lanes
-        self.planes = [_Plane(np.zeros((lanes, lanes), np.int8)) for _ in range(self.spec.planes)]
+        side = self.spec.lanes
+        self.planes = [_Plane(np.zeros((side, side), np.int8)) for _ in range(self.spec.planes)]
         self.sent: dict[int, Issue] = {}
         """By link: the last send."""
         self.arriving: dict[tuple[int, int], tuple[Vector, Issue, str]] = {}
@@ -107,17 +86,17 @@ class _Chip:
         self.outbox: list[tuple[int, int, Vector, Issue]] = []
         """Sends of this cycle: link, arrival, vector, sender."""
         self.issues = np.zeros(len(self.queues), np.int64)
-        self.hazards: list[Hazard] = []
         self.last = -1
 
     def step(self, t: int) -> None:
         """One cycle. SRAM writes come after all samples of the cycle."""
         self._drive(t)
+        for flip in self.flips.get(t, ()):
+            self._flip(t, flip)
         for plane in self.planes:
-            for effect, weights in plane.installs:
-                if effect == t:
-                    plane.array = weights
-        due = self.agenda.pop(t, [])
+            if plane.installs and plane.installs[0][0] == t:
+                plane.array = plane.installs.popleft()[1]
+        due = [*self.agenda.due(t)]
         for issue in sorted(due, key=lambda i: i.record.instruction.name in ("write", "scatter")):
             queue = self.queues[issue.record.queue]
             if issue.record.instruction.name != "ifetch":
@@ -125,46 +104,14 @@ class _Chip:
                 self.last = max(self.last, t - issue.record.instruction.d_skew(self.spec))
             getattr(self, f"_do_{issue.record.instruction.name}", self._do_alu)(t, issue, queue)
         self._look_for_losses(t)
+        self._forget(t)
 
-    # -- streams -----------------------------------------------------------------------------------------------
-
-    def _drive(self, t: int) -> None:
-        due = self.drives.pop(t, [])
-        for code, position, vector, issue in sorted(due, key=lambda d: (d[3].record.queue, d[3].dispatched)):
-            key = (code, _diagonal(code, position, t))
-            newest = self.streams.get(key)
-            if newest is not None and newest[0] == position:
-                first = newest[2]
-                resource = f"stream {stream_text(code)} at position {position:+d}"
-                self._hazard("stream-collision", resource, t, (code, position, first.record.queue), first, issue)
-            else:
-                self.streams[key] = (position, vector, issue)
-
-    def _post(self, issue: Issue, code: int, queue: Queue, planes: Array) -> None:
-        """Drives the byte planes of a result [bytes, lanes] onto a group of streams, when it is due."""
-        t = issue.dispatched + issue.record.instruction.d_func(self.spec)
-        for i, vector in enumerate(planes):
-            driven = vector.copy()
-            driven[self._on(issue) :] = 0
-            self.drives[t].append((code + i, queue.position, driven, issue))
-
-    def _on(self, issue: Issue) -> int:
-        """The lanes of the superlanes that are on for an issue: the first so many."""
-        return (issue.record.tiles or self.spec.tiles) * self.spec.lanes_per_tile
-
-    def _sample(self, t: int, issue: Issue, code: int, queue: Queue, width: int = 1) -> Vector:
-        """The vectors [width, lanes] on a group of streams at the unit's position."""
-        vectors = np.zeros((width, self.spec.lanes), np.uint8)
-        for i in range(width):
-            found = self.streams.get((code + i, _diagonal(code + i, queue.position, t)))
-            if found is None:
-                resource = f"stream {stream_text(code + i)} at position {queue.position:+d}"
-                order = (code + i, queue.position, issue.record.queue)
-                self._hazard("stream-empty", resource, t, order, issue)
-            else:
-                vectors[i] = found[1]
-        vectors[:, self._on(issue) :] = 0
-        return vectors
+    def _forget(self, t: int) -> None:
+        """Drops values that have left the chip, and results that no cycle can see any more, when they are many."""
+        if len(self.streams) + len(self.chains) > self.room:
+            self.streams = {k: v for k, v in self.streams.items() if abs(position_of(*k, t)) <= self.spec.mxm_distance}
+            self.chains = {key: result for key, result in self.chains.items() if key[1] >= t}
+            self.room = 1000 + 2 * (len(self.streams) + len(self.chains))
 
     # -- ICU ---------------------------------------------------------------------------------------------------
 
@@ -181,28 +128,29 @@ class _Chip:
 
     def _do_read(self, t: int, issue: Issue, queue: Queue) -> None:
         address, stream = issue.values
-        self._post(issue, stream, queue, self.sram[queue.unit, address][None])
+        self._pass_on(issue, stream, queue, self.sram[queue.unit, address][None])
 
     def _do_write(self, t: int, issue: Issue, queue: Queue) -> None:
         address, stream = issue.values
         on = self._on(issue)
         self._keep_text(t, issue, queue, {address})
-        self.sram[queue.unit, address, :on] = self._sample(t, issue, stream, queue)[0, :on]
+        self.sram[queue.unit, address, on] = self._arrive(t, issue, stream, queue)[0, on]
         self.writers[queue.unit, address] = (t, issue)
 
     def _do_gather(self, t: int, issue: Issue, queue: Queue) -> None:
         address, numbers, stream = issue.values
         words = self._tile_words(t, issue, queue, address, numbers)
         slice_ = self.sram[queue.unit]
-        self._post(issue, stream, queue, slice_[words, np.arange(self.spec.lanes)][None])
+        self._pass_on(issue, stream, queue, slice_[words, np.arange(len(words))][None])
 
     def _do_scatter(self, t: int, issue: Issue, queue: Queue) -> None:
         address, numbers, stream = issue.values
         words = self._tile_words(t, issue, queue, address, numbers)
         on = self._on(issue)
-        self._keep_text(t, issue, queue, {*words[:on].tolist()})
-        self.sram[queue.unit, words[:on], np.arange(on)] = self._sample(t, issue, stream, queue)[0, :on]
-        self.writers |= {(queue.unit, word): (t, issue) for word in words[:on].tolist()}
+        written = {*words[on].tolist()}
+        self._keep_text(t, issue, queue, written)
+        self.sram[queue.unit, words[on], np.flatnonzero(on)] = self._arrive(t, issue, stream, queue)[0, on]
+        self.writers |= {(queue.unit, word): (t, issue) for word in written}
 
     def _keep_text(self, t: int, issue: Issue, queue: Queue, addresses: set[int]) -> None:
         for address in sorted(addresses):
@@ -210,10 +158,10 @@ class _Chip:
                 self._hazard("text-overwritten", f"word {word}", t, (queue.unit, address), issue)
 
     def _tile_words(self, t: int, issue: Issue, queue: Queue, address: int, stream: int) -> Array:
-        """For every lane the word that the map on a stream names for its tile: [lanes]."""
+        """For every byte of a vector the word that the map on a stream names for its tile: [bytes]."""
         numbers = self._sample(t, issue, stream, queue)[0].reshape(self.spec.tiles, -1).astype(np.int64)
         words = (address + numbers[:, 0] + 256 * numbers[:, 1]) % self.spec.words
-        return np.repeat(words, self.spec.lanes_per_tile)
+        return words[self.tile_of]
 
     # -- MXM ---------------------------------------------------------------------------------------------------
 
@@ -226,6 +174,7 @@ class _Chip:
     def _do_iw(self, t: int, issue: Issue, queue: Queue) -> None:
         plane = self.planes[queue.unit]
         plane.installs.append((t + self.spec.latency_install, plane.buffer))
+        self.agenda.wake(t + self.spec.latency_install)
         plane.buffer = np.zeros_like(plane.buffer)
 
     def _do_abc(self, t: int, issue: Issue, queue: Queue) -> None:
@@ -234,7 +183,7 @@ class _Chip:
         if plane.array is None:
             self._hazard("weights-empty", f"plane {queue.unit}", t, (queue.unit,), issue)
             return
-        plane.arrivals[t + self.spec.latency_array] = (x @ plane.array.astype(np.int32), issue)
+        self._sum(t, plane, x @ plane.array.astype(np.int32), issue)
 
     def _do_abc_f16(self, t: int, issue: Issue, queue: Queue) -> None:
         high = self.spec.paired_plane(queue.unit)
@@ -251,7 +200,12 @@ class _Chip:
             for k, row in zip(x.astype(np.float64), weights, strict=True):
                 sums = sums + k * row
             rounded = canonical(sums.astype(np.float32))
-        self.planes[queue.unit].arrivals[t + self.spec.latency_array] = (rounded, issue)
+        self._sum(t, self.planes[queue.unit], rounded, issue)
+
+    def _sum(self, t: int, plane: _Plane, sums: Array, issue: Issue) -> None:
+        """Has the sums of a vector that enters in cycle t arrive at the accumulators."""
+        plane.arrivals[t + self.spec.latency_array] = (sums, issue)
+        self.agenda.wake(t + self.spec.latency_array)
 
     def _do_acc(self, t: int, issue: Issue, queue: Queue) -> None:
         self._accumulate(t, issue, queue)
@@ -301,17 +255,17 @@ class _Chip:
             self._post(issue, fields["to"], queue, to_bytes(value))
 
     def _operand(self, t: int, issue: Issue, queue: Queue, code: int, element: ElementType) -> Array:
-        lanes, payload = self.spec.lanes, source_payload(code)
+        payload = source_payload(code)
         match source_kind(code):
             case SourceKind.STREAM:
                 return from_bytes(self._sample(t, issue, payload, queue, element.bytes), element)
             case SourceKind.IMMEDIATE:
-                return from_word(np.full(lanes, payload, np.uint32), element)
+                return from_word(np.full(self.spec.lanes, payload, np.uint32), element)
             case SourceKind.ALU:
                 result = self.chains.get((payload, t + self.spec.latency_vxm_entry))
                 if result is None:
                     self._hazard("chain-empty", f"chain of ALU {payload}", t, (payload, issue.record.queue), issue)
-                    return from_word(np.zeros(lanes, np.uint32), element)
+                    return from_word(np.zeros(self.spec.lanes, np.uint32), element)
                 return from_word(result[0], element)
 
     # -- SXM ---------------------------------------------------------------------------------------------------
@@ -372,19 +326,20 @@ class _Chip:
     # -- what it shows -----------------------------------------------------------------------------------------
 
     def state(self, t: int) -> ChipState:
-        """The state at the end of cycle t, which was the last step."""
+        """The state at the end of cycle t, since when nothing has happened."""
 
         def seen(data: Array, cycle: int, issue: Issue) -> Seen:
             return Seen(data, cycle, issue.actor(self.queues), issue.record.instruction, issue.values)
 
+        lanes = self.spec.lanes
         streams: dict[tuple[int, int], Seen] = {}
         for (code, diagonal), (driven_at, vector, issue) in self.streams.items():
-            position = diagonal - t if code & 0x80 else t - diagonal
+            position = position_of(code, diagonal, t)
             if abs(position) <= self.spec.mxm_distance:
-                streams[code, position] = seen(vector, t - abs(position - driven_at), issue)
+                streams[code, position] = seen(vector[:lanes], t - abs(position - driven_at), issue)
         return ChipState(
-            self.sram,
-            {word: seen(self.sram[word], cycle, issue) for word, (cycle, issue) in self.writers.items()},
+            self.sram[..., :lanes],
+            {word: seen(self.sram[word][:lanes], cycle, issue) for word, (cycle, issue) in self.writers.items()},
             streams,
             {(n, e): seen(*entry) for n, plane in enumerate(self.planes) for e, entry in plane.accumulators.items()},
             {alu: seen(word, t, issue) for (alu, cycle), (word, issue) in self.chains.items() if cycle == t},
@@ -402,65 +357,61 @@ class _Chip:
                 first = actor(sender.record, sender.dispatched, queue, sender.values)
                 self.hazards.append(Hazard("link-lost", self.program.chip, f"link {link}", t, (link,), first))
 
-    def _hazard(
-        self, kind: str, resource: str, t: int, order: tuple[int, ...], first: Issue, second: Issue | None = None
-    ) -> None:
-        last = None if second is None else second.actor(self.queues)
-        self.hazards.append(Hazard(kind, self.program.chip, resource, t, order, first.actor(self.queues), last))
 
-
-def _diagonal(code: int, position: int, t: int) -> int:
-    """The diagonal of a register in a cycle: constant along the way of a value."""
-    return t + position if code & 0x80 else t - position
-
-
-class ReferenceSession:
+class ReferenceSession(HostSession):
     """A program loaded into the reference engine."""
 
-    def __init__(self, program: Program):
-        self.program = program
-        chip = program.system.chip
-        self._sram = [np.zeros((2 * chip.slices, chip.words, chip.lanes), np.uint8) for _ in program.chips]
+    mode = "cycle"
 
-    def sram(self, index: int) -> npt.NDArray[np.uint8]:
-        return self._sram[index]
+    def __init__(self, program: Program, secded: bool = False, flips: Sequence[Flip] = ()):
+        self.program = program
+        self._flips = flips_by_chip(flips, secded, program)
+        chip = program.system.chip
+        self._code = Secded(chip) if secded else None
+        size = chip.lanes + (2 * self._code.words if self._code else 0)
+        self._sram = [np.zeros((2 * chip.slices, chip.words, size), np.uint8) for _ in program.chips]
+        super().__init__(program, self._sram, self._code, chip.lanes)
 
     def run(self) -> RunStats:
         chips = self._begin()
-        for t in range(self._end(chips) + 1):
-            self._step(chips, t)
+        self._advance(chips, None)
         cycles = tuple(program_length(c.last, self.program.system) for c in chips)
-        return RunStats(cycles, np.stack([c.issues for c in chips]))
+        corrected = None if self._code is None else tuple(c.corrected for c in chips)
+        return RunStats(cycles, np.stack([c.issues for c in chips]), corrected)
 
     def run_to(self, cycle: int) -> Snapshot:
         """Runs from cycle 0 to the end of `cycle`, and shows the state there. SRAM keeps what was written.
 
-        Raises HazardError for the earliest hazard up to there, InputError for a cycle that the program does not have.
+        Raises HazardError or FlipError as a run does, InputError for a cycle that the program does not have.
         """
         if not 0 <= cycle < self.program.cycles:
             raise InputError(f"cycle {cycle}: the program has the cycles 0..{self.program.cycles - 1}")
         chips = self._begin()
-        for t in range(cycle + 1):
-            self._step(chips, t)
+        self._advance(chips, cycle)
         return Snapshot(cycle, self.program.system, {c.program.chip: c.state(cycle) for c in chips})
 
     def _begin(self) -> list[_Chip]:
         """The chips before cycle 0."""
-        return [_Chip(p, self.program.system, sram) for p, sram in zip(self.program.chips, self._sram, strict=True)]
+        self.seal()
+        system = self.program.system
+        pairs = zip(self.program.chips, self._sram, strict=True)
+        return [_Chip(p, system, sram, self._code, self._flips[p.chip]) for p, sram in pairs]
 
-    def _end(self, chips: list[_Chip]) -> int:
-        """A cycle after which nothing can happen any more."""
-        spec = self.program.system.chip
-        longest = max((r.instruction.d_func(spec) for c in self.program.chips for r in c.records), default=0)
-        drain = max(longest, spec.latency_send + self.program.system.link_latency)
-        return max((max(c.agenda, default=0) for c in chips), default=0) + drain
+    def _advance(self, chips: list[_Chip], last: int | None) -> None:
+        """All cycles up to `last` in which anything happens, or all without it. Raises HazardError or FlipError."""
+        t = -1
+        while events := [e for c in chips if (e := c.agenda.after(t)) is not None]:
+            t = min(events)
+            if last is not None and t > last:
+                return
+            self._step(chips, t)
 
     def _step(self, chips: list[_Chip], t: int) -> None:
-        """One cycle of all chips. Raises HazardError."""
+        """One cycle of all chips. Raises HazardError or FlipError."""
         for chip in chips:
             chip.step(t)
         if hazards := [h for c in chips for h in c.hazards]:
-            raise earliest(hazards)
+            raise earliest_in_run(hazards)
         by_number = {c.program.chip: c for c in chips}
         for chip in chips:
             self._deliver(chip, by_number)
@@ -471,12 +422,18 @@ class ReferenceSession:
             sender = chip.queues[issue.record.queue].name
             if peer.chip in by_number:
                 by_number[peer.chip].arriving[peer.link, arrival] = (vector, issue, sender)
+                by_number[peer.chip].agenda.wake(arrival)
         chip.outbox.clear()
 
 
 class ReferenceEngine:
-    """The reference engine; it has no options."""
+    """The reference engine."""
+
+    def __init__(self, secded: bool = False, flips: Sequence[Flip] = ()):
+        """With `secded` memory and streams have check bits; `flips` are made in every run."""
+        self.secded, self.flips = secded, flips
 
     def load(self, program: Program) -> ReferenceSession:
-        """A session with all SRAM zero."""
-        return ReferenceSession(program)
+        """A session with all SRAM zero. Raises InputError or LinkError for flips that cannot be, TargetError for a
+        machine that SECDED does not fit."""
+        return ReferenceSession(program, self.secded, self.flips)

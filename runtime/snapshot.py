@@ -81,21 +81,13 @@ class Snapshot:
 
     def stream(self, chip: int, code: int, position: int) -> Seen | None:
         """The value on a stream at a position. Raises InputError for one that the chip does not have."""
-        spec = self.system.chip
-        if code & 0x7F >= spec.streams:
-            raise InputError(f"stream {stream_text(code)}: the chip has 0..{spec.streams - 1} in each direction")
-        if abs(position) > (end := spec.mxm_distance):
-            raise InputError(f"position {position:+d}: the chip has {-end:+d}..{end:+d}, the VXM being 0")
+        check_register(code, position, self.system.chip)
         return self.chip(chip).streams.get((code, position))
 
     def word(self, chip: int, unit: int, address: int) -> tuple[npt.NDArray[np.uint8], Seen | None]:
         """The bytes of a word of SRAM, and who wrote them; None when the program has not. Raises InputError for a word
         that the chip does not have; `unit` counts the slices, the east's first."""
-        spec = self.system.chip
-        if not 0 <= unit < 2 * spec.slices:
-            raise InputError(f"slice {unit}: the chip has {spec.slices} in each hemisphere")
-        if not 0 <= address < spec.words:
-            raise InputError(f"word {address}: a slice has the words 0..{spec.words - 1}")
+        check_word(unit, address, self.system.chip)
         state = self.chip(chip)
         return state.sram[unit, address], state.written.get((unit, address))
 
@@ -128,3 +120,19 @@ class Snapshot:
         assert use is not None and element is not None  # it drives this stream
         planes = np.stack([state.streams[use.code + i, 0].data for i in range(use.width)])
         return replace(seen, data=from_bytes(planes, element))
+
+
+def check_register(code: int, position: int, spec: ChipSpec) -> None:
+    """Raises InputError for a stream register that the chip does not have."""
+    if code & 0x7F >= spec.streams:
+        raise InputError(f"stream {stream_text(code)}: the chip has 0..{spec.streams - 1} in each direction")
+    if abs(position) > (end := spec.mxm_distance):
+        raise InputError(f"position {position:+d}: the chip has {-end:+d}..{end:+d}, the VXM being 0")
+
+
+def check_word(unit: int, address: int, spec: ChipSpec) -> None:
+    """Raises InputError for a word of SRAM that the chip does not have."""
+    if not 0 <= unit < 2 * spec.slices:
+        raise InputError(f"slice {unit}: the chip has {spec.slices} in each hemisphere")
+    if not 0 <= address < spec.words:
+        raise InputError(f"word {address}: a slice has the words 0..{spec.words - 1}")

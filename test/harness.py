@@ -20,6 +20,9 @@ from tspc.tools import tsp_opt, tsp_run
 
 Array = npt.NDArray[Any]
 
+DIGITS_TIMED = Path(__file__).with_name("tools") / "digits_timed.mlir"
+"""The example by hand, one plane for each layer: for tests that count cycles whatever the compiler makes of it."""
+
 DIGITS = Path(__file__).resolve().parents[1] / "examples" / "digits"
 
 ENGINES: dict[str, Callable[[], Engine]] = {"reference": ReferenceEngine, "jit": JitEngine}

@@ -45,6 +45,8 @@ def report_errors(main: Callable[[], None]) -> int:
         print(f"error: {e}", file=sys.stderr)
     except ArgSpecParseError as e:
         print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+    except MemoryError as e:
+        print(f"error: the host has no room for what is given: {e}", file=sys.stderr)
     except RecursionError:
         print("error: what is given is nested too deeply to be read", file=sys.stderr)
     else:

@@ -57,6 +57,11 @@ def print_report(program: Program, stats: RunStats, engine: str, compiled: float
     shares = ", ".join(f"{kind} {share:.1%}" for kind, share in utilisation(program, stats).items() if share)
     table.add_row("busy", shares)
     table.add_row("program text", text_cost(program))
+    if stats.corrected is not None:
+        by_units = f"{sum(stats.corrected)} by units"
+        if len(stats.corrected) > 1:
+            by_units += f" ({', '.join(f'{c.chip}: {n}' for c, n in zip(program.chips, stats.corrected, strict=True))})"
+        table.add_row("flips corrected", f"{by_units}, {stats.corrected_by_host} in the outputs")
     table.add_row("host time", f"compile {compiled:.3f} s, simulate {simulated:.3f} s ({engine})")
     Console(width=120).print(table)
 

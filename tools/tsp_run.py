@@ -30,6 +30,11 @@ def make_parser() -> argparse.ArgumentParser:
     add("--inputs", type=Path, metavar="X.npz", help="the inputs by name")
     add("--output", type=Path, metavar="Y.npz", help="where to put the outputs by name")
     add("--engine", choices=("reference", "jit"), default="jit", help="what executes the chips' instructions")
+    add(
+        "--mode",
+        choices=("cycle", "bulk"),
+        help="how the jit engine runs a program: cycle by cycle, as it does without this, or matched first and in bulk",
+    )
     add("--level", choices=LEVELS, default="isa", help="the level to run: above isa values only, without time")
     add("--target", type=Path, metavar="SPEC.toml", help="the machine, in place of the one that the module names")
     add("--weights", type=Path, help="weights file, in place of the one that the module names")
@@ -47,6 +52,17 @@ def make_parser() -> argparse.ArgumentParser:
         help="with --stop-at: what to show, as stream:E4@3, sram:E12:0x10, accumulator:0:5 or alu:3; repeatable",
     )
     look("--watch-chip", type=int, metavar="N", help="with --stop-at: the chip to look at; chip 0 without it")
+    flips = parser.add_argument_group("flipping bits").add_argument
+    flips(
+        "--secded", action="store_true", help="give memory and streams check bits: correct one flipped bit, report two"
+    )
+    flips(
+        "--flip",
+        action="append",
+        default=[],
+        metavar="BIT",
+        help="with --secded: what flips, as stream:E4@3:lane17.3:cycle119 or sram:E12:0x10:check4.8:cycle0; repeatable",
+    )
     return parser
 
 
@@ -60,23 +76,30 @@ def run(args: argparse.Namespace) -> None:
 
     if args.stop_at is None and (args.watch or args.watch_chip is not None):
         raise UsageError("--watch and --watch-chip show the state in a cycle: say which, with --stop-at CYCLE")
+    if args.flip and not args.secded:
+        raise UsageError("--flip needs --secded: without check bits nothing would notice what has flipped")
     inputs = load_inputs(args.inputs) if args.inputs else {}
     if args.level != "isa":
         if args.program or args.file.suffix == ".tspx":
             raise UsageError(f"--level {args.level} runs values without a program; leave it out for .tspx and -o")
         if args.trace or args.profile or args.stop_at is not None:
             raise UsageError(f"--level {args.level} has no time; leave it out for --trace, --profile and --stop-at")
+        if args.secded:
+            raise UsageError(f"--level {args.level} has no memory whose bits could flip; leave it out for --secded")
         save_outputs(run_values(args, inputs), args.output)
         return
     if args.stop_at is not None and args.program:
         raise UsageError("-o writes a whole program, --stop-at runs a part of one; give one of them")
+    if args.stop_at is not None and args.mode == "bulk":
+        raise UsageError("--stop-at runs cycle by cycle, in the reference engine; leave out --mode bulk")
     started = time.perf_counter()
     executable = load(args)
     look_into(executable.program, args)
     if args.stop_at is not None:
         from .watch import stop_at
 
-        for line in stop_at(executable, inputs, args.stop_at, args.watch, args.watch_chip or 0):
+        engine = make_engine("reference", args, executable.program)
+        for line in stop_at(executable, inputs, engine, args.stop_at, args.watch, args.watch_chip or 0):
             print(line)
         return
     if args.file.suffix != ".tspx":
@@ -185,23 +208,31 @@ def run_program(executable: Executable, inputs: dict[str, Array], args: argparse
     from ..runtime.executable import Loaded
     from .report import print_report
 
-    loaded = Loaded(executable, make_engine(args.engine))
+    loaded = Loaded(executable, make_engine(args.engine, args, executable.program))
     started = time.perf_counter()
     outputs, stats = loaded.run(inputs)
     simulated = time.perf_counter() - started
-    print_report(executable.program, stats, args.engine, compiled, simulated)
+    print_report(executable.program, stats, f"{args.engine}, {loaded.session.mode} mode", compiled, simulated)
     save_outputs(outputs, args.output)
 
 
-def make_engine(name: str) -> Engine:
-    """The engine of a name, `reference` or `jit`."""
+def make_engine(name: str, args: argparse.Namespace, program: Program) -> Engine:
+    """The engine of a name, `reference` or `jit`, in the mode and with the flips that are asked for.
+
+    Raises UsageError.
+    """
+    from .flips import parse_flip
+
+    flips = [parse_flip(text, program.system.chip) for text in args.flip]
     if name == "jit":
         from ..runtime.jit import JitEngine
 
-        return JitEngine()
+        return JitEngine(mode=args.mode or "cycle", secded=args.secded, flips=flips)
+    if args.mode == "bulk":
+        raise UsageError("--mode bulk is for the jit engine; leave --engine away, or --mode")
     from ..runtime.reference import ReferenceEngine
 
-    return ReferenceEngine()
+    return ReferenceEngine(args.secded, flips)
 
 
 def save_outputs(outputs: dict[str, Array], path: Path | None) -> None:

@@ -14,9 +14,10 @@ from ..dialects.errors import InputError
 from ..dialects.instruction import stream_code, stream_text
 from ..dialects.semantics.arithmetic import dtype_of
 from ..dialects.target import nearest
+from ..runtime.engine import Engine
 from ..runtime.executable import Executable, Loaded
 from ..runtime.interface import Tensors
-from ..runtime.reference import ReferenceEngine, ReferenceSession
+from ..runtime.reference import ReferenceSession
 from ..runtime.snapshot import Seen, Snapshot
 
 LANES = 16
@@ -35,14 +36,16 @@ class _Kind(NamedTuple):
     make: Callable[[re.Match[str]], Show]
 
 
-def stop_at(executable: Executable, inputs: Tensors, cycle: int, watches: Sequence[str], chip: int) -> Iterator[str]:
-    """Runs an executable to the end of a cycle on the reference engine, and gives the lines for what is watched.
+def stop_at(
+    executable: Executable, inputs: Tensors, engine: Engine, cycle: int, watches: Sequence[str], chip: int
+) -> Iterator[str]:
+    """Runs an executable to the end of a cycle on a reference engine, and gives the lines for what is watched.
 
     Raises InputError for inputs, cycles and places that the program or its machine does not have, LinkError for such a
-    chip, HazardError for the earliest hazard up to there.
+    chip, HazardError for the earliest hazard up to there, FlipError for flipped bits.
     """
     shows = [parse_watch(watch) for watch in watches]
-    loaded = Loaded(executable, ReferenceEngine())
+    loaded = Loaded(executable, engine)
     loaded.fill(inputs)
     assert isinstance(loaded.session, ReferenceSession)
     snapshot = loaded.session.run_to(cycle)

@@ -33,6 +33,7 @@ from ..instruction import (
     source_immediate,
     stream_code,
 )
+from ..limits import MOST_CYCLES
 from ..target import SystemSpec
 from ..target_attr import target_of
 
@@ -177,8 +178,8 @@ class InstructionOp(IRDLOperation):
 def check_record(record: Record, system: SystemSpec) -> str | None:
     """Why a record is no instruction of this machine, or None: times, loops, and every value that a step reaches."""
     chip, instruction = system.chip, record.instruction
-    if not 0 <= record.at < 1 << 48:
-        return f"`at` {record.at} is outside 0..2^48"
+    if not 0 <= record.at < MOST_CYCLES:
+        return f"`at` {record.at} is outside 0..{MOST_CYCLES - 1}, the cycles that a program may have"
     if len(record.loops) > chip.loop_levels:
         return f"{len(record.loops)} levels of repeat; the chip has {chip.loop_levels}"
     inner = instruction.occupancy(record.values)

@@ -3,9 +3,9 @@
     python examples/resnet50/build.py resnet50.mlir
 
 The graph is `light_resnet50.onnx` of the `onnx` package (the one of K. He et al., "Deep Residual Learning for Image
-Recognition", CVPR 2016, 4.09 GMAC). Every convolution becomes an i8 convolution with i32 sums and a map that adds the bias,
-scales per channel, adds the other branch of the block where there is one, clamps below at zero, and rounds to i8. The
-weights, biases and scales are random, of a size with which values neither die out nor saturate.
+Recognition", CVPR 2016, 4.09 GMAC). Every convolution becomes an i8 convolution with i32 sums and a map that adds the
+bias, scales per channel, adds the other branch of the block where there is one, clamps below at zero, and rounds to i8.
+The weights, biases and scales are random, of a size with which values neither die out nor saturate.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class Builder:
         self.lines.append(f'%{name} = tsp_tensor.parameter "{name}" : {type_}')
         return f"%{name}", type_
 
-    def requantised(self, name: str, sums: str, shape: tuple[int, ...], depth: int, other: str | None, relu: bool) -> None:
+    def requantised(
+        self, name: str, sums: str, shape: tuple[int, ...], depth: int, other: str | None, relu: bool
+    ) -> None:
         """The map from sums of `depth` products to i8."""
         channels = shape[-1]
         bias, bias_type = self.parameter(f"{name}_bias", self.rng.integers(-2000, 2000, channels, dtype=np.int32))
@@ -49,7 +51,11 @@ class Builder:
         scale, scale_type = self.parameter(
             f"{name}_scale", (spread * self.rng.uniform(0.5, 1.5, channels)).astype(np.float32)
         )
-        operands, types, arguments = [sums, bias, scale], [tensor(shape, "i32"), bias_type, scale_type], "%a: i32, %b: i32, %s: f32"
+        operands, types, arguments = (
+            [sums, bias, scale],
+            [tensor(shape, "i32"), bias_type, scale_type],
+            "%a: i32, %b: i32, %s: f32",
+        )
         if other is not None:
             operands.append(f"%{other}")
             types.append(self.type_of(other))
@@ -63,11 +69,22 @@ class Builder:
             body += ["%zero = arith.constant 0.0 : f32", f"%5 = arith.maximumf {last}, %zero : f32"]
             last = "%5"
         body += [f"%6 = math.roundeven {last} : f32", "%7 = arith.fptosi %6 : f32 to i8", "tsp_tensor.yield %7 : i8"]
-        self.lines.append(f"%{name} = tsp_tensor.map {', '.join(operands)} : ({', '.join(types)}) -> {tensor(shape, 'i8')} {{")
+        self.lines.append(
+            f"%{name} = tsp_tensor.map {', '.join(operands)} : ({', '.join(types)}) -> {tensor(shape, 'i8')} {{"
+        )
         self.lines += [f"^bb0({arguments}):", *(f"  {line}" for line in body), "}"]
         self.shapes[name] = shape
 
-    def conv(self, name: str, source: str, kernel: tuple[int, ...], strides: list[int], pads: list[int], other: str | None, relu: bool) -> None:
+    def conv(
+        self,
+        name: str,
+        source: str,
+        kernel: tuple[int, ...],
+        strides: list[int],
+        pads: list[int],
+        other: str | None,
+        relu: bool,
+    ) -> None:
         """A convolution [outputs, channels, rows, columns] and its map."""
         outputs, channels, rows, columns = kernel
         n, height, width, _ = self.shapes[source]
@@ -121,7 +138,8 @@ class Builder:
         """The last layer: its sums are the result."""
         weights, type_ = self.parameter("dense_weights", self.rng.integers(-127, 128, shape[::-1], dtype=np.int8))
         self.lines.append(
-            f"%logits = tsp_tensor.matmul %{source}, {weights} : {self.type_of(source)}, {type_} -> tensor<1x{shape[0]}xi32>"
+            f"%logits = tsp_tensor.matmul %{source}, {weights} : {self.type_of(source)}, {type_} "
+            f"-> tensor<1x{shape[0]}xi32>"
         )
 
 

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -171,7 +170,7 @@ class Issues:
         row = self._row(issue)
         record = self._records[row]
         dispatch = (issue - int(self._ends[row] - self.sizes[row])) // record.instruction.vectors(record.values)
-        return next(islice(record.issues(), dispatch, None))
+        return record.issue(dispatch)
 
 
 def _runs(first: Ints, lengths: Ints, strides: Ints) -> Ints:

@@ -37,19 +37,19 @@ def _wrong_fetches(chip: ChipIssues, program: ChipProgram, image: dict[Word, byt
             record = samples[code].issues.record(sample)
             begin = (code - record.values[0]) * lanes
             text = texts[record.queue, record.at][begin : begin + lanes]
-            word = _word_read(drives[code].issues, int(drivers[sample]))
-            if word is None or not image.get(word, b"").startswith(text):
+            if not _text_driven(drives[code].issues, int(drivers[sample]), image).startswith(text):
                 queue = chip.spec.queues[record.queue].name
                 party = actor(record, record.at, queue)
                 yield Hazard("text-wrong", chip.number, f"queue {queue}", record.at, (record.queue,), party)
 
 
-def _word_read(drives: Issues, issue: int) -> Word | None:
-    """The word that an issue drives as it lies in SRAM, or None: only a read on all superlanes does that."""
+def _text_driven(drives: Issues, issue: int, image: dict[Word, bytes]) -> bytes:
+    """The text that an issue drives: that of the word which it reads, zero in superlanes that are off."""
     record, spec = drives.record(issue), drives.chip.spec
-    if record.instruction.name != "read" or record.tiles:
-        return None
-    return word_of(spec.queues[record.queue].unit, drives.values(issue)[0], spec)
+    if record.instruction.name != "read":
+        return b""
+    word = image.get(word_of(spec.queues[record.queue].unit, drives.values(issue)[0], spec), b"")
+    return word[: (record.tiles or spec.tiles) * spec.lanes_per_tile].ljust(len(word), b"\0")
 
 
 def _overwritten(chip: ChipIssues, image: dict[Word, bytes]) -> Iterator[Hazard]:

@@ -18,7 +18,6 @@ from ...dialects.semantics.arithmetic import Array
 from ...dialects.target import ChipSpec
 from .views import Named, Pads, Shape, Stored, Tensor
 
-
 Parts = Sequence[tuple[int, int]]
 """The first word of each part of a buffer, ascending from 0, and the number of the unit that visits it."""
 
@@ -112,8 +111,8 @@ class Buffers:
         copies: int = 1,
         user: str = "",
     ) -> SSAValue:
-        """The buffer of a tensor that the host places, in a layout of the view; made on its first use, and once more for
-        each kind of `user` that wants its own."""
+        """The buffer of a tensor that the host places, in a layout of the view; made on its first use, and once more
+        for each kind of `user` that wants its own."""
         layout = named.layout(layout)
         for (known, its_layout, its_chip, its_copies, its_user), buffer in self.of_named.items():
             if (known, its_layout, its_chip, its_user) == (named, layout, chip, user) and its_copies >= copies:
@@ -138,7 +137,7 @@ class Buffers:
     # -- operands of maps --------------------------------------------------------------------------------------
 
     def operand_layout(self, tensor: Tensor, columns: int) -> Layout:
-        """The layout in which the host places an operand of a map with `columns` columns: a single column is repeated."""
+        """The layout in which the host places an operand of a map with `columns` columns, a single one repeated."""
         layout = rows(tensor.shape, element_bytes(tensor.element), self.chip.lanes)
         if tensor.columns == columns:
             return layout
@@ -151,8 +150,8 @@ class Buffers:
         if isinstance(tensor.source, Stored):
             if tensor.columns != columns:
                 raise Unsupported(
-                    f"the computed operand {'x'.join(map(str, tensor.shape))} is broadcast along the lanes; give it the "
-                    "full last dimension"
+                    f"the computed operand {'x'.join(map(str, tensor.shape))} is broadcast along the lanes; give it "
+                    "the full last dimension"
                 )
             return tensor.source
         view = view_of(self.nowhere, self.operand_layout(tensor, columns), tensor.shape)

@@ -1,7 +1,7 @@
 """Products: rows of activations meet weights, pass by pass, and the sums go to SRAM or through a map on their way.
 
 A matrix product and a convolution are the same here. Pass by pass a run of activation vectors, one for every row of the
-result, meets the weights of one tile; all passes of a unit (units.py) are one rigid body, so the weights of the next pass
+result, meets the weights of one tile. All passes of a unit (units.py) are one rigid body: the weights of the next pass
 are loaded behind those in use. The passes of a convolution are its taps: the rows are read again, moved by the tap.
 """
 
@@ -18,7 +18,6 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from ...dialects import tsp_stream as ts
 from ...dialects import tsp_tensor
-from ...dialects.tsp_tensor.window import Window
 from ...dialects.elements import element_bytes
 from ...dialects.layout import (
     BYTE,
@@ -32,6 +31,7 @@ from ...dialects.layout import (
     tiles,
     weights,
 )
+from ...dialects.tsp_tensor.window import Window
 from ..stream.stream_place import alus_of
 from .buffers import WHOLE, Buffers, Destination, Parts, Unsupported, view_of
 from .dealing import deal_rows
@@ -95,8 +95,9 @@ class Product:
             together = 1  # planes that share a unit write at the same time
         if epilogue is not None:
             cost = replace(cost, alus=alus_of(epilogue.region), all_alus=to.chip.alus)
-            if cost.alus * together > to.chip.alus:
-                together = 1  # there are not enough ALUs for several of them at the same time
+            wide = sum(element_bytes(t.element) for t in epilogue.operands if t is not None) + ts.SUM_BYTES
+            if cost.alus * together > to.chip.alus or wide * together > to.chip.streams:
+                together = 1  # there are not enough ALUs or streams for several of them at the same time
         if isinstance(self.activations.source, Stored) and to.copies_of(self.activations.source.buffer) < together:
             together = 1  # planes that share a unit read its rows at the same time
         return divide(space, tiles(self.columns, to.chip.lanes), len(planes), together, cost)
@@ -162,10 +163,10 @@ def conv_product(op: tsp_tensor.ConvOp, images: Tensor, kernel: Tensor, to: Buff
     outputs = kernel.shape[3]
     source = images.source
     depth = taps[0] * taps[1] * channels
-    if isinstance(source, Named) and groups == 1 and images.element == i8 and 1 < depth // channels and depth <= lanes:
+    few = channels < depth <= lanes and groups == 1 and images.element == i8
+    if isinstance(source, Named) and few and kernel.source.plain:
         # the host deals out the pixels of all taps to the lanes; sums of integers do not mind the order
-        if kernel.source.plain:
-            return _dealt_by_host(source, kernel.source, window, space, channels, outputs, to, chip)
+        return _dealt_by_host(source, kernel.source, window, space, channels, outputs, to, chip)
     act_layout = None
     top, left, bottom, right = window.pads
     if isinstance(source, Named):
@@ -224,9 +225,10 @@ def _dealt_by_host(
 def window_sum(images: Tensor, window: Window, to: Buffers, chip: int) -> Product:
     """The normal form of the sums of i8 pixels over a window: a convolution with ones, each channel for itself."""
     n, height, width, channels = images.shape
-    view, layout = _in_rows(images, to, ((0, 0), window.pads[::2], window.pads[1::2]))
+    top, left, bottom, right = window.pads
+    view, layout = _in_rows(images, to, ((0, 0), (top, bottom), (left, right)))
     per_image, per_row, per_pixel = view.strides
-    offset = view.offset - window.pads[0] * per_row - window.pads[1] * per_pixel
+    offset = view.offset - top * per_row - left * per_pixel
     steps = (per_image, per_row * window.strides[0], per_pixel * window.strides[1])
     taps = (
         (window.kernel[1], per_pixel * window.dilations[1]),
@@ -335,7 +337,6 @@ class _Emitter:
         self.division = product.divide(self.space, to, epilogue)
 
     def run(self) -> Tensor:
-        product, to = self.product, self.to
         self.act_view = self._activations()
         self.apart = self._rows_apart()
         self.operands = self._operands()
@@ -457,8 +458,9 @@ class _Emitter:
         result: Stored,
         shared: dict[tuple[int, int], SSAValue],
     ) -> None:
-        """Adds sums up, takes them through the map, and writes what comes out. `shared` are the streams that the planes of
-        the unit have in common, by operand and rows."""
+        """Adds sums up, takes them through the map, and writes what comes out.
+
+        `shared` are the streams that the planes of the unit have in common, by operand and rows."""
         if self.epilogue is not None or len(sums) > 1:
             sums = [self._through(sums, unit, share, shared)]
         self.to.write(sums[0], result.buffer, self.out.pattern(share.block, unit.tile), self.product.chip)

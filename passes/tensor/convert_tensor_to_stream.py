@@ -1,8 +1,8 @@
 """convert-tensor-to-stream: from values to buffers and the streams between them.
 
-Every computed tensor goes to SRAM once; a map that alone uses a product takes the sums as they leave the array. Products
-and convolutions are one thing here (contraction.py): rows of activations meet weights pass by pass. What only says which
-elements are meant (reshapes, slices, transposes of leading dimensions) moves nothing: see views.py.
+Every computed tensor goes to SRAM once; a map that alone uses a product takes the sums as they leave the array.
+Products and convolutions are one thing here (contraction.py): rows of activations meet weights pass by pass. What only
+says which elements are meant (reshapes, slices, transposes of leading dimensions) moves nothing: see views.py.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from xdsl.dialects import func
 from xdsl.dialects.builtin import FunctionType, ModuleOp, TensorType, i8, i32
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
+from xdsl.utils.hints import isa
 
 from ...dialects import c2c, tsp_tensor
 from ...dialects import tsp_stream as ts
@@ -31,11 +32,13 @@ from .buffers import WHOLE, Buffers, Destination, Output, Part, Unsupported, row
 from .contraction import Epilogue, Product, axes_sum, conv_product, emit_product, matmul_product, window_sum
 from .demand import MOST_COPIES, Demand, demands
 from .elementwise import emit_map, move, parts_of
-from .lanes import joined, reshaped, sliced, spread, transposed
+from .joining import emit_concat, emit_pad
+from .lanes import reshaped, sliced, spread, transposed
 from .lanes_reduce import reduce_columns
 from .padding import emit_masked, harmless, mapped, padding_of, set_padding
 from .pooling import emit_pool
 from .reducing import emit_reduce, emit_window_sum
+from .sizes import check_sizes
 from .views import Named, Stored, Tensor, indices
 
 
@@ -46,6 +49,7 @@ class ConvertTensorToStreamPass(ModulePass):
     name = "convert-tensor-to-stream"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        check_sizes(op)
         functions = [f for f in op.ops if isinstance(f, func.FuncOp)]
         problems: list[str] = []
         if not functions and not any(isinstance(p, ProgramOp) for p in op.ops):
@@ -133,9 +137,9 @@ class Converter:
         names = tsp_tensor.tensor_names(self.function.arg_attrs, len(body.args), "arg")
         for argument, name in zip(body.args, names, strict=True):
             try:
-                if not isinstance(argument.type, TensorType):
+                if not isa(type_ := argument.type, TensorType[Attribute]):
                     raise Unsupported(f"is {argument.type}, not a tensor")
-                self.values[argument] = _named("input", name, cast("TensorType[Attribute]", argument.type))
+                self.values[argument] = _named("input", name, type_)
             except Unsupported as e:
                 self.problems.append(f"{describe(self.function)}: argument `{name}`: {e}")
         self._check_names(names, "input")
@@ -173,9 +177,9 @@ class Converter:
                 self._matmul(op)
             case tsp_tensor.ConvOp():
                 self._product(op, conv_product(op, self._padded(op), self.values[op.weights], self.to, _chip(op)))
-            case tsp_tensor.PoolOp() if op.kind.data == "sum" and widens(op):
+            case tsp_tensor.PoolOp() if is_product(op):
                 self._product(op, window_sum(self._padded(op), op.window, self.to, _chip(op)))
-            case tsp_tensor.ReduceOp() if op.kind.data == "sum" and widens(op) and keeps_columns(op):
+            case tsp_tensor.ReduceOp() if is_product(op):
                 axes = op.axes.get_values()
                 self._product(op, axes_sum(self.values[op.input], axes, self.to, _chip(op)))
             case tsp_tensor.ReduceOp():
@@ -187,19 +191,26 @@ class Converter:
                 self.values[op.result] = emit_window_sum(tensor, op.window, self.to, to, _chip(op))
             case tsp_tensor.PoolOp():
                 self.values[op.result] = emit_pool(op, self.values[op.input], self.to, self._destination, _chip(op))
+            case tsp_tensor.ConcatOp():
+                tensors, to = [self.values[v] for v in op.inputs], self._destination(op.result, _chip(op))
+                self.values[op.result] = emit_concat(tensors, op.dim.value.data, self.to, to, _chip(op))
+            case tsp_tensor.PadOp():
+                to = self._destination(op.result, _chip(op))
+                self.values[op.result] = emit_pad(op, self.values[op.input], self.to, to, _chip(op))
             case tsp_tensor.TransposeOp():
                 self.values[op.result] = self._transpose(op)
             case tsp_tensor.SliceOp():
                 self.values[op.result] = self._slice(op)
-            case tsp_tensor.ConcatOp() if op.dim.value.data == len(op.result.type.get_shape()) - 1:
-                to = self._destination(op.result, _chip(op))
-                self.values[op.result] = joined([self.values[v] for v in op.inputs], self.to, to, _chip(op))
             case tsp_tensor.MapOp():
                 self._map(op)
             case c2c.TransferOp():
                 self._transfer(op)
             case func.ReturnOp():
                 self._return(outputs)
+            case tsp_tensor.GatherOp() | tsp_tensor.ScatterOp():
+                raise Unsupported(
+                    "takes rows by numbers that only the run knows, which no lowering does yet; let the host do it"
+                )
             case _:
                 raise Unsupported("has no lowering to streams; express it with tsp_tensor ops")
 
@@ -383,8 +394,8 @@ def _origin(value: SSAValue) -> SSAValue:
 
 
 def _only_map(op: Operation) -> tsp_tensor.MapOp | None:
-    """The map that alone uses a product, if the sums may go straight into it: it is of the product's shape, and no other
-    operand of it is such a product."""
+    """The map that alone uses a product, if the sums may go straight into it: it is of the product's shape, and no
+    other operand of it is such a product."""
     uses = list(op.results[0].uses)
     if not uses or not isinstance(consumer := uses[0].operation, tsp_tensor.MapOp):
         return None
@@ -393,7 +404,7 @@ def _only_map(op: Operation) -> tsp_tensor.MapOp | None:
         (
             v
             for v in consumer.inputs
-            if isinstance(v.owner, PRODUCTS)
+            if is_product(v.owner)
             and cast("TensorType[Attribute]", v.type).get_shape() == shape
             and {u.operation for u in v.uses} == {consumer}
         ),
@@ -402,8 +413,19 @@ def _only_map(op: Operation) -> tsp_tensor.MapOp | None:
     return consumer if first is op.results[0] else None
 
 
-PRODUCTS = (tsp_tensor.MatmulOp, tsp_tensor.ConvOp, tsp_tensor.PoolOp, tsp_tensor.ReduceOp)
-"""The ops whose sums a map can take as they leave the array."""
+def is_product(op: Operation | Block) -> bool:
+    """Whether a map can take the sums of an op as they leave the array."""
+    match op:
+        case tsp_tensor.MatmulOp():
+            return all(n == 1 for n in cast("TensorType[Attribute]", op.rhs.type).get_shape()[:-2])
+        case tsp_tensor.ConvOp():
+            return True
+        case tsp_tensor.PoolOp():
+            return op.kind.data == "sum" and widens(op)
+        case tsp_tensor.ReduceOp():
+            return op.kind.data == "sum" and widens(op) and keeps_columns(op)
+        case _:
+            return False
 
 
 def widens(op: tsp_tensor.PoolOp | tsp_tensor.ReduceOp) -> bool:

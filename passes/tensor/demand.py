@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-
 from typing import cast
 
 from xdsl.dialects.builtin import TensorType, i8

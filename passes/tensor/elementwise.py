@@ -1,8 +1,8 @@
-"""Maps without a product, windows, and plain moves: from SRAM to SRAM, in blocks of rows that work side by side."""
+"""Maps without a product, and plain moves: from SRAM to SRAM, in blocks of rows that work side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -17,7 +17,7 @@ from .views import Block, Pads, Rows, Shape, Stored, Tensor, blocks, join, rows_
 
 _ENOUGH_ROWS = 64
 """Rows below which a block is not worth a chain of ALUs of its own."""
-_SIDE_BY_SIDE = 4
+SIDE_BY_SIDE = 4
 """Blocks into which rows are cut at most."""
 
 
@@ -109,7 +109,7 @@ def set_apart(operands: Sequence[Operand], space: Shape, to: Buffers, chip: int)
 def pieces(space: Sequence[int], to: Buffers, region: Region) -> int:
     """The blocks into which the rows of a map are cut: as many as there are ALUs for, if each has enough to do."""
     alus = max(1, alus_of(region))
-    return max(1, min(_SIDE_BY_SIDE, to.chip.alus // alus, prod(space) // _ENOUGH_ROWS))
+    return max(1, min(SIDE_BY_SIDE, to.chip.alus // alus, prod(space) // _ENOUGH_ROWS))
 
 
 def parts_of(visits: Iterable[tuple[AccessPattern, int]]) -> Parts:
@@ -142,76 +142,7 @@ def copy_rows(tensor: Tensor, target: Stored, to: Buffers, chip: int) -> None:
         to.write(stream, target.buffer, b.pattern(whole, tile), chip)
 
 
-# -- windows -------------------------------------------------------------------------------------------------------
-
-
-def emit_window_max(
-    region_of: RegionOf, tensor: Tensor, axis: int, taps: Taps, to: Buffers, destination: Destination, chip: int
-) -> Tensor:
-    """Emits the maximum over a window that slides along one leading dimension of a tensor.
-
-    Padding never wins: a tap that lies outside is moved to the nearest place inside, which the window has too.
-    """
-    source = to.in_rows(tensor, chip)
-    shape = destination.shape
-    space = shape[:-1]
-    size = tensor.shape[axis]
-    shown = rows_of(source, (*tensor.shape[:axis], shape[axis], *tensor.shape[axis + 1 :]), space)
-    stride = source.strides[axis]
-    out = rows_of(destination.view, shape, space)
-    result = destination.make(
-        parts_of((out.pattern(b), i) for i, b in enumerate(blocks(space, 1 << 30, _SIDE_BY_SIDE)))
-    )
-    tile_numbers = range(tiles(tensor.columns, to.chip.lanes))
-    for first, count in taps.runs(size):
-        part = (*space[:axis], count, *space[axis + 1 :])
-        places = sorted({min(max(at, 0), size - 1) for at in taps.at(first)})
-        steps = (*shown.steps[:axis], stride * taps.stride if count > 1 else 0, *shown.steps[axis + 1 :])
-        operands = [Operand(source.buffer, Rows(shown.offset + at * stride, steps, shown.tile_step)) for at in places]
-        target = Rows(out.offset + first * out.steps[axis], out.steps, out.tile_step)
-        emit_rows(
-            region_of(len(operands)),
-            operands,
-            Operand(result.buffer, target),
-            part,
-            tile_numbers,
-            tensor.element,
-            to,
-            chip,
-        )
-    return Tensor(shape, tensor.element, result)
-
-
-RegionOf = Callable[[int], Region]
-"""Gives the ALU region of the maximum of so many operands."""
-
-
-@dataclass(frozen=True)
-class Taps:
-    """The taps of a window along one dimension."""
-
-    count: int
-    stride: int
-    dilation: int
-    before: int
-    """Places of padding before the first element."""
-    places: int
-    """Places of the window."""
-
-    def at(self, place: int) -> list[int]:
-        """The elements of the taps at a place of the window; some may lie outside."""
-        return [place * self.stride - self.before + i * self.dilation for i in range(self.count)]
-
-    def runs(self, size: int) -> list[tuple[int, int]]:
-        """The places as runs (first, count): those whose taps all lie inside in one, the others alone."""
-        inside = [p for p in range(self.places) if 0 <= self.at(p)[0] and self.at(p)[-1] < size]
-        alone = [(p, 1) for p in range(self.places) if p not in {*inside}]
-        return ([(inside[0], len(inside))] if inside else []) + alone
-
-
-def scratch_like(
-    tensor: Tensor, shape: Shape, to: Buffers, chip: int, copies: int = 1, pads: Pads = ()
-) -> Destination:
+def scratch_like(tensor: Tensor, shape: Shape, to: Buffers, chip: int, copies: int = 1, pads: Pads = ()) -> Destination:
     """Where a tensor of the same element type lies between two steps."""
     type_ = TensorType(tensor.element, shape)
     return Destination(to, "scratch", "", type_, rows_layout(type_, to.chip, pads), chip, copies)

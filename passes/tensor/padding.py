@@ -64,7 +64,9 @@ def harmless(tensor: Tensor, to: Buffers) -> bool:
 
 def emit_masked(tensor: Tensor, to: Buffers, destination: Destination, chip: int) -> Tensor:
     """Emits a copy of a tensor with zeros beyond its last column."""
-    result = emit_map(mask_region(tensor.element, zero(tensor.element)), [ones(tensor.columns), tensor], to, destination, chip)
+    result = emit_map(
+        mask_region(tensor.element, zero(tensor.element)), [ones(tensor.columns), tensor], to, destination, chip
+    )
     set_padding(result, np.zeros((), numpy_of(tensor.element)), to)
     return result
 

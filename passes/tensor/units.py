@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
+from itertools import pairwise
 from math import prod
 
 from .views import Block, Shape, blocks
@@ -47,8 +47,8 @@ class Cost:
         return -(-rows * self.every // max(chains, 1))
 
     def period(self, rows: int) -> int:
-        """From the start of a pass to that of the next: time to load and install the next weights, and if the queue does
-        nothing else, a cycle for its instruction fetches."""
+        """From the start of a pass to that of the next: time to load and install the next weights, and if the queue
+        does nothing else, a cycle for its instruction fetches."""
         return max(rows * self.every, 1 if self.repeats else self.load + 2)
 
     def of(self, rows: int, passes: int) -> int:
@@ -87,7 +87,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Division:
-    """The units of each group of planes, in the order of the words of the result, and the time that the busiest takes."""
+    """The units of each group of planes, in the order of the result's words, and the time that the busiest takes."""
 
     queues: tuple[tuple[Unit, ...], ...]
     cycles: int
@@ -168,4 +168,4 @@ def _with_rest_shared(cut: Sequence[Sequence[Block]], tiles: int, planes: int, c
 def deal(count: int, hands: int) -> list[tuple[int, int]]:
     """`count` things in order as runs [first, end) of nearly equal length, one for each hand, the longer ones first."""
     edges = [-(-i * count // hands) for i in range(hands + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))

@@ -90,7 +90,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Stored:
-    """A view of a buffer in rows: words `offset + sum of index * stride`, and the tile of columns times `tile_stride`."""
+    """A view of a buffer in rows: words `offset + sum of index * stride`, plus the tile of columns * `tile_stride`."""
 
     buffer: SSAValue
     offset: int

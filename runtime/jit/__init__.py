@@ -2,4 +2,4 @@
 
 from .bulk.session import BulkSession as BulkSession
 from .engine import JitEngine as JitEngine
-from .engine import JitSession as JitSession
+from .session import JitSession as JitSession

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ...dialects.instruction import ElementType
 from . import halves
-from .build import I64, V16F32, V16I32, Function, Type, Value, splat, vector
+from .build import I64, V16F32, V16I32, Function, Type, Value, ir, splat, vector
 from .layout import Alu, Finish, Form
 from .special import special_operation
 
@@ -46,6 +46,11 @@ def finish(f: Function, a: Value, how: Finish) -> Value:
             return _sign(f, a, 16)
         case Finish.HALF:
             return halves.narrow(f, f.as_type(a, V16F32))
+
+
+def is_constant(a: Value) -> bool:
+    """Whether all lanes are known while the code is built."""
+    return isinstance(a, ir.Constant)
 
 
 def canonical(f: Function, x: Value) -> Value:
@@ -118,13 +123,18 @@ def _compare_integers(relation: str) -> Binary:
 # -- floats ------------------------------------------------------------------------------------------------------------
 
 
+def _canonical(apply: Callable[..., Value]) -> Callable[..., Value]:
+    """An operation, every NaN of its results being the canonical one."""
+
+    def whole(f: Function, *operands: Value) -> Value:
+        return canonical(f, f.as_type(apply(f, *operands), V16F32))
+
+    return whole
+
+
 def _float(method: str) -> Binary:
     """A binary operation on floats, by the name of the builder's method."""
-    return lambda f, a, b: canonical(f, getattr(f.b, method)(f.as_type(a, V16F32), f.as_type(b, V16F32)))
-
-
-add_floats = _float("fadd")
-"""Sums of floats, operands and result as i32."""
+    return lambda f, a, b: f.as_type(getattr(f.b, method)(f.as_type(a, V16F32), f.as_type(b, V16F32)), V16I32)
 
 
 def _compare_floats(relation: str) -> Binary:
@@ -137,24 +147,30 @@ def _compare_floats(relation: str) -> Binary:
     return apply
 
 
-def _extreme(relation: str, prefer_negative: bool) -> Binary:
-    """max or min of floats: NaN if either is; of equal ones, which may be zeros, that with the sign preferred."""
+def _extreme(relation: str, of_zeros: str) -> Binary:
+    """max or min of floats: NaN if either is; the bits of equal ones are joined by an operation that gives of two zeros
+    the right one."""
 
     def apply(f: Function, a: Value, b: Value) -> Value:
+        if is_constant(b):
+            a, b = b, a
         x, y = f.as_type(a, V16F32), f.as_type(b, V16F32)
-        sign = f.b.icmp_signed("<" if prefer_negative else ">=", a, splat(0, V16I32))
-        equal = f.b.and_(f.b.fcmp_ordered("==", x, y), sign)
-        chosen = f.b.select(f.b.or_(f.b.fcmp_ordered(relation, x, y), equal), a, b)
-        return f.b.select(f.b.fcmp_unordered("uno", x, y), splat(_NAN, V16I32), chosen)
+        chosen = f.b.select(f.b.fcmp_ordered(relation, x, y), x, y)  # y where it is NaN
+        result = f.as_type(f.b.select(f.b.fcmp_unordered("uno", x, x), x, chosen), V16I32)
+        if is_constant(a) and all(lane.constant & 0x7FFFFFFF for lane in a.constant):
+            return result
+        return f.b.select(f.b.fcmp_ordered("==", x, y), getattr(f.b, of_zeros)(a, b), result)
 
     return apply
 
 
-_maximum = _extreme(">", prefer_negative=False)
+def _relu(f: Function, a: Value) -> Value:
+    x = f.as_type(a, V16F32)
+    return f.b.select(f.b.fcmp_unordered(">", x, splat(0.0, V16F32)), a, splat(0, V16I32))
 
 
 def _rounding(name: str) -> Unary:
-    return lambda f, a: canonical(f, f.apply(f"llvm.{name}.v16f32", V16F32, f.as_type(a, V16F32)))
+    return lambda f, a: f.as_type(f.apply(f"llvm.{name}.v16f32", V16F32, f.as_type(a, V16F32)), V16I32)
 
 
 def _to_integer(bits: int) -> Unary:
@@ -180,15 +196,36 @@ def _special(name: str, element: ElementType) -> Unary:
 
 # -- all of them -------------------------------------------------------------------------------------------------------
 
+
+def add_floats(f: Function, a: Value, b: Value) -> Value:
+    """Sums of floats, operands and result as i32."""
+    return BINARY[Alu.ADD_F](f, a, b)
+
+
 _RELATIONS = {"EQ": "==", "NE": "!=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="}
 
-UNARY: dict[Alu, Unary] = {
-    Alu.COPY: lambda f, a: a,
+_RAW_UNARY: dict[Alu, Unary] = {
     Alu.ROUND: _rounding("rint"),
     Alu.TRUNC: _rounding("trunc"),
+    Alu.RELU_F: _relu,
+    Alu.CANONICAL: lambda f, a: a,
+}
+_RAW_BINARY: dict[Alu, Binary] = {
+    Alu.ADD_F: _float("fadd"),
+    Alu.SUB_F: _float("fsub"),
+    Alu.MUL_F: _float("fmul"),
+    Alu.MAX_F: _extreme(">", "and_"),
+    Alu.MIN_F: _extreme("<", "or_"),
+}
+
+RAW: dict[Alu, Callable[..., Value]] = {**_RAW_UNARY, **_RAW_BINARY}
+"""Operations on floats whose NaN may have any bits, in operands and results; they become the machine's when their
+results are made canonical."""
+
+UNARY: dict[Alu, Unary] = {
+    **{alu: _canonical(apply) for alu, apply in _RAW_UNARY.items()},
+    Alu.COPY: lambda f, a: a,
     Alu.RELU_I: lambda f, a: f.apply("llvm.smax.v16i32", V16I32, a, splat(0, V16I32)),
-    Alu.RELU_F: lambda f, a: _maximum(f, a, splat(0, V16I32)),
-    Alu.CANONICAL: lambda f, a: canonical(f, f.as_type(a, V16F32)),
     Alu.CLAMP_8: lambda f, a: _clamp(f, a, 8),
     Alu.CLAMP_16: lambda f, a: _clamp(f, a, 16),
     Alu.FLOAT: lambda f, a: f.b.sitofp(a, V16F32),
@@ -205,16 +242,12 @@ SPECIAL: dict[Alu, Unary] = {
 """Those of many instructions."""
 
 BINARY: dict[Alu, Binary] = {
+    **{alu: _canonical(apply) for alu, apply in _RAW_BINARY.items()},
     Alu.ADD_I: add_integers,
-    Alu.ADD_F: add_floats,
     Alu.SUB_I: _integer("sub"),
-    Alu.SUB_F: _float("fsub"),
     Alu.MUL_I: _integer("mul"),
-    Alu.MUL_F: _float("fmul"),
     Alu.MAX_I: _intrinsic("smax"),
-    Alu.MAX_F: _maximum,
     Alu.MIN_I: _intrinsic("smin"),
-    Alu.MIN_F: _extreme("<", prefer_negative=True),
     **{
         Alu[f"{method.upper()}_SAT_{bits}"]: _saturating(method, bits)
         for method in ("add", "sub", "mul")
@@ -236,3 +269,6 @@ BINARY: dict[Alu, Binary] = {
 TERNARY: dict[Alu, Ternary] = {
     Alu.SELECT: lambda f, condition, a, b: f.b.select(f.b.icmp_signed("!=", condition, splat(0, V16I32)), a, b),
 }
+
+ANY_NAN = {*RAW, Alu.FIX_8, Alu.FIX_16, Alu.FIX_32, *(Alu[f"{name}_F"] for name in _RELATIONS)}
+"""Operations on floats that do not see which bits a NaN has."""

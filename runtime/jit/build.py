@@ -139,6 +139,11 @@ class Function:
     def store(self, value: Value, address: Value, align: int) -> None:
         self.b.store(value, address, align=align)
 
+    def prefetch(self, address: Value) -> None:
+        """Has the line at an address fetched into the caches; any address will do."""
+        target = self.module.intrinsic("llvm.prefetch.p0", VOID, [PTR, I32, I32, I32])
+        self.call(target, address, *(number(word, I32) for word in (0, 3, 1)))
+
     def _word_address(self, base: Value, index: Value | int) -> Value:
         index = number(int(index)) if isinstance(index, int) else index
         return self.b.gep(base, [index], source_etype=I64)

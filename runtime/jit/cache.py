@@ -28,8 +28,15 @@ binding: Any = importlib.import_module("llvmlite.binding")
 ENTRY = "tspc_run"
 """The function that the kernel exports."""
 
-PATHS = ("vnni", "plain")
-"""The ways to multiply, best first."""
+PATHS = ("vnni", "plain", "avx2")
+"""The ways to compute, best first: with AVX512-VNNI; vector IR as the host's CPU runs it best, on arm64 with NEON; the
+same as an x86 CPU without AVX-512 runs it, which is there to be forced."""
+
+_NEEDED = {"vnni": ("avx512f", "avx512bw", "avx512vnni"), "avx2": ("avx2", "bmi2", "fma", "f16c", "lzcnt", "movbe")}
+"""The CPU features that a path needs."""
+
+_CPUS = {"avx2": "x86-64-v3"}
+"""What a path is compiled for, if not for the host's CPU."""
 
 _DIGEST = 32
 
@@ -76,9 +83,8 @@ def available_paths() -> list[str]:
 
 def _missing(path: str) -> list[str]:
     """The CPU features that a path needs and the host lacks."""
-    needed = ("avx512f", "avx512bw", "avx512vnni") if path == "vnni" else ()
     features = binding.get_host_cpu_features()
-    return [f for f in needed if not features.get(f, False)]
+    return [f for f in _NEEDED.get(path, ()) if not features.get(f, False)]
 
 
 def cache_directory() -> Path | None:
@@ -95,14 +101,17 @@ def cache_directory() -> Path | None:
 
 
 @cache
-def shared_kernel(path: str, cached: bool) -> Compiled:
+def shared_kernel(path: str, cached: bool, secded: bool = False) -> Compiled:
     """The kernel for a path, loaded once per process."""
-    return load_kernel(path, cache_directory() if cached else None)
+    return load_kernel(path, cache_directory() if cached else None, secded)
 
 
-def load_kernel(path: str, directory: Path | None) -> Compiled:
-    """The kernel for a path, from an object file in `directory` if there is one, and kept there if not."""
-    return Compiled(object_code("kernel", path, directory, lambda: compile_kernel(path), (__package__ or "",)))
+def load_kernel(path: str, directory: Path | None, secded: bool = False) -> Compiled:
+    """The kernel for a path, from an object file in `directory` if there is one, and kept there if not. That with
+    SECDED is a kernel of its own."""
+    name = "kernel-secded" if secded else "kernel"
+    code = object_code(name, path, directory, lambda: compile_kernel(path, secded=secded), (__package__ or "",))
+    return Compiled(code)
 
 
 def object_code(
@@ -162,16 +171,18 @@ def _target_machine(cpu: str, features: str) -> Any:
     return target.create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic", codemodel="small")
 
 
-def compile_kernel(path: str, cpu: str | None = None, features: str | None = None) -> bytes:
-    """The kernel's object code, for the host's CPU unless another is given."""
+def compile_kernel(path: str, cpu: str | None = None, features: str | None = None, *, secded: bool = False) -> bytes:
+    """The kernel's object code, for the path's CPU unless another is given."""
     from .dots import DOTS
     from .kernel import Kernel
 
-    return compile_module(str(Kernel(DOTS[path]()).module), cpu, features)
+    return compile_module(str(Kernel(DOTS[path](), secded).module), path, cpu, features)
 
 
-def compile_module(text: str, cpu: str | None = None, features: str | None = None) -> bytes:
-    """The object code of LLVM assembly that this package built, for the host's CPU unless another is given."""
+def compile_module(text: str, path: str, cpu: str | None = None, features: str | None = None) -> bytes:
+    """The object code of LLVM assembly that this package built, for the path's CPU unless another is given."""
+    if cpu is None and (cpu := _CPUS.get(path)) is not None:
+        features = ""
     machine = _target_machine(
         binding.get_host_cpu_name() if cpu is None else cpu,
         binding.get_host_cpu_features().flatten() if features is None else features,

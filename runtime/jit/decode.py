@@ -1,12 +1,13 @@
 """Dispatch records as the kernel reads them: a row of words each, and the activities that step through them.
 
 A queue's records with different `d_skew` become cursors of their own, each moved by its skew, so that in the kernel
-everything an issue does happens in its own cycle or later.
+everything an issue does happens in its own cycle or later. So do its ifetches, which count neither as issues nor for
+the length of the program.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,11 @@ from ...dialects.instruction import (
     source_kind,
     source_payload,
 )
+from ...dialects.packed import IFETCH
+from ...dialects.program import ChipProgram
+from ...dialects.supply import Word
 from ...dialects.target import ChipSpec
+from ..flips import Register
 from .layout import ACTIVITY_WORDS, LEVELS, NEVER, ROW_WORDS, SOURCES, Activity, Finish, Op, Row, Source
 from .operations import immediate, operation
 
@@ -56,7 +61,11 @@ _OPS: dict[str, Op] = {
     "transpose": Op.TRANSPOSE,
     "send": Op.SEND,
     "receive": Op.RECEIVE,
+    "ifetch": Op.FETCH,
 }
+
+_BESIDE_TEXT = {Op.WRITE: Op.WRITE_BESIDE_TEXT, Op.SCATTER: Op.SCATTER_BESIDE_TEXT}
+"""What stands for an operation on a slice that holds program text."""
 
 
 def ring_size(entries: int) -> int:
@@ -88,6 +97,10 @@ class Decoded:
     """Most drives of a cycle."""
     flights: int
     """Most vectors between issue and drive."""
+    fetched: Sequence[bytes]
+    """By ifetch, the text that it must take."""
+    text: Sequence[Word]
+    """The words that hold program text."""
 
     @property
     def delay(self) -> int:
@@ -99,10 +112,20 @@ class Decoded:
         rows = self.rows[(self.rows[:, Row.OP] == op) & (self.rows[:, Row.UNIT] == unit)]
         return int(_issues(rows).sum())
 
+    def slots(self, register: Register, chip: ChipSpec) -> tuple[int, int]:
+        """The first slot of a register's stream, and what to add to a cycle for its diagonal there."""
+        return _slots(*register, self.ring, chip)
+
     def stream(self, slot: int, chip: ChipSpec) -> int:
         """The code of the stream to which a slot belongs."""
         west, number = divmod(slot // self.ring, chip.streams)
         return west << 7 | number
+
+
+def _slots(code: int, position: int, ring: int, chip: ChipSpec) -> tuple[int, int]:
+    """The first slot of a stream, and what to add to a cycle for its diagonal at a position."""
+    west = code >> 7 & 1
+    return ((code & 0x7F) + west * chip.streams) * ring, position if west else -position
 
 
 class Decoder:
@@ -115,27 +138,35 @@ class Decoder:
         self.timing: dict[str, tuple[int, int]] = {}
         """By mnemonic: skew, and cycles from what happens then to the drive."""
 
-    def decode(self, records: Sequence[Record]) -> Decoded:
-        """Everything about the records of one chip. Raises MalformedProgram for an instruction without a handler."""
-        chip = self.chip
+    def decode(self, program: ChipProgram) -> Decoded:
+        """Everything about the dispatches of one chip. Raises MalformedProgram for an instruction without a handler."""
+        chip, records = self.chip, program.dispatches
+        text = sorted(program.text_image(chip))
+        fetched = {(f.record.queue, f.record.at): i for i, f in enumerate(program.fetches)}
         for name, instruction in {r.instruction.name: r.instruction for r in records}.items():
             skew = instruction.d_skew(chip)
             self.timing[name] = skew, instruction.d_func(chip) - skew
-        ordered = sorted(records, key=lambda r: (self.timing[r.instruction.name][0], r.queue, r.at))
+        ordered = sorted(records, key=lambda r: (self.timing[r.instruction.name][0], r.queue, is_fetch(r), r.at))
         skews = np.array([self.timing[r.instruction.name][0] for r in ordered], np.int64)
         own = [(Op.INSTALL, chip.planes), (Op.LOSE_SUMS, chip.planes), (Op.LOSE_VECTOR, chip.links)]
         rows = np.zeros((len(ordered) + sum(count for _, count in own), ROW_WORDS), np.int64)
         if ordered:
             rows[: len(ordered)] = [self._row(r) for r in ordered]
             _put_loops(rows, ordered)
+            if text:
+                _put_text(rows, ordered, fetched, {word.unit(chip) for word in text})
         rows[len(ordered) :, [Row.OP, Row.UNIT]] = [(op, unit) for op, count in own for unit in range(count)]
         queues = np.array([r.queue for r in ordered], np.int64)
-        fresh = np.ones(len(ordered), bool)
-        fresh[1:] = (queues[1:] != queues[:-1]) | (skews[1:] != skews[:-1])
+        fresh = np.zeros(len(ordered), bool)
+        fresh[:1] = True
+        fetches = np.array([is_fetch(r) for r in ordered], bool)
+        for of in (queues, skews, fetches):
+            fresh[1:] |= of[1:] != of[:-1]
         activities, times, cursors = _activities(rows, np.flatnonzero(fresh), len(ordered), chip.planes)
         last = max((r.last + self.timing[r.instruction.name][0] for r in ordered), default=-1)
         width, flights = _drives(rows[: len(ordered)], np.cumsum(fresh))
-        return Decoded(rows, ordered, skews, activities, times, cursors, self.ring, last, width, flights)
+        texts = [f.text for f in program.fetches]
+        return Decoded(rows, ordered, skews, activities, times, cursors, self.ring, last, width, flights, texts, text)
 
     def _row(self, record: Record) -> list[int]:
         """The words of a record, without its loops."""
@@ -162,21 +193,8 @@ class Decoder:
         if row[Row.OP] == Op.ALU:
             _put_operation(row, record)
         else:
-            row[Row.MODE] = self._mode(record)
+            row[Row.MODE] = detail(instruction, values, self.chip)
         return row
-
-    def _mode(self, record: Record) -> int:
-        """What an instruction that is not the VXM's does in detail."""
-        match record.instruction.name:
-            case "acc" | "acc_emit":
-                return _fields(record)["mode"]
-            case "shift":
-                count = min(_fields(record)["count"], self.chip.lanes)
-                return count if _fields(record)["way"] else -count
-            case "rotate3" | "rotate4":
-                return int(record.instruction.name[-1])
-            case _:
-                return 0
 
     def _put_source(self, row: list[int], operand: int, kind: FieldKind, value: int, position: int) -> None:
         source, shift = source_payload(value), 0
@@ -188,9 +206,22 @@ class Decoder:
         row[Row.SHIFT + operand] = shift
 
     def _stream(self, code: int, position: int) -> tuple[int, int]:
-        """The first slot of a stream, and what to add to a cycle for its diagonal at a position."""
-        west = code >> 7 & 1
-        return ((code & 0x7F) + west * self.chip.streams) * self.ring, position if west else -position
+        return _slots(code, position, self.ring, self.chip)
+
+
+def detail(instruction: Instruction, values: Sequence[int], chip: ChipSpec) -> int:
+    """What an instruction that is not the VXM's does in detail."""
+    fields = {f.name: v for f, v in zip(instruction.fields, values, strict=True)}
+    match instruction.name:
+        case "acc" | "acc_emit":
+            return fields["mode"]
+        case "shift":
+            count = min(fields["count"], chip.lanes)
+            return count if fields["way"] else -count
+        case "rotate3" | "rotate4":
+            return int(instruction.name[-1])
+        case _:
+            return 0
 
 
 def _operation(instruction: Instruction) -> Op:
@@ -233,6 +264,19 @@ def _put_loops(rows: Words, records: Sequence[Record]) -> None:
         inner = np.cumsum((count - 1) * per_round, axis=1) - (count - 1) * per_round
         rows[: len(records), word : word + LEVELS] = per_round - inner
     rows[: len(records), Row.COUNT : Row.COUNT + LEVELS] = count
+
+
+def _put_text(rows: Words, records: Sequence[Record], fetched: Mapping[tuple[int, int], int], units: set[int]) -> None:
+    """Numbers the ifetches, by queue and cycle, and has writes to the slices `units` look for text."""
+    for row, record in zip(rows, records, strict=False):
+        if is_fetch(record):
+            row[Row.MODE] = fetched[record.queue, record.at]
+        elif row[Row.UNIT] in units and (beside := _BESIDE_TEXT.get(Op(row[Row.OP]))) is not None:
+            row[Row.OP] = beside
+
+
+def is_fetch(record: Record) -> bool:
+    return record.instruction.opcode == IFETCH
 
 
 def _issues(rows: Words) -> Words:

@@ -126,5 +126,5 @@ class Plain:
         return f.b.add(*(f.shuffle(totals[0], totals[1], range(odd, 32, 2)) for odd in (0, 1)))
 
 
-DOTS: dict[str, type[Dot]] = {"vnni": Vnni, "plain": Plain}
+DOTS: dict[str, type[Dot]] = {"vnni": Vnni, "plain": Plain, "avx2": Plain}
 """How each path multiplies."""

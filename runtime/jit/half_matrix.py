@@ -8,6 +8,8 @@ the CPU has one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from . import halves
 from .arithmetic import canonical
 from .build import (
@@ -34,7 +36,7 @@ from .streams import vector_at
 
 _V16I16 = vector(I16, 16)
 _V16F64 = vector(F64, 16)
-_EIGHTH = WIDE // 8
+EIGHTH = WIDE // 8
 """Bytes of 8 columns of weights."""
 
 
@@ -47,17 +49,6 @@ class HalfMatrix:
         """refresh(chip, plane): makes the weights of the two arrays in effect, unless they are made"""
         self.batch = self._multiply(dot.half_vectors, dot.half_columns)
         self.single = self._multiply(1, dot.half_columns)
-
-    def put_input(self, f: Function, low: Value, high: Value, target: Value, blocks: Value) -> None:
-        """A vector of activations, given by its byte planes, as f64 in the order of lanes."""
-        with f.loop(blocks) as i:
-            offset = f.b.mul(i, number(BLOCK))
-            left, right = (f.load(f.at(source, offset), V64I8, BLOCK) for source in (low, high))
-            for first in range(0, BLOCK, 16):
-                pairs = f.shuffle(left, right, [i + side for i in range(first, first + 16) for side in (0, BLOCK)])
-                half = f.b.zext(f.as_type(pairs, _V16I16), V16I32)
-                x = f.b.fpext(halves.widen(f, half), _V16F64)
-                f.store(x, f.at(target, f.b.mul(f.b.add(offset, number(first)), number(8))), BLOCK)
 
     # -- weights -----------------------------------------------------------------------------------------------
 
@@ -100,15 +91,7 @@ class HalfMatrix:
 
     def _widen(self, f: Function, chip: Value, plane: Value, rows: Value, size: Value) -> None:
         """The weights as f32, from rows of low and of high bytes."""
-        count = f.word(chip, Chip.LANES)
-        with f.loop(f.word(chip, Chip.BLOCKS)) as block, f.loop(count) as k:
-            source = f.at(vector_at(f, chip, rows, k), f.b.mul(block, number(BLOCK)))
-            low, high = f.load(source, V64I8, BLOCK), f.load(f.at(source, size), V64I8, BLOCK)
-            target = f.b.mul(f.b.add(f.b.mul(block, count), k), number(WIDE))
-            target = f.at(f.pointer(plane, Plane.HALF_WEIGHTS), target)
-            for j, lanes in enumerate(interleave(f, [low, high, low, high])):
-                weights = halves.widen(f, f.b.lshr(lanes, splat(16, V16I32)))
-                f.store(weights, f.at(target, j * QUARTER), QUARTER)
+        widen_weights(f, chip, f.pointer(plane, Plane.HALF_WEIGHTS), rows, f.at(rows, size))
 
     # -- products ----------------------------------------------------------------------------------------------
 
@@ -124,24 +107,62 @@ class HalfMatrix:
             index = f.b.and_(f.b.add(first, number(v)), f.word(chip, Chip.SUM_MASK))
             inputs.append(f.at(f.pointer(plane, Plane.HALF_INPUTS), f.b.mul(index, f.b.mul(stride, number(8)))))
             sums.append(vector_at(f, chip, f.pointer(plane, Plane.SUMS), f.b.mul(index, number(4))))
-        fma = f.module.intrinsic("llvm.fmuladd.v8f64", V8F64, [V8F64] * 3)
         with f.loop(f.word(chip, Chip.BLOCKS)) as block, f.loop(8 // columns) as strip:
-            place = f.b.mul(strip, number(columns * _EIGHTH))
+            place = f.b.mul(strip, number(columns * EIGHTH))
             weights = f.at(f.pointer(plane, Plane.HALF_WEIGHTS), f.b.mul(f.b.mul(block, rows), number(WIDE)))
-            weights = f.at(weights, place)
-            totals = [[f.variable(splat(0.0, V8F64)) for _ in range(columns)] for _ in range(vectors)]
-            with f.loop(rows) as k:
-                here = f.at(weights, f.b.mul(k, number(WIDE)))
-                w = [f.b.fpext(f.load(f.at(here, j * _EIGHTH), V8F32, _EIGHTH), V8F64) for j in range(columns)]
-                for v in range(vectors):
-                    x = f.broadcast(f.load(f.at(inputs[v], f.b.mul(k, number(8))), F64, 8), 8)
-                    for j in range(columns):
-                        totals[v][j].set(f.call(fma, x, w[j], totals[v][j].get()))
+            products = half_products(f, inputs, f.at(weights, place), rows, columns)
             offset = f.b.add(f.b.mul(block, number(WIDE)), place)
-            for v in range(vectors):
-                for j in range(0, columns, 2):
-                    left, right = (f.b.fptrunc(total.get(), V8F32) for total in totals[v][j : j + 2])
-                    rounded = canonical(f, f.shuffle(left, right, range(16)))
-                    f.store(rounded, f.at(f.at(sums[v], offset), j * _EIGHTH), QUARTER)
+            for target, quarters in zip(sums, products, strict=True):
+                for j, rounded in enumerate(quarters):
+                    f.store(rounded, f.at(f.at(target, offset), j * QUARTER), QUARTER)
         f.give()
         return f
+
+
+# -- what bulk mode needs too ------------------------------------------------------------------------------------------
+
+
+def put_half_input(f: Function, low: Value, high: Value, target: Value, blocks: Value) -> None:
+    """A vector of activations, given by its byte planes, as f64 in the order of lanes."""
+    with f.loop(blocks) as i:
+        offset = f.b.mul(i, number(BLOCK))
+        left, right = (f.load(f.at(source, offset), V64I8, BLOCK) for source in (low, high))
+        for first in range(0, BLOCK, 16):
+            pairs = f.shuffle(left, right, [i + side for i in range(first, first + 16) for side in (0, BLOCK)])
+            half = f.b.zext(f.as_type(pairs, _V16I16), V16I32)
+            x = f.b.fpext(halves.widen(f, half), _V16F64)
+            f.store(x, f.at(target, f.b.mul(f.b.add(offset, number(first)), number(8))), BLOCK)
+
+
+def widen_weights(f: Function, chip: Value, target: Value, low_rows: Value, high_rows: Value) -> None:
+    """The weights of a pair of planes as f32 in blocks of 64 columns, from rows of their low and their high bytes."""
+    count = f.word(chip, Chip.LANES)
+    with f.loop(f.word(chip, Chip.BLOCKS)) as block, f.loop(count) as k:
+        column = f.b.mul(block, number(BLOCK))
+        low, high = (f.load(f.at(vector_at(f, chip, rows, k), column), V64I8, BLOCK) for rows in (low_rows, high_rows))
+        here = f.at(target, f.b.mul(f.b.add(f.b.mul(block, count), k), number(WIDE)))
+        for j, lanes in enumerate(interleave(f, [low, high, low, high])):
+            weights = halves.widen(f, f.b.lshr(lanes, splat(16, V16I32)))
+            f.store(weights, f.at(here, j * QUARTER), QUARTER)
+
+
+def half_products(f: Function, inputs: Sequence[Value], weights: Value, rows: Value, columns: int) -> list[list[Value]]:
+    """By vector, the sums of its products with 8 x `columns` columns of weights, rounded to f32 as i32, 16 at a time.
+
+    `inputs` are the vectors as `put_half_input` leaves them; `weights` the first row's, WIDE bytes before the next's.
+    """
+    fma = f.module.intrinsic("llvm.fmuladd.v8f64", V8F64, [V8F64] * 3)
+    totals = [[f.variable(splat(0.0, V8F64)) for _ in range(columns)] for _ in inputs]
+    with f.loop(rows) as k:
+        here = f.at(weights, f.b.mul(k, number(WIDE)))
+        w = [f.b.fpext(f.load(f.at(here, j * EIGHTH), V8F32, EIGHTH), V8F64) for j in range(columns)]
+        for source, own in zip(inputs, totals, strict=True):
+            x = f.broadcast(f.load(f.at(source, f.b.mul(k, number(8))), F64, 8), 8)
+            for total, weight in zip(own, w, strict=True):
+                total.set(f.call(fma, x, weight, total.get()))
+    results: list[list[Value]] = []
+    for own in totals:
+        parts = [f.b.fptrunc(total.get(), V8F32) for total in own]
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        results.append([canonical(f, f.shuffle(left, right, range(16))) for left, right in pairs])
+    return results

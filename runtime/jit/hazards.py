@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...dialects.errors import Actor, Hazard
+from ...dialects.errors import FLIPPED, Actor, Hazard
 from ...dialects.instruction import Record, stream_text
 from ...dialects.program import actor
+from ...dialects.supply import word_of
 from ...dialects.target import ChipSpec
 from ...dialects.topology import Port
+from ..flips import Register
+from ..secded import Secded
 from .decode import Decoded
 from .layout import Fault, Row
 from .layout import Hazard as Kind
@@ -33,14 +36,11 @@ class Issue:
 
 def dispatch(record: Record, cycle: int) -> Issue:
     """The issue of a record that is at work in `cycle`: dispatched then, or before, for an `abc` of several vectors."""
-    left, moved = cycle - record.at, 0
+    left, number = cycle - record.at, 0
     for loop in reversed(record.loops):
-        done = left // loop.every
-        left, moved = left - done * loop.every, moved + done * loop.step
-    values, step = record.values, record.instruction.stepping
-    if step is not None and moved:
-        values = (*values[:step], values[step] + moved, *values[step + 1 :])
-    return Issue(record, cycle - left, values)
+        done, left = divmod(left, loop.every)
+        number = number * loop.count + done
+    return Issue(record, *record.issue(number))
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,14 @@ class Report:
         for site in self.sites.values():
             collisions: dict[tuple[int, int], list[Issue]] = {}
             for fault in site.faults.tolist():
-                if fault[Fault.KIND] == Kind.STREAM_COLLISION:
+                if (kind := Kind(fault[Fault.KIND])) == Kind.STREAM_COLLISION:
                     code = site.decoded.stream(fault[Fault.RESOURCE], self.chip)
                     for record in (fault[Fault.FIRST], fault[Fault.SECOND]):
                         delay = int(site.decoded.rows[record, Row.DELAY])
                         issue = self._issue(site, record, site.cycle - delay)
                         collisions.setdefault((code, self._position(issue)), []).append(issue)
                 else:
-                    yield self._hazard(site, fault)
+                    yield self._flipped(site, fault) if kind == Kind.BITS_FLIPPED else self._hazard(site, fault)
             for (code, position), issues in collisions.items():
                 yield self._collision(site, code, position, issues)
 
@@ -95,6 +95,17 @@ class Report:
             second[1].actor(self.chip),
         )
 
+    def _flipped(self, site: Site, fault: list[int]) -> Hazard:
+        code = Secded(self.chip)
+        slot, word = divmod(fault[Fault.RESOURCE], code.words)
+        driver, cycle = fault[Fault.FIRST], fault[Fault.FIRST_CYCLE]
+        first = self._issue(site, driver, cycle - int(site.decoded.rows[driver, Row.DELAY]))
+        second = self._issue(site, fault[Fault.SECOND], fault[Fault.SECOND_CYCLE])
+        register = Register(site.decoded.stream(slot, self.chip), self._position(second))
+        resource, order = f"{register}, {code.lanes_text(word)}", (*register, second.record.queue, word)
+        actors = first.actor(self.chip), second.actor(self.chip)
+        return Hazard(FLIPPED, site.number, resource, site.cycle, order, *actors)
+
     def _hazard(self, site: Site, fault: list[int]) -> Hazard:
         kind, number = Kind(fault[Fault.KIND]), fault[Fault.RESOURCE]
         actors = self._sender(site, fault) if kind == Kind.LINK_LOST else site
@@ -115,6 +126,11 @@ class Report:
                 resource = f"link {number}"
                 if kind == Kind.LINK_BUSY:
                     second = self._issue(site, fault[Fault.SECOND], fault[Fault.SECOND_CYCLE]).actor(self.chip)
+            case Kind.TEXT_WRONG:
+                resource, order = f"queue {self.chip.queues[queue].name}", (queue,)
+            case Kind.TEXT_OVERWRITTEN:
+                order = divmod(number, self.chip.words)
+                resource = f"word {word_of(*order, self.chip)}"
             case _:
                 resource = f"plane {number}"
         name = kind.name.lower().replace("_", "-")

@@ -12,27 +12,33 @@ from .build import I1, I8, I64, PTR, V8I64, WORD, Function, Module, Value, numbe
 from .c2c import Links
 from .cache import ENTRY
 from .dots import Dot
+from .guard import GuardedStreams
 from .lanes import Lanes
 from .layout import ACTIVITY_WORDS, LEVELS, NEVER, ROW_WORDS, Activity, Chip, Op, Row
 from .matrix import Matrix
 from .mem import Memory
+from .moves import Moves
 from .streams import Handler, Streams, row
 from .sxm import Switch
+from .text import Text
 from .vxm import Alus
 
 
 class Kernel:
     """The whole kernel, built into one module."""
 
-    def __init__(self, dot: Dot):
+    def __init__(self, dot: Dot, secded: bool = False):
+        """With `secded` vectors carry check bits; without it nothing in the code knows of them."""
         self.module = Module("tspc")
         self.lanes = Lanes(self.module)
-        self.streams = Streams(self.module, self.lanes)
-        memory = Memory(self.module, self.lanes, self.streams)
+        self.streams = (GuardedStreams if secded else Streams)(self.module, self.lanes)
+        moves = Moves(self.module, self.lanes, self.streams.carried)
+        memory = Memory(self.module, self.lanes, moves, self.streams)
         matrix = Matrix(self.module, dot, self.lanes, self.streams)
         alus = Alus(self.module, self.lanes, self.streams)
-        switch = Switch(self.module, self.lanes, self.streams)
+        switch = Switch(self.module, moves, self.streams)
         self.links = Links(self.module, self.lanes, self.streams)
+        text = Text(self.module, self.streams, memory)
         self.handlers: dict[Op, Handler] = {
             Op.READ: memory.read,
             Op.WRITE: memory.write,
@@ -52,6 +58,9 @@ class Kernel:
             Op.TRANSPOSE: switch.transpose,
             Op.SEND: self.links.send,
             Op.RECEIVE: self.links.receive,
+            Op.FETCH: text.fetch,
+            Op.WRITE_BESIDE_TEXT: text.write,
+            Op.SCATTER_BESIDE_TEXT: text.scatter,
             Op.INSTALL: matrix.install,
             Op.LOSE_SUMS: matrix.lose_sums,
             Op.LOSE_VECTOR: self.links.lose_vector,
@@ -100,6 +109,7 @@ class Kernel:
                     f.call(handler, chip, record, record_number, t, value)
         with f.when(f.compare("!=", f.word(record, Row.TILES), 0)):
             f.call(self.streams.mask_drives, chip, record, t)
+        self.streams.finish(f, chip, record, t, op)
         with f.when(f.compare("<", op, Op.INSTALL)):
             f.add_to(activity, Activity.ISSUES, 1)
             f.put(activity, Activity.LAST, t)

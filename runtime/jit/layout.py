@@ -130,13 +130,32 @@ class Chip(IntEnum):
     """For every lane the first one of its tile, likewise."""
     ROTATIONS = 56
     """By length of run and amount: masks of the lanes that come from above, and of those that wrap round."""
-    SQUARE = 57
-    """Addresses of the vectors that are transposed, then of the results."""
+    VECTORS = 57
+    """Addresses of the vectors that are rotated or transposed, then of the results."""
     HALF_BYTES = 58
     """The bytes of two planes' weights in their places, low before high, to be made one plane of fp16."""
+    FETCHED = 59
+    """By ifetch, the two vectors that it must take."""
+    FETCH_FIRST = 60
+    """Bytes of text in the first of them."""
+    FETCH_SECOND = 61
+    TEXT = 62
+    """By word of SRAM, a byte that is not 0 where it holds program text."""
+    CODE_WORDS = 63
+    """Code words of a vector."""
+    CODE_BYTES = 64
+    """Data bytes of a code word."""
+    CODE_TILE = 65
+    """Bytes of the check bits of a superlane; those of a vector lie behind its blocks, 16 bits for each code word."""
+    CODE_TABLE = 66
+    """By byte of a code word and its value: what it adds to the check bits, 16 bits each."""
+    VERDICTS = 67
+    """By syndrome: the number of the flipped bit, check bits after data bits, or -1; 16 bits each."""
+    CORRECTED = 68
+    """Code words that were corrected."""
 
 
-CHIP_WORDS = 64
+CHIP_WORDS = 72
 
 
 class Slot(IntEnum):
@@ -250,7 +269,7 @@ class Row(IntEnum):
     """Cycles to the drive."""
     MODE = 30
     """What the operation is in detail: the `Alu` operation; whether sums are added; how many lanes further up a shifted
-    lane comes from; the length of rotated runs."""
+    lane comes from; the length of rotated runs; the number of an ifetch on its chip."""
     FINISH = 31
     """`Finish` of an ALU's result."""
 
@@ -372,6 +391,11 @@ class Hazard(IntEnum):
     LINK_BUSY = 7
     LINK_EMPTY = 8
     LINK_LOST = 9
+    TEXT_WRONG = 10
+    TEXT_OVERWRITTEN = 11
+    BITS_FLIPPED = 12
+    """Its resource is the slot, as of a stream, times the code words of a vector, plus the code word. The first issue
+    is the driver, in the cycle of its drive."""
 
 
 class Op(IntEnum):
@@ -396,11 +420,15 @@ class Op(IntEnum):
     TRANSPOSE = 16
     SEND = 17
     RECEIVE = 18
-    INSTALL = 19
+    FETCH = 19
+    WRITE_BESIDE_TEXT = 20
+    """A write to a slice that holds program text."""
+    SCATTER_BESIDE_TEXT = 21
+    INSTALL = 22
     """A pending install takes effect."""
-    LOSE_SUMS = 20
+    LOSE_SUMS = 23
     """Sums that arrived in this cycle were not taken."""
-    LOSE_VECTOR = 21
+    LOSE_VECTOR = 24
     """A vector that arrived in this cycle was not received."""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .arithmetic import add_floats, add_integers
 from .build import I8, I32, I64, PTR, V16I32, V64I8, Function, Module, Value, number, splat
 from .dots import Dot
-from .half_matrix import HalfMatrix
+from .half_matrix import HalfMatrix, put_half_input
 from .lanes import QUARTER, WIDE, Lanes, interleave
 from .layout import BLOCK, GROUP, LIST, NEVER, PLANE_WORDS, ROW_WORDS, Chip, Hazard, Op, Plane, Row
 from .streams import Handler, Streams, vector_at
@@ -187,7 +187,7 @@ class Matrix:
         index = self._enter(f, plane, 1)
         target = f.b.mul(index, f.b.mul(f.size(Chip.STRIDE), number(8)))
         target = f.at(f.pointer(plane, Plane.HALF_INPUTS), target)
-        self.half.put_input(f, low, high, target, f.size(Chip.BLOCKS))
+        put_half_input(f, low, high, target, f.size(Chip.BLOCKS))
         f.give()
         return f
 

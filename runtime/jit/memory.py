@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...dialects.target import ChipSpec, SystemSpec
+from ..flips import Flip, Register
+from ..secded import Secded
 from .decode import Decoded, Words, ring_size
 from .layout import (
     ARRIVAL_WORDS,
@@ -31,6 +33,7 @@ from .layout import (
     SLOT_WORDS,
     SOURCES,
     Chip,
+    Due,
     Link,
     Op,
     Plane,
@@ -53,22 +56,24 @@ def address(array: npt.NDArray[Any]) -> int:
     return array.ctypes.data
 
 
-def stride_of(chip: ChipSpec) -> int:
-    """Bytes from one vector to the next: the lanes, padded to whole blocks."""
-    return -(-chip.lanes // BLOCK) * BLOCK
+def stride_of(chip: ChipSpec, code: Secded | None = None) -> int:
+    """Bytes from one vector to the next: the lanes, padded to whole blocks, and with a code 16 check bits for each code
+    word, likewise."""
+    parts = (chip.lanes, 0 if code is None else 2 * code.words)
+    return sum(-(-part // BLOCK) * BLOCK for part in parts)
 
 
 class Inboxes:
     """The inboxes of all ports at which vectors can arrive."""
 
-    def __init__(self, count: int, sends: int, system: SystemSpec):
-        """`sends` is the greatest number of sends to one of them. One inbox more, to which nothing is ever sent,
-        serves all other ports."""
+    def __init__(self, count: int, sends: int, system: SystemSpec, stride: int):
+        """`sends` is the greatest number of sends to one of them, `stride` the bytes of a vector. One inbox more, to
+        which nothing is ever sent, serves all other ports."""
         self.flight = system.chip.latency_send + system.link_latency
         # A port is at most one window behind or ahead of its peer, and a window is at most one flight.
         # Four arrivals fill a block, so that the vectors behind them are aligned.
         self.ring = ring_size(max(4, min(2 * self.flight // system.link_slot + 3, sends + 1)))
-        size = INBOX_WORDS * 8 + self.ring * (ARRIVAL_WORDS * 8 + stride_of(system.chip))
+        size = INBOX_WORDS * 8 + self.ring * (ARRIVAL_WORDS * 8 + stride)
         self._boxes = zeros((count + 1, -(-size // BLOCK) * BLOCK), np.uint8)
 
     def address(self, index: int | None) -> int:
@@ -79,31 +84,67 @@ class Inboxes:
         self._boxes[:, : INBOX_WORDS * 8] = 0
 
 
+def put_lanes(words: npt.NDArray[np.int64], chip: ChipSpec, stride: int) -> list[npt.NDArray[Any]]:
+    """Sets the words of `Chip` about vectors, from one to the next of which it is `stride` bytes, and what moves their
+    lanes; gives what must live as long as they."""
+    stage, numbers, starts = zeros((3, stride), np.uint8), zeros((stride,), np.uint16), zeros((stride,), np.uint16)
+    vectors = zeros((2, max(chip.lanes_per_tile, RUNS[-1] ** 2)), np.int64)
+    lanes = np.arange(stride)
+    starts[:] = lanes - lanes % chip.lanes_per_tile
+    rotations = zeros((len(RUNS), max(RUNS), 2, stride), np.uint8)
+    for table, n in zip(rotations, RUNS, strict=True):
+        lane = lanes % chip.lanes_per_tile
+        in_run = lane < chip.lanes_per_tile // n * n
+        for amount in range(n):
+            stays = lane % n + amount < n
+            table[amount, :, :] = np.where([in_run & stays, in_run & ~stays], 255, 0)
+    values: dict[Chip, int] = {
+        Chip.STRIDE: stride,
+        Chip.BLOCKS: stride_of(chip) // BLOCK,
+        Chip.LANES: chip.lanes,
+        Chip.TILES: chip.tiles,
+        Chip.TILE_LANES: chip.lanes_per_tile,
+        Chip.STREAMS: chip.streams,
+        Chip.SRAM_WORDS: chip.words,
+        Chip.SLICE_BYTES: chip.words * stride,
+        Chip.ROW_GROUPS: -(-chip.lanes // GROUP),
+        Chip.STAGE: address(stage[1]),
+        Chip.NUMBERS: address(numbers),
+        Chip.VECTORS: address(vectors),
+        Chip.TILE_STARTS: address(starts),
+        Chip.ROTATIONS: address(rotations),
+    }
+    for word, value in values.items():
+        words[word] = value
+    return [stage, numbers, starts, vectors, rotations]
+
+
 class ChipMemory:
     """The tables of one chip."""
 
-    def __init__(self, decoded: Decoded, system: SystemSpec, sram: Bytes, inboxes: Inboxes):
-        """`sram` is [2 * slices, words, stride]."""
+    def __init__(self, decoded: Decoded, system: SystemSpec, sram: Bytes, inboxes: Inboxes, code: Secded | None = None):
+        """`sram` is [2 * slices, words, stride]; with a code vectors have their check bits behind their blocks."""
         chip = system.chip
-        self.decoded, self.chip_spec = decoded, chip
-        self.stride = stride_of(chip)
+        self.decoded, self.chip_spec, self._sram, self._code = decoded, chip, sram, code
+        self.stride: int = sram.shape[2]
         self.words = zeros((CHIP_WORDS,), np.int64)
         self._kept: list[npt.NDArray[Any]] = [sram]
         self._put_streams()
         self._put_activities()
         self._put_planes()
-        self._put_lanes()
+        self._kept += put_lanes(self.words, chip, self.stride)
         self._put_links(system, inboxes)
-        self._set(Chip.STRIDE, self.stride)
-        self._set(Chip.BLOCKS, self.stride // BLOCK)
+        self._put_text()
         self._set(Chip.SRAM, sram)
-        self._set(Chip.SLICE_BYTES, chip.words * self.stride)
         self._set(Chip.ZERO, self._new((self.stride,), np.uint8))
         self._set(Chip.SCRATCH, self._new((SOURCES + 1, self.stride), np.int32))
-        samples = max(chip.weight_streams, chip.lanes_per_tile, 4 * SOURCES)
+        self._set(Chip.MASKED, self._new((SOURCES * chip.streams, self.stride), np.uint8))
+        samples = max(chip.weight_streams, chip.lanes_per_tile, 4 * SOURCES) + chip.tiles
         rows = decoded.width + len(decoded.cursors) * (samples + 4) + chip.planes + chip.links
         self.faults = zeros((rows + 1, FAULT_WORDS), np.int64)
         self._set(Chip.HAZARDS, self.faults)
+        if code is not None:
+            self._put_code(code)
         self._set(Chip.HAZARD_LAST, rows)
 
     def _set(self, word: Chip, value: int | npt.NDArray[Any]) -> None:
@@ -124,10 +165,12 @@ class ChipMemory:
         self._counts = zeros((days,), np.int64)
         self._set(Chip.SLOTS, self._slots)
         self._set(Chip.DIAGONAL_MASK, decoded.ring - 1)
-        self._set(Chip.POOL, self._new((vectors, self.stride), np.uint8))
+        self._pool = self._new((vectors, self.stride), np.uint8)
+        self._set(Chip.POOL, self._pool)
         self._set(Chip.POOL_LAST, vectors - 1)
         self._set(Chip.FREE, self._new((vectors,), np.int64))
-        self._set(Chip.CALENDAR, self._new((days, decoded.width, DUE_WORDS), np.int64))
+        self._calendar = self._new((days, decoded.width, DUE_WORDS), np.int64)
+        self._set(Chip.CALENDAR, self._calendar)
         self._set(Chip.CALENDAR_COUNT, self._counts)
         self._set(Chip.CALENDAR_MASK, days - 1)
         self._set(Chip.CALENDAR_WIDTH, decoded.width)
@@ -186,38 +229,12 @@ class ChipMemory:
         self._set(Chip.ARRAY_LATENCY, chip.latency_array)
         self._set(Chip.INSTALL_LATENCY, chip.latency_install)
         self._set(Chip.WEIGHT_STREAMS, chip.weight_streams)
-        self._set(Chip.ROW_GROUPS, groups)
         self._set(Chip.WEIGHTS_BYTES, -(-size // BLOCK) * BLOCK)
         self._set(Chip.BIAS, bias)
         self._set(Chip.WEIGHTS, weights)
         self._set(Chip.SUM_MASK, ring - 1)
         self._set(Chip.INPUT_BYTES, 2 * stride)
         self._set(Chip.HALF_BYTES, self._new((2, groups * GROUP, stride), np.uint8))
-
-    def _put_lanes(self) -> None:
-        """What moves lanes, or leaves some of them out."""
-        chip, stride = self.chip_spec, self.stride
-        self._set(Chip.LANES, chip.lanes)
-        self._set(Chip.TILES, chip.tiles)
-        self._set(Chip.TILE_LANES, chip.lanes_per_tile)
-        self._set(Chip.STREAMS, chip.streams)
-        self._set(Chip.SRAM_WORDS, chip.words)
-        self._set(Chip.MASKED, self._new((SOURCES * chip.streams, stride), np.uint8))
-        self._set(Chip.STAGE, self._new((3, stride), np.uint8)[1])
-        self._set(Chip.NUMBERS, self._new((stride,), np.uint16))
-        self._set(Chip.SQUARE, self._new((2, chip.lanes_per_tile), np.int64))
-        starts = self._new((stride,), np.uint16)
-        lanes = np.arange(stride)
-        starts[:] = lanes - lanes % chip.lanes_per_tile
-        self._set(Chip.TILE_STARTS, starts)
-        rotations = self._new((len(RUNS), max(RUNS), 2, stride), np.uint8)
-        for table, n in zip(rotations, RUNS, strict=True):
-            lane = lanes % chip.lanes_per_tile
-            in_run = lane < chip.lanes_per_tile // n * n
-            for amount in range(n):
-                stays = lane % n + amount < n
-                table[amount, :, :] = np.where([in_run & stays, in_run & ~stays], 255, 0)
-        self._set(Chip.ROTATIONS, rotations)
 
     def _put_links(self, system: SystemSpec, inboxes: Inboxes) -> None:
         self._links = zeros((system.chip.links, LINK_WORDS), np.int64)
@@ -228,13 +245,59 @@ class ChipMemory:
         self._set(Chip.FLIGHT, inboxes.flight)
         self._set(Chip.LINK_SLOT, system.link_slot)
 
+    def _put_code(self, code: Secded) -> None:
+        for word, number in ((Chip.CODE_WORDS, code.words), (Chip.CODE_BYTES, code.data_bytes)):
+            self._set(word, number)
+        self._set(Chip.CODE_TILE, 2 * code.tile_words)
+        self._set(Chip.CODE_TABLE, code.table)
+        self._set(Chip.VERDICTS, code.verdicts)
+
+    def flip(self, flip: Flip) -> None:
+        """Flips a bit before the flip's cycle, when all cycles before it are done."""
+        assert self._code is not None
+        if isinstance(flip.place, Register):
+            vector = self._vector_in(flip.place, flip.cycle)
+            if vector is None:
+                return
+            row = self._pool[vector]
+        else:
+            row = self._sram[flip.place.unit(self.chip_spec), flip.place.address]
+        self._code.flip(*self._code.split(row, stride_of(self.chip_spec)), flip.bit)
+
+    def _vector_in(self, register: Register, t: int) -> int | None:
+        """The number of the vector that will be in a stream register in cycle t: it is driven there in this cycle, or
+        has been driven before."""
+        first, shift = self.decoded.slots(register, self.chip_spec)
+        diagonal = t + shift
+        day = t & len(self._counts) - 1
+        for due in self._calendar[day, : self._counts[day]]:
+            if due[Due.SLOTS] == first and t + due[Due.SHIFT] == diagonal:
+                return int(due[Due.VECTOR])
+        slot = self._slots[first + (diagonal & self.decoded.ring - 1)]
+        return int(slot[Slot.VECTOR]) if slot[Slot.DIAGONAL] == diagonal else None
+
+    def _put_text(self) -> None:
+        """What ifetches must take, and where program text lies."""
+        decoded, chip = self.decoded, self.chip_spec
+        lanes, size = chip.lanes, chip.fetch_slots * chip.instruction_bytes
+        fetched = self._new((len(decoded.fetched), 2, self.stride), np.uint8)
+        for vectors, text in zip(fetched, decoded.fetched, strict=True):
+            vectors[:, :lanes] = np.frombuffer(text.ljust(2 * lanes, b"\0"), np.uint8).reshape(2, lanes)
+        self._set(Chip.FETCHED, fetched)
+        self._set(Chip.FETCH_FIRST, min(size, lanes))
+        self._set(Chip.FETCH_SECOND, max(0, size - lanes))
+        holds = self._new((2 * chip.slices if decoded.text else 0, chip.words), np.uint8)
+        for word in decoded.text:
+            holds[word.unit(chip), word.address] = 1
+        self._set(Chip.TEXT, holds)
+
     def connect(self, link: int, end: Link, box: int) -> None:
         """Gives a link its inbox or its outbox, by the address of the inbox."""
         self._links[link, end] = box
 
     def reset(self) -> None:
         """The state in which a run begins."""
-        for word in (Chip.POOL_NEXT, Chip.FREE_COUNT, Chip.CALENDAR_PENDING, Chip.HAZARD_COUNT):
+        for word in (Chip.POOL_NEXT, Chip.FREE_COUNT, Chip.CALENDAR_PENDING, Chip.HAZARD_COUNT, Chip.CORRECTED):
             self.words[word] = 0
         self._slots[:, Slot.DIAGONAL] = NO_DIAGONAL
         self._slots[:, Slot.VECTOR] = -1

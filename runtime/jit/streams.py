@@ -7,6 +7,9 @@ slots hold their numbers, so that a drive moves a number, not a vector.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from .build import I64, PTR, WORD, Function, Module, Value, Variable, number
 from .lanes import Lanes
 from .layout import DUE_WORDS, FAULT_WORDS, SLOT_WORDS, Chip, Due, Fault, Hazard, Row, Slot
@@ -49,7 +52,8 @@ def vector_at(f: Function, chip: Value, base: Value, index: Value) -> Value:
 
 
 class Streams:
-    """The functions that handlers call to use streams and to report hazards."""
+    """The functions that handlers call to use streams and to report hazards. What vectors carry beside their lanes, and
+    what becomes of it, is for `GuardedStreams` to say; here they carry nothing."""
 
     def __init__(self, module: Module, lanes: Lanes):
         self.module, self.lanes = module, lanes
@@ -91,6 +95,46 @@ class Streams:
                 vector.set(f.call(self.mask_sample, f.chip, f.tiles, vector.get(), place))
         return [vector.get() for vector in vectors]
 
+    def carry_operand(self, f: Handler, operand: int = 0) -> Value:
+        """The address of an operand's vector for an instruction that only moves it."""
+        return self.sample_operand(f, 0, operand)
+
+    def move(self, f: Handler, target: Value, source: Value) -> None:
+        """Copies a vector with all that it carries."""
+        f.call(self.lanes.copy, target, source, f.size(Chip.BLOCKS))
+
+    def move_some(self, f: Handler, target: Value, source: Value) -> None:
+        """The same for the superlanes that are on, where not all are."""
+        lanes = f.b.mul(f.tiles, f.size(Chip.TILE_LANES))
+        f.call(self.lanes.blend, target, source, lanes, f.size(Chip.BLOCKS))
+
+    def carried(self, f: Function, chip: Value, tile: Value) -> list[tuple[Value, Chip]]:
+        """What vectors carry of a superlane: offsets in the vector, and the words of the chip that hold their bytes."""
+        return []
+
+    def finish(self, f: Function, chip: Value, record: Value, t: Value, op: Value) -> None:
+        """After an issue: completes what it has posted."""
+
+    def cut(self, f: Function, chip: Value, target: Value, source: Value, lanes: Value, tiles: Value) -> None:
+        """Copies a vector with all that it carries; zero from lane number `lanes` on, which is that of the first
+        superlane that is off."""
+        f.call(self.lanes.cut, target, source, lanes, f.word(chip, Chip.BLOCKS))
+
+    @contextmanager
+    def posted(self, f: Function, chip: Value, record: Value, t: Value) -> Generator[Value, None, None]:
+        """Repeats the block for the address of every vector that an issue has just posted.
+
+        A hazard may have kept it from posting; but then nobody will see what it drives.
+        """
+        with f.when(f.compare("==", f.word(chip, Chip.HAZARD_COUNT), 0)):
+            day = f.b.and_(f.b.add(t, f.word(record, Row.DELAY)), f.word(chip, Chip.CALENDAR_MASK))
+            end = f.b.add(
+                f.b.mul(day, f.word(chip, Chip.CALENDAR_WIDTH)), f.word(f.pointer(chip, Chip.CALENDAR_COUNT), day)
+            )
+            with f.loop(f.word(record, Row.TARGET_WIDTH)) as i:
+                due = row(f, f.pointer(chip, Chip.CALENDAR), f.b.sub(f.b.sub(end, i), number(1)), DUE_WORDS)
+                yield self.pooled(f, chip, f.word(due, Due.VECTOR))
+
     def ring(self, f: Handler) -> Value:
         """Slots of one stream."""
         return f.b.add(f.size(Chip.DIAGONAL_MASK), number(1))
@@ -128,7 +172,7 @@ class Streams:
         f = Function(self.module, "sample", [PTR, I64, I64, I64, I64], PTR, inline=True)
         chip, first, shift, t, record = f.arguments
         diagonal = f.b.add(t, shift)
-        slot = _slot(f, chip, first, diagonal)
+        slot = slot_of(f, chip, first, diagonal)
         vector = f.variable(f.pointer(chip, Chip.ZERO))
         with f.either(f.compare("==", f.word(slot, Slot.DIAGONAL), diagonal)) as (found, empty):
             with found:
@@ -143,24 +187,17 @@ class Streams:
         chip, tiles, vector, place = f.arguments
         masked = vector_at(f, chip, f.pointer(chip, Chip.MASKED), place)
         lanes = f.b.mul(tiles, f.word(chip, Chip.TILE_LANES))
-        f.call(self.lanes.cut, masked, vector, lanes, f.word(chip, Chip.BLOCKS))
+        self.cut(f, chip, masked, vector, lanes, tiles)
         f.give(masked)
         return f
 
     def _mask_drives(self) -> Function:
-        """A hazard may have kept the issue from posting; but then nobody will see what it drives."""
         f = Function(self.module, "mask_drives", [PTR, PTR, I64], rare=True)
         chip, record, t = f.arguments
-        lanes = f.b.mul(f.word(record, Row.TILES), f.word(chip, Chip.TILE_LANES))
-        with f.when(f.compare("==", f.word(chip, Chip.HAZARD_COUNT), 0)):
-            day = f.b.and_(f.b.add(t, f.word(record, Row.DELAY)), f.word(chip, Chip.CALENDAR_MASK))
-            end = f.b.add(
-                f.b.mul(day, f.word(chip, Chip.CALENDAR_WIDTH)), f.word(f.pointer(chip, Chip.CALENDAR_COUNT), day)
-            )
-            with f.loop(f.word(record, Row.TARGET_WIDTH)) as i:
-                due = row(f, f.pointer(chip, Chip.CALENDAR), f.b.sub(f.b.sub(end, i), number(1)), DUE_WORDS)
-                vector = self.pooled(f, chip, f.word(due, Due.VECTOR))
-                f.call(self.lanes.cut, vector, vector, lanes, f.word(chip, Chip.BLOCKS))
+        tiles = f.word(record, Row.TILES)
+        lanes = f.b.mul(tiles, f.word(chip, Chip.TILE_LANES))
+        with self.posted(f, chip, record, t) as vector:
+            self.cut(f, chip, vector, vector, lanes, tiles)
         f.give()
         return f
 
@@ -211,7 +248,7 @@ class Streams:
             due = row(f, calendar, f.b.add(first, i), DUE_WORDS)
             slots, record = f.word(due, Due.SLOTS), f.word(due, Due.RECORD)
             diagonal = f.b.add(t, f.word(due, Due.SHIFT))
-            slot = _slot(f, chip, slots, diagonal)
+            slot = slot_of(f, chip, slots, diagonal)
             same = f.compare("==", f.word(slot, Slot.DIAGONAL), diagonal)
             with f.when(f.b.and_(same, f.compare("==", f.word(slot, Slot.CYCLE), t))):
                 f.call(self.hazard, chip, Hazard.STREAM_COLLISION, slots, f.word(slot, Slot.RECORD), t, record, t)
@@ -233,7 +270,7 @@ class Streams:
             f.put(chip, Chip.FREE_COUNT, f.b.add(free, number(1)))
 
 
-def _slot(f: Function, chip: Value, first: Value, diagonal: Value) -> Value:
+def slot_of(f: Function, chip: Value, first: Value, diagonal: Value) -> Value:
     """The address of the slot for a diagonal of the stream whose slots begin with number `first`."""
     index = f.b.add(first, f.b.and_(diagonal, f.word(chip, Chip.DIAGONAL_MASK)))
     return row(f, f.pointer(chip, Chip.SLOTS), index, SLOT_WORDS)

@@ -289,4 +289,4 @@ def test_a_step_needs_a_field_to_move() -> None:
 
 def test_a_cycle_is_not_negative() -> None:
     record = Record(0, -1, TABLE.by_name["read"], (0, E(4)))
-    assert check_record(record, SystemSpec()) == "`at` -1 is outside 0..2^48"
+    assert check_record(record, SystemSpec()) == "`at` -1 is outside 0..1073741823, the cycles that a program may have"

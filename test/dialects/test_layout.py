@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 
 import numpy as np
@@ -156,8 +156,8 @@ def stationary(draw: st.DrawFn) -> tuple[np.ndarray, bool]:
 
 @given(stationary())
 def test_a_tile_of_weights_is_loaded_from_consecutive_words(what: tuple[np.ndarray, bool]) -> None:
-    """What the MXM does: it takes one word from every slice a step, a row of weights from each; first all low bytes of a
-    tile, then all high ones. Tiles follow each other along k, then along the taps, then along n."""
+    """What the MXM does: it takes one word from every slice a step, a row of weights from each; first all low bytes of
+    a tile, then all high ones. Tiles follow each other along k, then along the taps, then along n."""
     array, transposed = what
     matrices = array.transpose(0, 2, 1) if transposed else array
     taps, k_size, n_size = matrices.shape
@@ -234,7 +234,7 @@ def test_some_canonical_patterns() -> None:
 
 # -- runs ----------------------------------------------------------------------------------------------------------
 
-ANY = Limits(levels=3, count=1 << 16, cycles=1 << 16, words=1 << 16)
+ANY = Limits(levels=3, rounds=1 << 16, cycles=1 << 16, words=1 << 16)
 TIGHT = st.builds(Limits, st.integers(1, 3), st.integers(2, 5), st.integers(1, 20), st.integers(0, 20))
 
 
@@ -322,9 +322,9 @@ def test_the_busy_cycles_of_a_run(levels: list[tuple[int, int]], at: int, gap: i
     run = Run(at, 0, tuple(loops))
     times = sorted(t for t, _ in visits(run))
     busy = list(run.busy(gap))
-    assert all(a < b for a, b in busy) and all(b < c for (_, b), (c, _) in zip(busy, busy[1:], strict=False))
+    assert all(a < b for a, b in busy) and all(b < c for (_, b), (c, _) in pairwise(busy))
     held = {t for a, b in busy for t in range(a, b)}
     assert held.issuperset(times) and (busy[0][0], busy[-1][1]) == (times[0], times[-1] + 1)
-    for before, after in zip(times, times[1:], strict=False):
+    for before, after in pairwise(times):
         idle = range(before + 1, after)
         assert not held.intersection(idle) if len(idle) >= gap else held.issuperset(idle)

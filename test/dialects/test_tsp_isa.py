@@ -11,6 +11,7 @@ from tspc.passes.pipelines import parse
 from xdsl.utils.exceptions import ParseError, VerifyException
 
 PLACE = "<[E0], address 0>"
+LAYOUT = "<words [], side [], lanes [4 of d0]>"
 READ = "tsp_isa.read at 40 address 0 stream E0"
 
 
@@ -76,23 +77,32 @@ def test_text_that_is_no_instruction(instruction: str, reason: str) -> None:
         ('tsp_isa.packed "MEM.E0" "0102"', "the payload has 2 bytes, which is no multiple of 16"),
         # Bindings.
         (
-            f'tsp_isa.bind "scratch" "x" : tensor<4xi8> at {PLACE}',
+            f'tsp_isa.bind "scratch" "x" : tensor<4xi8> in {LAYOUT} at {PLACE}',
             "kind `scratch` is none of input, output, parameter,",
         ),
-        (f'tsp_isa.bind "constant" "x" : tensor<4xi8> at {PLACE}', "a constant, and nothing else, has a value"),
         (
-            f'tsp_isa.bind "constant" "x" : tensor<4xi8> at {PLACE} value dense<1> : tensor<5xi8>',
+            f'tsp_isa.bind "constant" "x" : tensor<4xi8> in {LAYOUT} at {PLACE}',
+            "a constant, and nothing else, has a value",
+        ),
+        (
+            f'tsp_isa.bind "constant" "x" : tensor<4xi8> in {LAYOUT} at {PLACE} value dense<1> : tensor<5xi8>',
             "the value of a constant is dense<...> : tensor<4xi8>, not dense<1> : tensor<5xi8>",
         ),
         (
-            f'tsp_isa.bind "input" "x" : tensor<4xi8> as tensor<5xi8> at {PLACE}',
+            f'tsp_isa.bind "input" "x" : tensor<4xi8> as tensor<5xi8> in {LAYOUT} at {PLACE}',
             "tensor<5xi8> has not the elements of tensor<4xi8>",
         ),
-        (f'tsp_isa.bind "input" "x" : tensor<4xi64> at {PLACE}', "tensor<4xi64> cannot lie in SRAM: dimensions are"),
-        (f'tsp_isa.bind "input" "x" : tensor<?xi8> at {PLACE}', "tensor<?xi8> cannot lie in SRAM: dimensions are"),
         (
-            f'tsp_isa.bind "input" "x" : tensor<4xi32> at {PLACE}',
-            "tensor<4xi32> in layout rows needs 4 different slices, got [0]",
+            f'tsp_isa.bind "input" "x" : tensor<4xi64> in {LAYOUT} at {PLACE}',
+            "tensor<4xi64> cannot lie in SRAM: dimensions are",
+        ),
+        (
+            f'tsp_isa.bind "input" "x" : tensor<?xi8> in {LAYOUT} at {PLACE}',
+            "tensor<?xi8> cannot lie in SRAM: dimensions are",
+        ),
+        (
+            f'tsp_isa.bind "input" "x" : tensor<4xi32> in {LAYOUT} at {PLACE}',
+            "tensor<4xi32> cannot lie so: its axes visit 1 bytes of an element of 4",
         ),
     ],
 )

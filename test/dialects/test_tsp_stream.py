@@ -72,8 +72,8 @@ def check(op: str, reason: str) -> None:
         ),
         (
             f'"input" "x" place <[E0 to E2, E2]> : {B32}',
-            "tensor<4x64xi32> cannot lie so: 1 copies of 1 groups of 4 slices side by side need 4 different slices, got "
-            "[E0 to E2, E2]",
+            "tensor<4x64xi32> cannot lie so: 1 copies of 1 groups of 4 slices side by side need 4 different slices, "
+            "got [E0 to E2, E2]",
         ),
         (
             f'"input" "x" place <[E0 to E7], parts [0, 2], copies 2> : {B32}',

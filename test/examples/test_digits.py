@@ -143,7 +143,12 @@ def test_all_passes_checked_by_running_in_one_call(form: str, folder: Path) -> N
 def test_disassembling_is_the_inverse_of_assembling(folder: Path) -> None:
     timed = opt(folder / FORMS[1], "-p", ",".join([*STAGES][: [*STAGES].index("isa-assemble")]))
     (folder / "timed.mlir").write_text(timed)
-    assert opt(folder / "timed.mlir", "-p", "isa-assemble,isa-disassemble") == timed
+    back = opt(folder / "timed.mlir", "-p", "isa-assemble,isa-disassemble")
+    (folder / "back.mlir").write_text(back)
+    assert opt(folder / "back.mlir", "-p", "isa-assemble") == opt(folder / "timed.mlir", "-p", "isa-assemble")
+    # The assembler folds what it can say with fewer instructions; else it is the same text.
+    assert len(back.splitlines()) <= len(timed.splitlines())
+    assert opt(folder / "back.mlir", "-p", "isa-assemble,isa-disassemble") == back
 
 
 # -- plain xDSL tools ----------------------------------------------------------------------------------------------
@@ -292,7 +297,7 @@ def test_an_instruction_one_cycle_off_is_caught(mnemonic: str, later: int, occur
 
 
 def test_the_error_names_place_time_and_instructions() -> None:
-    """A first layer's activations enter plane 0 when the stream from MEM.W0 is there, and not a cycle before."""
+    """A first layer's activations enter plane 0 when their stream is there, and not a cycle before."""
     source, line = moved(timed(4), "abc", -1)
     at = int(line.split()[2])
     with pytest.raises(TspError) as error:
@@ -300,7 +305,7 @@ def test_the_error_names_place_time_and_instructions() -> None:
     stream = line.split()[-1]
     assert str(error.value) == (
         f"hazard [stream-empty] chip 0, cycle {at - 1}, stream {stream} at position +{ChipSpec().mxm_distance}: an "
-        f"instruction reads a stream register that nothing drives: `abc count 4 stream {stream}` "
+        f"instruction reads a stream register that nothing drives: `abc {' '.join(line.split()[3:])}` "
         f"(MXM.0.activations, cycle {at - 1})"
     )
 
@@ -308,15 +313,17 @@ def test_the_error_names_place_time_and_instructions() -> None:
 def test_two_drivers_of_one_register_are_both_named() -> None:
     """An ALU's results land on a stream that leaves another slice: both drive the same register in one cycle."""
     source = timed(4)
-    add = [*re.finditer(r'"VXM\.0" \{\n\s+tsp_isa\.add at (\d+) (type i32 a \S+ b \S+ to (W\d+)) repeat 4', source)][-1]
+    add = [*re.finditer(r'"VXM\.0" \{\n\s+tsp_isa\.add at (\d+) (type i32 a \S+ b \S+ to ([EW]\d+)) repeat 2', source)][
+        -1
+    ]
     at, stream = int(add[1]), add[3]
-    rival = f'"VXM.9" {{\n      tsp_isa.copy at {at + 2} type i32 a 0x00000007 to {stream}\n    }}\n    tsp_isa.queue '
+    rival = f'"VXM.9" {{\n      tsp_isa.copy at {at + 1} type i32 a 0x00000007 to {stream}\n    }}\n    tsp_isa.queue '
     source = source[: add.start()] + rival + source[add.start() :]
-    due = at + 2 + ChipSpec().latency_vxm_entry + ChipSpec().latency_alu
+    due = at + 1 + ChipSpec().latency_vxm_entry + ChipSpec().latency_alu
     with pytest.raises(TspError) as error:
         run_module(parse(source), {"images": IMAGES[:4]}, WEIGHTS)
     assert str(error.value) == (
         f"hazard [stream-collision] chip 1, cycle {due}, stream {stream} at position +0: two instructions drive one "
-        f"stream register in one cycle: `add {add[2]}` (VXM.0, cycle {at + 2}) and "
-        f"`copy type i32 a 0x00000007 to {stream}` (VXM.9, cycle {at + 2})"
+        f"stream register in one cycle: `add {add[2]}` (VXM.0, cycle {at + 1}) and "
+        f"`copy type i32 a 0x00000007 to {stream}` (VXM.9, cycle {at + 1})"
     )

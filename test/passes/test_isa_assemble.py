@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from harness import DIGITS, DIGITS_TIMED
 from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject
@@ -22,6 +21,7 @@ from tspc.passes.isa.isa_verify import IsaVerifyPass
 from tspc.passes.isa.proof import first_hazard
 from tspc.passes.pipelines import compile, make_context, parse
 from tspc.runtime.container import from_bytes, to_bytes
+from tspc.runtime.engine import Engine
 from tspc.runtime.executable import Loaded, executable_from_module, load_text
 from tspc.runtime.interface import interface_of, load_inputs, load_weights
 from tspc.runtime.jit import JitEngine
@@ -29,9 +29,10 @@ from tspc.runtime.reference import ReferenceEngine
 from tspc.tools.report import text_cost
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i64
 
-DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 TINY = {"chip.queue_bytes": 64, "chip.fetch_bytes": 32}
 """Four instructions in a queue, two in a fetch."""
+
+ENGINES = (JitEngine(), JitEngine(mode="bulk"), ReferenceEngine())
 
 
 def module(queues: dict[str, list[str]], overrides: dict[str, int], binds: str = "") -> ModuleOp:
@@ -134,7 +135,8 @@ def test_the_program_takes_no_longer() -> None:
 
 def test_text_lies_where_nothing_else_does() -> None:
     """Bound words and words that the program touches are left alone, from the top down; slice 1 has one word left."""
-    bind = 'tsp_isa.bind "input" "x" : tensor<8191x1xi8> in <words [8191 of d0], side [1 of b], lanes [1 of d1]> at <[E1], address 1>'
+    layout = "words [8191 of d0], side [], lanes []"
+    bind = f'tsp_isa.bind "input" "x" : tensor<8191x1xi8> in <{layout}> at <[E1], address 1>'
     busy = [f"read at {40 + 2 * i} address 8191 stream E9 repeat 2" for i in range(2)]
     program = assembled(module({"MEM.E0": apart(6), "MEM.E2": busy}, TINY, bind))
     words = [w for chunks in program.chips[0].text.values() for chunk in chunks for w in chunk]
@@ -159,21 +161,22 @@ def test_a_fetch_overwrites_nothing_that_is_sampled() -> None:
 
 @pytest.mark.parametrize("sizes", [(64, 64), (1280, 640)])
 def test_digits_on_small_queues(sizes: tuple[int, int]) -> None:
-    subject = parse((DIGITS / "digits.mlir").read_text())
+    subject = parse(DIGITS_TIMED.read_text())
     overrides = {"chip.queue_bytes": sizes[0], "chip.fetch_bytes": sizes[1]}
     subject.attributes[TARGET] = TargetAttr(system_from_overrides(overrides))
-    program = assembled(compile(subject, until="convert-stream-to-isa"))
+    program = assembled(subject)
     assert program.cycles == 925
     assert len(program.chips[0].fetches) == (3 if sizes == (64, 64) else 0)
     weights = load_weights(DIGITS / "digits.safetensors", interface_of(subject).parameters)
     executable = executable_from_module(subject, weights)
     inputs = load_inputs(DIGITS / "held_out.npz")
+    assert JitEngine(mode="bulk").load(program).mode == "bulk"
     outputs = [
         Loaded(subject_, engine).run(inputs)[0]["logits"]
         for subject_ in (executable, from_bytes(to_bytes(executable)))
-        for engine in (JitEngine(), ReferenceEngine())
+        for engine in ENGINES
     ]
-    reference = compile(parse((DIGITS / "digits.mlir").read_text()))
+    reference = parse(DIGITS_TIMED.read_text())
     expected = Loaded(executable_from_module(reference, weights), ReferenceEngine()).run(inputs)[0]["logits"]
     assert all(np.array_equal(out, expected) for out in outputs)
 
@@ -315,12 +318,14 @@ def test_a_fold_gives_way_to_a_fetch() -> None:
     assert program.chips[0].fetches
 
 
-def test_text_that_arrives_damaged() -> None:
-    """The reference engine takes what is in SRAM."""
+@pytest.mark.parametrize("engine", ENGINES, ids=("jit", "bulk", "reference"))
+def test_text_that_arrives_damaged(engine: Engine) -> None:
+    """What is in SRAM is compared with what was decoded, in every run."""
     program = assembled(module({"MEM.E0": apart(6)}, TINY))
-    session = ReferenceEngine().load(program)
+    session = engine.load(program)
     load_text(program, session)
-    session.run()
+    first, second = session.run(), session.run()
+    assert (first.issues == second.issues).all() and first.cycles == second.cycles == (program.cycles,)
     chunk = program.chips[0].text["MEM.E0"][1]
     session.sram(0)[chunk[0].unit(program.system.chip), chunk[0].address, 3] ^= 1
     with pytest.raises(HazardError) as e:
@@ -349,7 +354,7 @@ def test_places_of_text_that_cannot_be(old: str, new: str, message: str) -> None
 def test_text_and_tensors_lie_apart() -> None:
     subject = module({"MEM.E0": apart(3)}, TINY)
     assembled(subject)
-    bind = 'tsp_isa.bind "input" "x" : tensor<2x1xi8> in <words [2 of d0], side [1 of b], lanes [1 of d1]> at <[E1], address 8190>\n'
+    bind = 'tsp_isa.bind "input" "x" : tensor<2x1xi8> in <words [2 of d0], side [], lanes []> at <[E1], address 8190>\n'
     text = str(subject).replace('tsp_isa.packed "C2C.0"', bind + 'tsp_isa.packed "C2C.0"')
     with pytest.raises(MalformedProgram, match=r'program text and input "x" lie in E1\[8191\]'):
         program_from_module(parse(text))

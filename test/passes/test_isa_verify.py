@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -33,7 +32,10 @@ from tspc.dialects.tsp_stream import TSP_STREAM
 from tspc.passes.isa.isa_verify import IsaVerifyPass
 from tspc.passes.isa.issues import ChipIssues
 from tspc.passes.isa.proof import first_hazard
+from tspc.runtime.engine import Engine
 from tspc.runtime.executable import load_text
+from tspc.runtime.jit import JitEngine
+from tspc.runtime.reference import ReferenceEngine
 from xdsl.context import Context
 from xdsl.dialects.builtin import Builtin, ModuleOp
 from xdsl.parser import Parser
@@ -42,17 +44,14 @@ FILES = Path(__file__).parents[1] / "filecheck" / "isa"
 GOLDEN_HAZARDS = sorted((FILES / "hazards").glob("*.mlir"))
 GOLDEN = [*sorted(FILES.glob("isa_verify*.mlir")), *GOLDEN_HAZARDS]
 
-ENGINES = {"reference": "ReferenceEngine", "jit": "JitEngine"}
-"""The engines by their module in `tspc.runtime`."""
+ENGINES = {"reference": ReferenceEngine, "jit": JitEngine, "bulk": lambda: JitEngine(mode="bulk")}
+"""The engines by name."""
 
 
 @pytest.fixture(params=ENGINES)
 def run(request: pytest.FixtureRequest) -> Callable[[Program], str | None]:
     """Runs a program on an engine: the text of the hazard that stopped it, or None."""
-    module = import_module(f"tspc.runtime.{request.param}")
-    if not hasattr(module, ENGINES[request.param]):
-        pytest.skip(f"there is no {ENGINES[request.param]}")
-    engine = getattr(module, ENGINES[request.param])()
+    engine: Engine = ENGINES[request.param]()
 
     def outcome(program: Program) -> str | None:
         try:
@@ -113,11 +112,7 @@ UNSEEN = ("queue", "queue-dry", "queue-full")
 
 
 @pytest.mark.parametrize("path", [p for p in GOLDEN if p.stem not in UNSEEN], ids=lambda p: p.stem)
-def test_golden_file_on_engine(
-    path: Path, run: Callable[[Program], str | None], request: pytest.FixtureRequest
-) -> None:
-    if path.stem.startswith("text-") and request.node.callspec.params["run"] == "jit":
-        pytest.skip("the JIT engine executes what was decoded, without ifetch")
+def test_golden_file_on_engine(path: Path, run: Callable[[Program], str | None]) -> None:
     assert run(program_from_module(parse(path.read_text()))) == expected(path)
 
 

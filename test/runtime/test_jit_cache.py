@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from tspc.dialects.errors import TargetError
 from tspc.runtime.jit import JitEngine, JitSession, cache
+from tspc.runtime.jit.bulk.kernel import BulkKernel
 from tspc.runtime.jit.cache import Compiled
 from tspc.runtime.jit.dots import DOTS
+from tspc.runtime.jit.engine import MODES
 from tspc.runtime.jit.kernel import Kernel
 from util import Maker, east
 
@@ -27,7 +29,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     done: list[str] = []
     code = plain_code()
 
-    def compile_kernel(path: str) -> bytes:
+    def compile_kernel(path: str, *, secded: bool) -> bytes:
         done.append(path)
         return code
 
@@ -129,7 +131,8 @@ def test_engine_without_disk(compiled: list[str], monkeypatch: pytest.MonkeyPatc
         ("arm64-apple-macosx", "apple-m1"),
     ],
 )
-def test_calls_of_libraries(triple: str, cpu: str) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_calls_of_libraries(mode: str, triple: str, cpu: str) -> None:
     """The oldest x86 rounds with the C library, which every process has. Nothing converts, fuses or copies by calls."""
     cache.binding.initialize_all_targets()
     cache.binding.initialize_all_asmprinters()
@@ -138,7 +141,8 @@ def test_calls_of_libraries(triple: str, cpu: str) -> None:
     except RuntimeError:
         pytest.skip(f"this llvmlite does not compile for {triple}")
     machine = target.create_target_machine(cpu=cpu, opt=3, reloc="pic", codemodel="small")
-    module = cache.binding.parse_assembly(str(Kernel(DOTS["plain"]()).module))
+    kernel = Kernel(DOTS["plain"]()) if mode == "cycle" else BulkKernel("plain")
+    module = cache.binding.parse_assembly(str(kernel.module))
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     cache._optimise(module, machine)
     assembly = machine.emit_assembly(module)

@@ -10,7 +10,7 @@ from hypothesis.strategies import DrawFn
 from lowered import assert_lowers
 from tensors import random_array, tensor_type
 
-CHECKS = settings(deadline=None, derandomize=True, suppress_health_check=[*HealthCheck], max_examples=15)
+CHECKS = settings(deadline=None, derandomize=True, suppress_health_check=[*HealthCheck], max_examples=10)
 
 SIZES = (1, 15, 16, 17, 31, 32, 33, 48, 50, 65)
 """Around the width of a tile and of a vector of 32 lanes."""
@@ -108,9 +108,7 @@ ENDLESS = """
     ],
     ids=["matmul", "conv", "slice"],
 )
-def test_infinity_beyond_the_last_column_does_not_matter(
-    text: str, inputs: list[tuple[int, ...]], result: str
-) -> None:
+def test_infinity_beyond_the_last_column_does_not_matter(text: str, inputs: list[tuple[int, ...]], result: str) -> None:
     rng = np.random.default_rng(2)
     values = [np.abs(rng.normal(1, 0.3, shape)).astype(np.float16) for shape in inputs]
     if "slice" in text:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from harness import DIGITS, run
+from harness import DIGITS, DIGITS_TIMED, run
 from tspc.dialects.program import ChipProgram, Program, program_from_module
 from tspc.dialects.target import DEFAULT_SYSTEM
 from tspc.dialects.topology import Topology
@@ -88,7 +88,7 @@ def test_the_critical_path_is_a_chain_in_time(profiled: tuple[Program, Profile])
 
 
 def test_digits_is_bound_by_the_slice_that_holds_its_hidden_layer() -> None:
-    found = profile(example("digits.mlir"))
+    found = profile(program_from_module(parse(DIGITS_TIMED.read_text())))
     # 360 vectors are written to MEM.E0 from cycle 119 on, and read from it again from cycle 479 on.
     assert (found.binding.resource, found.binding.cycles) == ("port of MEM.E0, chip 0", 2 * 360)
     assert found.binding.length == START + 720 + TILES
@@ -190,7 +190,7 @@ def test_a_program_of_nothing_has_no_bound_but_its_length() -> None:
 
 
 def test_the_tables_say_who_binds_and_sum_up() -> None:
-    out = run(DIGITS / "digits.mlir", "--profile")
+    out = run(DIGITS_TIMED, "--weights", DIGITS / "digits.safetensors", "--profile")
     assert "port of MEM.E0, chip 0 binds: where the cycles go" in out
     parts = out.split("where the cycles go")[1].split("\n\n")[0].splitlines()[2:]
     numbers = [int(line.split()[-1]) for line in parts]

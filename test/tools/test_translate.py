@@ -10,15 +10,12 @@ import pytest
 from harness import DIGITS, opt, refusal, run, same_bits, succeeds
 from hypothesis import given
 from hypothesis import strategies as st
-from tspc.dialects.elements import builtin_of
-from tspc.dialects.layout import Layout
-from tspc.dialects.placement import Place
+from tspc.dialects.placement import Place, Slice, check_place
 from tspc.dialects.target import DEFAULT_SYSTEM
-from tspc.runtime.container import from_bytes, to_bytes
-from tspc.runtime.executable import Executable, Image
+from tspc.runtime.executable import Image
 from tspc.runtime.interface import load_inputs
 from tspc.tools import tsp_translate
-from xdsl.dialects.builtin import TensorType
+from xdsl.dialects.builtin import TensorType, i8
 
 CHIP = DEFAULT_SYSTEM.chip
 MODELS = ("digits.mlir", "digits_two_chips.mlir")
@@ -122,93 +119,9 @@ def test_bytes_that_no_assembler_of_ours_would_write_stay_in_packed_form(tmp_pat
 # -- blocks of SRAM as tensors -------------------------------------------------------------------------------------
 
 
-@given(st.sampled_from([(Layout.ROWS, n) for n in (1, 2, 4)] + [(Layout.WEIGHTS, 16)]), st.integers(1, 50))
-def test_every_block_is_a_tensor_that_lies_in_the_same_way(kind: tuple[Layout, int], depth: int) -> None:
-    layout, slices = kind
-    block = np.random.default_rng(depth).integers(0, 256, (slices, depth, CHIP.lanes), np.uint8)
-    place = Place(layout, "W", tuple(range(slices)), 3)
-    tensor, element = Image(0, place, block).as_tensor()
-    place.check(TensorType(builtin_of(element), tensor.shape), CHIP)
-    assert np.array_equal(layout.pack(tensor, CHIP), block)
-
-
-def test_a_file_whose_block_is_in_no_layout_is_refused(program: Path, tmp_path: Path) -> None:
-    executable = from_bytes(program.read_bytes())
-    three = Image(0, Place(Layout.ROWS, "E", (1, 2, 3), 0), np.zeros((3, 1, CHIP.lanes), np.uint8))
-    (tmp_path / "three.tspx").write_bytes(to_bytes(Executable(executable.program, (three,))))
-    assert "a block [3, 1, 320] does not fit" in refused(tmp_path / "three.tspx", tmp_path / "three.mlir")
-
-
-def test_equal_programs_give_equal_bytes(program: Path) -> None:
-    executable = from_bytes(program.read_bytes())
-    assert {to_bytes(executable) for _ in range(20)} == {program.read_bytes()}
-
-
-# -- disassembly ---------------------------------------------------------------------------------------------------
-
-
-def test_disassembly_by_queue() -> None:
-    text = DIGITS.parents[1] / "test" / "filecheck" / "isa" / "isa_disassemble.mlir"
-    assert translate(text, "--disassemble").splitlines() == [
-        "chip 0: 92 cycles",
-        "  MEM.E0",
-        "     0  read address 5 stream E3",
-        "    11  read address 6 stream E3",
-        "  VXM.15",
-        "    40  mul type f32 a W8 b 0x3fc00000 to E0 repeat 32",
-    ]
-
-
-def test_disassembly_by_cycle() -> None:
-    text = DIGITS.parents[1] / "test" / "filecheck" / "isa" / "isa_verify_two_chips.mlir"
-    assert translate(text, "--disassemble", "--by", "cycle").splitlines() == [
-        "300  chip 0  MEM.E0  read address 0 stream E4 repeat 2 every 24 step 1",
-        "312  chip 0  C2C.0   send stream E4 repeat 2 every 24",
-        "744  chip 1  C2C.0   receive stream W4 repeat 2 every 24",
-        "969  chip 1  MEM.E4  write address 0 stream W4 repeat 2 every 24 step 1",
-    ]
-
-
-def test_all_forms_have_one_disassembly(program: Path, tmp_path: Path) -> None:
-    translate(program, tmp_path / "timed.mlir")
-    translate(program, tmp_path / "packed.mlir", "--to", "packed")
-    expected = translate(program, "--disassemble", "--by", "cycle")
-    assert "iw" in expected
-    for text in ("timed.mlir", "packed.mlir"):
-        assert translate(tmp_path / text, "--disassemble", "--by", "cycle") == expected
-
-
-# -- what is refused -----------------------------------------------------------------------------------------------
-
-
-def test_command_lines_that_make_no_sense(tmp_path: Path) -> None:
-    model = DIGITS / "digits.mlir"
-    assert refused(model) == "nothing to do; give a file to write, or --disassemble"
-    assert refused(model, "--disassemble", "--to", "timed") == (
-        "--to timed needs a file to write: tsp-translate IN OUT"
-    )
-    assert refused(model, tmp_path / "a.mlir", "--by", "cycle") == "--by orders a disassembly; add --disassemble"
-    assert "did you mean `--disassemble`?" in refused(model, "--disasemble")
-
-
-def test_files_that_are_no_programs(program: Path, tmp_path: Path) -> None:
-    upper = refused(DIGITS / "digits.mlir", "--disassemble")
-    assert upper == "the module holds no tsp_isa.program; lower it first, with tsp-compile"
-    assert "unknown extension" in refused(program, tmp_path / "a.txt")
-    assert "is not written to a .tspx file" in refused(program, tmp_path / "a.tspx", "--to", "timed")
-    assert "is not written to a .mlir file" in refused(program, tmp_path / "a.mlir", "--to", "tspx")
-    assert "--weights is for text" in refused(program, tmp_path / "a.mlir", "--weights", program)
-    damaged = tmp_path / "damaged.tspx"
-    damaged.write_bytes(program.read_bytes()[:-1])
-    assert "damaged" in refused(damaged, "--disassemble")
-    assert "cannot be read" in refused(tmp_path / "absent.tspx", "--disassemble")
-    assert "No such file" in refused(tmp_path / "absent.mlir", "--disassemble")
-
-
-def test_an_instruction_before_the_release_has_no_packed_form(tmp_path: Path) -> None:
-    text = tmp_path / "early.mlir"
-    text.write_text(
-        'tsp_isa.program @main chip 0 cycles 31 { tsp_isa.queue "MEM.E0" { tsp_isa.read at 10 address 5 stream E3 } }'
-    )
-    assert "dispatches in cycle 10, but its queue is released in 35" in refused(text, tmp_path / "early.tspx")
-    assert "  10  read address 5 stream E3" in translate(text, "--disassemble")
+@given(st.integers(1, 9), st.integers(1, 50))
+def test_every_block_is_a_tensor_of_bytes_that_lies_in_the_same_way(width: int, depth: int) -> None:
+    block = np.random.default_rng(depth).integers(0, 256, (width, depth, CHIP.lanes), np.uint8)
+    image = Image(0, tuple(Slice("W", n) for n in range(width)), 3, block)
+    check_place(TensorType(i8, block.shape), image.layout, Place(image.slices, address=3), CHIP)
+    assert np.array_equal(image.layout.pack(block.view(np.int8), CHIP.lanes), block)

@@ -152,7 +152,8 @@ WRONG = {
     ),
     "element types": (
         MATMUL.format(x="4x8xi8", w="8x4xi8", y="4x4xi8"),
-        "m.mlir:3:3: `tsp_tensor.matmul`: sums of tensor<4x8xi8> by tensor<8x4xi8> are i32, the result is",
+        "m.mlir:3:3: `tsp_tensor.matmul`: sums of tensor<4x8xi8> by tensor<8x4xi8> are i32, the result is "
+        "tensor<4x4xi8>",
     ),
     "f64": (
         MATMUL.format(x="4x8xf64", w="8x4xf64", y="4x4xf64"),
@@ -218,7 +219,12 @@ def test_all_that_has_no_lowering_is_listed_at_once(tmp_path: Path) -> None:
     tsp_tensor.yield %w : i32
   }
   %5 = tsp_tensor.matmul %d, %d : tensor<4x4xi8>, tensor<4x4xi8> -> tensor<4x4xi32>
-  %6 = tsp_tensor.map %e, %5 : (tensor<4x1xi32>, tensor<4x4xi32>) -> tensor<4x4xi32> {
+  %7 = tsp_tensor.map %e : (tensor<4x1xi32>) -> tensor<4x1xi32> {
+  ^bb0(%v: i32):
+    %8 = arith.addi %v, %v : i32
+    tsp_tensor.yield %8 : i32
+  }
+  %6 = tsp_tensor.map %7, %5 : (tensor<4x1xi32>, tensor<4x4xi32>) -> tensor<4x4xi32> {
   ^bb0(%v: i32, %w: i32):
     tsp_tensor.yield %w : i32
   }
@@ -228,7 +234,7 @@ func.func @other() {
   func.return
 }"""
     assert refused_text(tmp_path, text).split("\n") == [
-        "m.mlir:24:1: `func.func`: a program is one function; inline or remove the others",
+        "m.mlir:29:1: `func.func`: a program is one function; inline or remove the others",
         "m.mlir:1:1: `func.func`: argument `arg0`: element type f64 is not supported; use i8, i16, i32, f16 or f32",
         "m.mlir:1:1: `func.func`: argument `arg1`: tensor<?x4xi8> has a dynamic or empty dimension; give static shapes",
         "m.mlir:1:1: `func.func`: argument `arg2`: is i32, not a tensor",
@@ -237,8 +243,8 @@ func.func @other() {
         "parameter",
         "m.mlir:8:3: `tsp_tensor.reshape`: reshaping the computed tensor<4x4xi8> to tensor<2x8xi8> moves elements "
         "between lanes; keep the last dimension, or reshape inputs, parameters and outputs only",
-        "m.mlir:18:3: `tsp_tensor.map`: operand tensor<4x1xi32> is broadcast along the lanes of tensor<4x4xi32>; give "
-        "it the full last dimension (a parameter or constant can be stored that way)",
+        "m.mlir:23:3: `tsp_tensor.map`: the computed operand 4x1 is broadcast along the lanes; give it the full last "
+        "dimension",
     ]
 
 
@@ -280,10 +286,19 @@ def copy_of_first(count: int, type_: str) -> str:
     return f"func.func @main({arguments}) -> tensor<{type_}> {{\n  func.return %x0 : tensor<{type_}>\n}}\n"
 
 
-def test_a_tensor_larger_than_a_slice_says_by_how_much(tmp_path: Path) -> None:
-    assert refused_text(tmp_path, copy_of_first(1, "9000x320xi8")) == (
-        "m.mlir:2:3: `tsp_stream.buffer`: input `arg0` tensor<9000x320xi8> takes 9000 words in each of its slices, a "
-        "slice has 8192: 808 too many; split the tensor"
+def test_a_tensor_larger_than_a_slice_lies_in_several(tmp_path: Path) -> None:
+    """Of 8192 words each: 9000 words are cut in two."""
+    (tmp_path / "m.mlir").write_text(copy_of_first(1, "9000x320xi8"))
+    placed = opt(tmp_path / "m.mlir", "-p", "convert-tensor-to-stream,stream-place,stream-allocate")
+    for kind in ("input", "output"):
+        (place,) = re.findall(rf'"{kind}" "\w+" place <\[([^\]]*)\], parts \[0, (\d+)\]', placed)
+        assert 9000 - 8192 <= int(place[1]) <= 8192
+
+
+def test_a_tensor_larger_than_a_hemisphere_says_by_how_much(tmp_path: Path) -> None:
+    assert refused_text(tmp_path, copy_of_first(1, "400000x320xi8")) == (
+        "m.mlir:2:3: `tsp_stream.buffer`: output `result0` tensor<400000x320xi8> lies in 49 slices, 5 more than a "
+        "hemisphere's 44 (target field `chip.slices`); split the tensor"
     )
 
 
@@ -294,14 +309,14 @@ SMALL = "#tsp_isa.target<chip.slices = 2, chip.words = 16, chip.weight_streams =
 def test_a_model_larger_than_sram_says_by_how_much_and_what_takes_the_space(tmp_path: Path) -> None:
     """Of 12 words each the output and three inputs have a slice to themselves; the fourth lacks 12 - 4 words."""
     message = refused_text(tmp_path, ON.format(SMALL, copy_of_first(4, "12x320xi8")))
-    assert "tensor<12x320xi8> does not fit into SRAM: it needs 12 words in each of 1 slices of hemisphere" in message
+    assert "tensor<12x320xi8> does not fit into SRAM: it needs 12 words in each of 1 slices, " in message
     assert "8 words (2560 bytes) more than are free of 16; what takes the space there: " in message
 
 
 def test_an_element_of_more_bytes_than_there_are_slices(tmp_path: Path) -> None:
     assert refused_text(tmp_path, ON.format(SMALL, copy_of_first(1, "4x4xi32"))) == (
-        "m.mlir:3:3: `tsp_stream.buffer`: input `arg0` tensor<4x4xi32> lies in 4 slices side by side, 2 more than a "
-        "hemisphere's 2 (target field `chip.slices`)"
+        "m.mlir:3:3: `tsp_stream.buffer`: output `result0` tensor<4x4xi32> lies in 4 slices, 2 more than a "
+        "hemisphere's 2 (target field `chip.slices`); split the tensor"
     )
 
 
@@ -325,22 +340,39 @@ def edited(tmp_path: Path, name: str, stage: str, old: str, new: str) -> str:
 
 def test_a_value_on_another_chip_is_not_taken_silently(tmp_path: Path) -> None:
     message = edited(tmp_path, "digits_two_chips.mlir", "c2c-partition", "%w2 {c2c.chip = 1", "%w2 {c2c.chip = 0")
-    assert re.search("`tsp_tensor.matmul`: takes a value of chip 1 on chip 0; run c2c-partition", message)
+    assert re.search("`tsp_tensor.map`: takes a value of chip 0 on chip 1; run c2c-partition", message)
     message = edited(tmp_path, "digits_two_chips.mlir", "stream-place", r'"fc2.bias" chip 1', '"fc2.bias" chip 0')
     assert "`tsp_stream.read`: happens on chip 1, but `tsp_stream.buffer`, whose result it takes, on chip 0" in message
 
 
 def test_a_product_on_another_plane_than_its_weights(tmp_path: Path) -> None:
     message = edited(tmp_path, "digits.mlir", "stream-place", r"plane 0 toward", "plane 1 toward")
-    assert message.endswith("`tsp_stream.matmul`: weights, partial sums and product lie on one plane, not [0, 1]")
+    assert message.endswith("`tsp_stream.matmul`: weights and product lie on one plane, not 0 and 1")
+
+
+SUM = """func.func @main(%x: tensor<3x64xi8> {tsp_tensor.name = "x"}, %b: tensor<64xi8> {tsp_tensor.name = "b"})
+    -> (tensor<3x64xi8> {tsp_tensor.name = "y"}) {
+  %y = tsp_tensor.map %x, %b : (tensor<3x64xi8>, tensor<64xi8>) -> tensor<3x64xi8> {
+  ^bb0(%v: i8, %w: i8):
+    %0 = arith.addi %v, %w : i8
+    tsp_tensor.yield %0 : i8
+  }
+  func.return %y : tensor<3x64xi8>
+}"""
 
 
 @pytest.mark.parametrize("stage", ["stream-allocate", "stream-schedule"])
 def test_buffers_on_top_of_each_other(stage: str, tmp_path: Path) -> None:
-    """The images are moved to a slice in which the first bias lies, in one word from address 0 on."""
-    message = edited(tmp_path, "digits.mlir", stage, r"W, slices = \[0\]", "W, slices = [1]")
-    assert message.endswith(
-        "`tsp_stream.buffer`: its words 0..0 overlap input images in words 0..2 of a slice, and both are needed at once"
+    """%x is moved to the slice in which %b lies, in one word from address 0 on."""
+    done = [*STAGES].index(stage) + 1
+    (tmp_path / "sum.mlir").write_text(SUM)
+    text = opt(tmp_path / "sum.mlir", "-p", ",".join([*STAGES][:done]))
+    of_b = re.search(r'"b" place <\[(\w+)\]', text)
+    assert of_b is not None
+    text, count = re.subn(r'"x" place <\[\w+\]', f'"x" place <[{of_b[1]}]', text)
+    assert count == 1
+    assert refused_text(tmp_path, text, "-p", ",".join([*STAGES][done:])).endswith(
+        "`tsp_stream.buffer`: its words 0..0 overlap input x in words 0..2 of a slice, and both are needed at once"
     )
 
 
@@ -349,14 +381,15 @@ SCHEDULED = [*STAGES].index("stream-schedule") + 1
 
 def first_write() -> int:
     """When the first layer writes its first vector."""
-    found = re.search(r"tsp_stream.write .* to %0 .* at (\d+)", stage_text("digits.mlir", SCHEDULED))
+    found = re.search(r"tsp_stream\.write .* at (\d+)", stage_text("digits.mlir", SCHEDULED))
     assert found is not None
     return int(found[1])
 
 
 def test_an_op_that_starts_when_its_stream_is_not_there(tmp_path: Path) -> None:
     at = first_write()
-    message = edited(tmp_path, "digits.mlir", "stream-schedule", f"at {at} ", f"at {at + 1} ")
+    write = rf"(tsp_stream\.write .*) at {at} "
+    message = edited(tmp_path, "digits.mlir", "stream-schedule", write, rf"\1 at {at + 1} ")
     assert re.fullmatch(
         rf"m.mlir:\d+:5: `tsp_stream.write`: starts in cycle {at + 1}, but by the streams that join it to "
         rf"m.mlir:\d+:5: `tsp_stream.read` it is due in {at}",
@@ -365,20 +398,22 @@ def test_an_op_that_starts_when_its_stream_is_not_there(tmp_path: Path) -> None:
 
 
 def test_two_values_on_one_stream(tmp_path: Path) -> None:
-    """The weights of both layers are loaded at once from one side; on the same streams they would mix."""
-    message = edited(tmp_path, "digits.mlir", "stream-schedule", r'toward "E" on 16 at', 'toward "E" on 0 at')
+    """Two planes of a hemisphere take their activations at once; on the same stream they would mix."""
+    message = edited(tmp_path, "digits.mlir", "stream-schedule", r'toward "E" on 31 at', 'toward "E" on 30 at')
     assert re.search(r"it, or an op that streams join to it, takes stream E\d+ while another op needs it", message)
 
 
 def test_work_before_its_turn(tmp_path: Path) -> None:
     """The second layer, all of it in earlier cycles, would read words that the first has not written yet."""
-    head, layer = stage_text("digits.mlir", SCHEDULED).split("%22 = ")
+    second = 'tsp_stream.buffer "parameter" "fc2.bias"'
+    head, layer = stage_text("digits.mlir", SCHEDULED).split(second)
     layer = re.sub(r" at (\d+)", lambda m: f" at {int(m[1]) - 6}", layer)
-    message = refused_text(tmp_path, f"{head}%22 = {layer}", "-p", "convert-stream-to-isa")
-    assert re.search(
-        rf"`tsp_stream.read`: starts in cycle \d+, but what it needs is there for a start in {first_write() + 1}",
-        message,
+    message = refused_text(tmp_path, f"{head}{second}{layer}", "-p", "convert-stream-to-isa")
+    found = re.search(
+        r"`tsp_stream.read`: starts in cycle (\d+), but what it needs is there for a start in (\d+)", message
     )
+    assert found is not None, message
+    assert int(found[1]) < int(found[2]) <= int(found[1]) + 6
 
 
 # -- targets -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import DIGITS, opt, refusal, run
+from harness import DIGITS, DIGITS_TIMED, opt, refusal, run
 from safetensors.numpy import load_file
 from tspc.dialects.errors import HazardError, InputError, LinkError
 from tspc.dialects.instruction import stream_code
@@ -23,8 +23,7 @@ from tspc.runtime.reference import ReferenceEngine, ReferenceSession
 from tspc.tools import tsp_run
 
 INPUTS = DIGITS / "held_out.npz"
-TIMED = Path(__file__).with_name("digits_timed.mlir")
-PROGRAM = (TIMED, "--weights", DIGITS / "digits.safetensors", "--inputs", INPUTS)
+PROGRAM = (DIGITS_TIMED, "--weights", DIGITS / "digits.safetensors", "--inputs", INPUTS)
 IMAGES = load_inputs(INPUTS)["images"].reshape(360, 64)
 WEIGHTS = load_file(DIGITS / "digits.safetensors")
 SUMS = IMAGES.astype(np.int32) @ WEIGHTS["fc1.weight"].astype(np.int32)
@@ -58,7 +57,7 @@ def session_of(text: str) -> ReferenceSession:
 @pytest.fixture
 def digits() -> Iterator[ReferenceSession]:
     """The example with its weights and inputs in SRAM."""
-    module = parse(TIMED.read_text())
+    module = parse(DIGITS_TIMED.read_text())
     loaded = Loaded(executable_from_module(module, WEIGHTS), ReferenceEngine())
     loaded.fill(load_inputs(INPUTS))
     assert isinstance(loaded.session, ReferenceSession)
@@ -224,7 +223,7 @@ def test_places_that_the_machine_does_not_have(digits: ReferenceSession) -> None
 
 
 def test_a_program_with_a_hazard_can_be_looked_into(tmp_path: Path) -> None:
-    text = TIMED.read_text()
+    text = DIGITS_TIMED.read_text()
     shutil.copy(DIGITS / "digits.safetensors", tmp_path)
     bad = tmp_path / "bad.mlir"
     bad.write_text(text.replace("tsp_isa.write at 119 address 0", "tsp_isa.write at 118 address 0"))

@@ -11,27 +11,23 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
-from ..arithmetic import BINARY, TERNARY, UNARY, prepare
-from ..build import V16I32, V64I8, Module, Value, number, splat
+from ..arithmetic import ANY_NAN, BINARY, RAW, TERNARY, UNARY, canonical, finish, prepare
+from ..build import V16F32, V16I32, V64I8, Module, Value, number, splat
 from ..cache import cache_directory, compile_module, link, object_code
 from ..lanes import QUARTER, WIDE, deinterleave, interleave
-from ..layout import BLOCK, Alu, Form
+from ..layout import BLOCK, Alu, Finish
 from .kernel import Handler
-from .rows import Op
+from .rows import PREPARES, WIDENS, Op
 
 ENTRY = "tspc_chain"
 """The function that a chain's object code exports."""
 
 _PACKAGES = (__package__ or "", (__package__ or "").rpartition(".")[0])
 
-WIDTHS = {Op.WIDEN_1: 1, Op.WIDEN_2: 2, Op.WIDEN_4: 4, Op.NARROW_1: 1, Op.NARROW_2: 2, Op.NARROW_4: 4}
-
-LANEWISE = (Op.ALU, Op.SIGN_8, Op.SIGN_16)
+LANEWISE = (Op.ALU, Op.HALVE, *PREPARES)
 """From 32-bit lanes to such lanes."""
 
 _OPERATIONS: dict[Alu, Callable[..., Value]] = {**UNARY, **BINARY, **TERNARY}
-_FORMS = {Op.SIGN_8: Form.SIGNED_8, Op.SIGN_16: Form.SIGNED_16}
-_WIDENED = {1: Form.SIGNED_8, 2: Form.SIGNED_16, 4: Form.WORD}
 
 VECTORS, ANY = -1, -2
 
@@ -56,7 +52,7 @@ class Memory(NamedTuple):
 class Link(NamedTuple):
     """One step of a chain: as a row of `Step`, the result first, of NARROW and COPY the source first."""
 
-    op: Op
+    op: int
     mode: int
     operands: tuple[Register | Memory, ...]
 
@@ -80,21 +76,28 @@ def build(chain: Chain) -> Module:
     uses = {o.number: o for link_ in chain for o in link_.operands if isinstance(o, Memory)}
     places = {n: f.operand(n) for n in uses}
     constants = {
-        n: f.load(places[n][0], V16I32, QUARTER)
+        n: f.load(places[n].first, V16I32, QUARTER)
         if use.bits == ANY
         else splat(use.bits - (use.bits >> 31 << 32), V16I32)
         for n, use in uses.items()
         if use.bits != VECTORS
     }
     with f.loop(f.count) as v:
-        vectors = {n: f.at(address, f.b.mul(v, step)) for n, (address, step) in places.items()}
+        vectors = {n: place.at(v) for n, place in places.items()}
         with f.loop(f.blocks) as i:
             plane, wide = f.b.mul(i, number(BLOCK)), f.b.mul(i, number(WIDE))
             registers: dict[int, list[Value]] = {}
+            raw: dict[int, list[Value]] = {}
+            """Of registers with floats, what they hold but for the bits of NaN; made canonical when these are seen."""
 
-            def quarters(operand: Register | Memory) -> list[Value]:
+            def quarters(operand: Register | Memory, any_nan: bool = False) -> list[Value]:
                 if isinstance(operand, Register):
-                    return registers[operand.number]
+                    n = operand.number
+                    if any_nan and n in raw:
+                        return raw[n]
+                    if n not in registers:
+                        registers[n] = [canonical(f, f.as_type(a, V16F32)) for a in raw[n]]
+                    return registers[n]
                 if operand.bits != VECTORS:
                     return [constants[operand.number]] * 4
                 block = f.at(vectors[operand.number], wide)
@@ -105,19 +108,25 @@ def build(chain: Chain) -> Module:
 
             for op, mode, operands in chain:
                 if op == Op.ALU:
-                    apply = _OPERATIONS[Alu(mode)]
-                    lanes = zip(*(quarters(o) for o in operands[1:]), strict=True)
-                    registers[operands[0].number] = [f.as_type(apply(f, *own), V16I32) for own in lanes]
-                elif op in _FORMS:
-                    registers[operands[0].number] = [prepare(f, a, _FORMS[op]) for a in quarters(operands[1])]
+                    alu = Alu(mode)
+                    lanes = zip(*(quarters(o, alu in ANY_NAN) for o in operands[1:]), strict=True)
+                    result = [f.as_type(RAW.get(alu, _OPERATIONS[alu])(f, *own), V16I32) for own in lanes]
+                    (raw if alu in RAW else registers)[operands[0].number] = result
+                elif op in PREPARES:
+                    registers[operands[0].number] = [prepare(f, a, PREPARES[op]) for a in quarters(operands[1])]
+                elif op == Op.HALVE:
+                    registers[operands[0].number] = [
+                        finish(f, a, Finish.HALF) for a in quarters(operands[1], any_nan=True)
+                    ]
                 elif op == Op.COPY:
                     block = address(operands[1], wide)
                     for j, quarter in enumerate(quarters(operands[0])):
                         f.store(quarter, f.at(block, j * QUARTER), QUARTER)
-                elif op in (Op.WIDEN_1, Op.WIDEN_2, Op.WIDEN_4):
+                elif op in WIDENS:
+                    form = WIDENS[op]
                     planes = [f.load(address(o, plane), V64I8, BLOCK) for o in operands[1:]]
-                    lanes = interleave(f, planes * (4 // WIDTHS[op]))
-                    registers[operands[0].number] = [prepare(f, a, _WIDENED[WIDTHS[op]]) for a in lanes]
+                    lanes = interleave(f, planes * (4 // form.bytes))
+                    registers[operands[0].number] = [prepare(f, a, form) for a in lanes]
                 else:
                     planes = deinterleave(f, quarters(operands[0]))
                     for value, target in zip(planes, operands[1:], strict=False):
@@ -129,14 +138,14 @@ def build(chain: Chain) -> Module:
 class CompiledChain:
     """A chain in memory; the code lives as long as this object."""
 
-    def __init__(self, chain: Chain, cached: bool):
-        directory = cache_directory() if cached else None
-        code = object_code("chain", repr(chain), directory, lambda: compile_module(str(build(chain))), _PACKAGES)
+    def __init__(self, chain: Chain, path: str, cached: bool):
+        directory, key = cache_directory() if cached else None, f"{path} {chain}"
+        code = object_code("chain", key, directory, lambda: compile_module(str(build(chain)), path), _PACKAGES)
         self._library: Any = link(code, ENTRY)
         self.address: int = self._library[ENTRY]
 
 
 @cache
-def compiled_chain(chain: Chain, cached: bool) -> CompiledChain:
-    """A chain, compiled once per process."""
-    return CompiledChain(chain, cached)
+def compiled_chain(chain: Chain, path: str, cached: bool) -> CompiledChain:
+    """A chain for a path, compiled once per process."""
+    return CompiledChain(chain, path, cached)

@@ -15,7 +15,7 @@ class CompiledBulk:
     """The kernel in memory, ready to call; the code lives as long as this object."""
 
     def __init__(self, path: str, code: bytes):
-        """Links object code for a path, `vnni` or `plain`."""
+        """Links object code for a path."""
         self.path = path
         self._library = link(code, ENTRY)
         self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(self._library[ENTRY])
@@ -33,5 +33,5 @@ def shared_bulk_kernel(path: str, cached: bool) -> CompiledBulk:
 
 
 def compile_bulk_kernel(path: str, cpu: str | None = None, features: str | None = None) -> bytes:
-    """The kernel's object code, for the host's CPU unless another is given."""
-    return compile_module(str(BulkKernel(path).module), cpu, features)
+    """The kernel's object code, for the path's CPU unless another is given."""
+    return compile_module(str(BulkKernel(path).module), path, cpu, features)

@@ -10,11 +10,14 @@ from __future__ import annotations
 from ..build import I64, PTR, V16I32, V64I8, WORD, Function, Module, Value, number, splat
 from ..dots import Dot
 from ..lanes import QUARTER, WIDE, interleave
-from ..layout import BLOCK, GROUP
+from ..layout import BLOCK, GROUP, Chip
 from .rows import ROWS_WORDS, Env, Rows
 
-TILE = {"vnni": 6, "plain": 2}
+TILE = {"vnni": 6, "plain": 2, "avx2": 2}
 """Vectors whose sums are in registers at once, by path: with VNNI 24 sums, 4 weights and an activation fill 32."""
+
+_AHEAD = 6
+"""Groups of rows that are fetched before they are packed: rows lie in many places, which no CPU foresees."""
 
 _GROUPS, _FIRST = 0, 1
 """Words of an array before its column constants."""
@@ -50,6 +53,11 @@ class Gemm:
             f.store(self.dot.prepare(f, lanes), f.at(target, f.b.mul(i, number(size))), BLOCK)
         f.give()
         return f
+
+    def put_input(self, f: Function, env: Value, v: Value, source: Value) -> None:
+        """Vector `v` of a block as products take it."""
+        size = f.b.mul(f.word(env, Chip.STRIDE), number(self.dot.input_bytes))
+        f.call(self.prepare, f.at(f.pointer(env, Env.INPUTS), f.b.mul(v, size)), source, f.word(env, Chip.BLOCKS))
 
     def _tile(self, vectors: int, unroll: int) -> Function:
         """tile(inputs, bytes from one input to the next, weights, groups, column constants, target, bytes from one
@@ -87,19 +95,16 @@ class Gemm:
         return f
 
     def _multiply(self) -> Function:
-        """multiply(env, vectors, target, its step, source, its step, array, whether sums are added)"""
-        f = Function(self.module, "multiply", [PTR, I64, PTR, I64, PTR, I64, PTR, I64])
-        env, count, target, target_step, source, source_step, array, adds = f.arguments
-        blocks, inputs = f.word(env, Env.BLOCKS), f.pointer(env, Env.INPUTS)
-        input_step = f.b.mul(f.word(env, Env.STRIDE), number(self.dot.input_bytes))
-        with f.loop(count) as v:
-            vector = f.at(inputs, f.b.mul(v, input_step))
-            f.call(self.prepare, vector, f.at(source, f.b.mul(v, source_step)), blocks)
+        """multiply(env, vectors, target, its step, array, whether sums are added)"""
+        f = Function(self.module, "multiply", [PTR, I64, PTR, I64, PTR, I64])
+        env, count, target, target_step, array, adds = f.arguments
+        blocks, inputs = f.word(env, Chip.BLOCKS), f.pointer(env, Env.INPUTS)
+        input_step = f.b.mul(f.word(env, Chip.STRIDE), number(self.dot.input_bytes))
         groups, mask = f.word(array, _GROUPS), f.b.neg(adds)
         first = f.at(inputs, f.b.mul(f.word(array, _FIRST), number(GROUP * self.dot.input_bytes)))
         strip_bytes = self.dot.quarters * self.quarter
         bias = f.at(array, BLOCK)
-        weights = f.at(bias, f.b.mul(f.word(env, Env.STRIDE), number(4)))
+        weights = f.at(bias, f.b.mul(f.word(env, Chip.STRIDE), number(4)))
         with f.loop(blocks) as block, f.loop(4 // self.dot.quarters) as strip:
             offset = f.b.add(f.b.mul(block, number(WIDE)), f.b.mul(strip, number(self.dot.quarters * QUARTER)))
             packed = f.at(weights, f.b.mul(f.b.mul(block, groups), number(4 * self.quarter)))
@@ -123,23 +128,33 @@ class Gemm:
         groups = f.word(rows, Rows.GROUPS)
         f.put(array, _GROUPS, groups)
         f.put(array, _FIRST, f.word(rows, Rows.FIRST))
+        blocks, last = f.word(env, Chip.BLOCKS), f.b.sub(groups, number(1))
         bias = f.at(array, BLOCK)
-        weights = f.at(bias, f.b.mul(f.word(env, Env.STRIDE), number(4)))
-        with f.loop(f.word(env, Env.BLOCKS)) as block:
-            sums = [f.variable(splat(0, V16I32)) for _ in range(4)]
-            column = f.b.mul(block, number(BLOCK))
-            with f.loop(groups) as group:
-                four = f.at(rows, f.b.add(number(ROWS_WORDS * WORD), f.b.mul(group, number(GROUP * WORD))))
+        weights = f.at(bias, f.b.mul(f.word(env, Chip.STRIDE), number(4)))
+        table = f.at(rows, ROWS_WORDS * WORD)
+        smin = f.module.intrinsic("llvm.smin.i64", I64, [I64, I64])
+        with f.loop(groups) as group:
+            four = f.at(table, f.b.mul(group, number(GROUP * WORD)))
+            later = f.call(smin, f.b.add(group, number(_AHEAD)), last)
+            ahead = f.at(table, f.b.mul(later, number(GROUP * WORD)))
+            with f.loop(blocks) as block:
+                column = f.b.mul(block, number(BLOCK))
+                for r in range(GROUP):
+                    f.prefetch(f.at(f.pointer(ahead, r), column))
                 lanes = [f.load(f.at(f.pointer(four, r), column), V64I8, BLOCK) for r in range(GROUP)]
                 place = f.b.add(f.b.mul(block, groups), group)
                 target = f.at(weights, f.b.mul(place, number(4 * self.quarter)))
                 for j, quarter in enumerate(interleave(f, lanes)):
-                    self._store(f, quarter, f.at(target, j * self.quarter))
-                    sums[j].set(self.dot.offset(f, sums[j].get(), quarter))
+                    f.store(self.dot.pack(f, quarter), f.at(target, j * self.quarter), QUARTER)
+        with f.loop(blocks) as block:
+            sums = [f.variable(splat(0, V16I32)) for _ in range(4)]
+            with f.loop(groups) as group:
+                place = f.b.add(f.b.mul(block, groups), group)
+                source = f.at(weights, f.b.mul(place, number(4 * self.quarter)))
+                for j, total in enumerate(sums):
+                    quarter = self.dot.unpack(f, f.at(source, j * self.quarter))
+                    total.set(self.dot.offset(f, total.get(), quarter))
             for j, total in enumerate(sums):
                 f.store(total.get(), f.at(f.at(bias, f.b.mul(block, number(WIDE))), j * QUARTER), QUARTER)
         f.give()
         return f
-
-    def _store(self, f: Function, quarter: Value, target: Value) -> None:
-        f.store(self.dot.pack(f, quarter), target, QUARTER)

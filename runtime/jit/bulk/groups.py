@@ -1,8 +1,9 @@
 """Groups: issues whose vectors flow into each other one to one, so that a loop over them can do all at once.
 
 Records are cut into segments until every edge between two of them joins whole segments: wherever a consumer's source
-changes, an address does not go on as before, or a vector meets other weights, and at the same place in all that is
-joined to it. Segments that are joined are a group; every vector of a group is one round of its loop.
+changes, an entry does not go on as before, or a vector meets other weights, and at the same place in all that is joined
+to it. Segments that are joined are a group; every vector of a group is one round of its loop. Words of SRAM cut
+nothing: those of a segment may lie anywhere, and come from several reads.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from functools import cached_property
 
 import numpy as np
 
-from .issues import Edges, Ints, Irregular, Issues, Kind, join, limit_number, ranges
+from .issues import RESULTS, Edges, Ints, Irregular, Issues, Kind, distinct, join, limit_number, ranges
 from .match import Flow
 
 MOST_SEGMENTS = 200_000
 """Beyond it, planning takes longer than cycle mode does."""
 
 _ROUNDS = 100
-"""Rounds in which cuts are carried from segment to segment; only a chain that feeds itself needs more."""
+"""Rounds in which cuts are carried from segment to segment; only ALUs that feed each other in a circle need more."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Segments:
 
     issues: Issues
     flow: Flow
-    """Its edges and entries cut so that each has its ends in one segment, edges in the order of consumers."""
+    """Its edges and entries cut so that each has its ends in one segment; edges by consuming segment, then by slot."""
     first: Ints
     """The first issue of each segment."""
     count: Ints
@@ -56,32 +57,31 @@ class Segments:
         return np.repeat(self.first[inside], number) + size * (1 + ranges(0 * number, number))
 
 
+_JOINED = (Kind.ALU, Kind.WRITE, Kind.VECTORS, Kind.HALF_VECTORS, Kind.GATHER, Kind.SCATTER, Kind.SWITCH)
+"""What takes results one by one. Rows of weights do not: an array takes them all."""
+
+_MOVED = (Kind.READ, Kind.LOAD, Kind.ACCUMULATE, Kind.GATHER, Kind.SCATTER)
+"""Whose segments have one progression of values."""
+
+
 class Cutter:
     """Cuts a flow into segments."""
 
     def __init__(self, issues: Issues, flow: Flow):
-        self.issues = issues
-        kinds = issues.kind_of(flow.edges.p)
-        from_memory = kinds == Kind.READ
-        # A read's run is the words that it reads with one distance between them.
-        edges = Edges.concatenate(
-            [flow.edges.take(from_memory).split(issues.runs.first, by_producer=True), flow.edges.take(~from_memory)]
-        )
-        self.flow = Flow(edges, flow.sums, flow.installs, flow.entries, flow.loads)
-        active = np.isin(issues.kind_of(edges.p), (Kind.ALU, Kind.ACCUMULATE))
-        joined = active & np.isin(issues.kind_of(edges.c), (Kind.ALU, Kind.WRITE, Kind.VECTORS))
-        self.joints = Edges.concatenate([edges.take(joined), flow.sums])
+        self.issues, self.flow, edges = issues, flow, flow.edges
+        active = np.isin(issues.kind_of(edges.p), RESULTS)
+        self.joints = Edges.concatenate([edges.take(active & np.isin(issues.kind_of(edges.c), _JOINED)), flow.sums])
         """The edges between segments of one group."""
-        self.sources = edges.take(issues.kind_of(edges.p) == Kind.READ)
-        """The edges from memory: a cut in a read cuts those who take it, and not the other way round."""
-        ends = [x for e in (edges, flow.sums, flow.entries) for x in (e.c, e.c + e.count)]
+        masked = edges.tiles < issues.spec.tiles
+        ends = [x for e in (edges.take(active | masked), flow.sums, flow.entries) for x in (e.c, e.c + e.count)]
         ends += [x for e in (edges.take(active), flow.sums) for x in (e.p, e.p + e.count)]
-        self.cuts = np.unique(join([issues.offsets, issues.runs.first, self._same_entry(), *ends]))
+        moved = issues.moves.first[np.isin(issues.kind[issues.moves.record], _MOVED)]
+        self.cuts = distinct(join([issues.offsets, moved, self._same_entry(), self._fed_back(), *ends]))
 
     def _same_entry(self) -> Ints:
         """Cuts in runs of `acc` that stay on one entry: between all additions, and before the last sums that are set,
         where additions may follow."""
-        issues, runs = self.issues, self.issues.runs
+        issues, runs = self.issues, self.issues.moves
         cuts: list[Ints] = []
         added = {(s.chip, s.queue.unit) for s in issues.shapes if s.kind == Kind.ACCUMULATE and s.value("mode")}
         still = (runs.step == 0) & (runs.count > 1) & (issues.kind[runs.record] == Kind.ACCUMULATE)
@@ -93,15 +93,25 @@ class Cutter:
                 cuts.append(np.arange(first if shape.value("mode") else end - 1, end))
         return join(cuts)
 
+    def _fed_back(self) -> Ints:
+        """Cuts in records that take their own results, as running sums do: as far apart as a result goes back, from the
+        first that is taken on, and back from the last."""
+        joints, record_of = self.joints, self.issues.record_of
+        back = joints.take(record_of(joints.p) == record_of(joints.c))
+        step = back.c - back.p
+        number = -(-back.count // step)
+        limit_number(number, MOST_SEGMENTS)
+        moved = ranges(0 * number, number) * np.repeat(step, number)
+        return np.append(np.repeat(back.c, number) + moved, np.repeat(back.p + back.count, number) - moved)
+
     def cut(self, more: Ints) -> Segments:
         """The segments, with some cuts added for good. Raises Irregular where there would be too many."""
-        self.cuts = np.unique(np.append(self.cuts, more))
-        joints, both = self.joints, Edges.concatenate([self.joints, self.sources])
+        self.cuts = distinct(np.append(self.cuts, more))
         for _ in range(_ROUNDS):
             if len(self.cuts) > MOST_SEGMENTS:
                 raise Irregular("too many segments")
-            to_p, to_c = joints.split(self.cuts), both.split(self.cuts, by_producer=True)
-            cuts = np.unique(join([self.cuts, to_p.p, to_p.p + to_p.count, to_c.c, to_c.c + to_c.count]))
+            to_p, to_c = self.joints.split(self.cuts), self.joints.split(self.cuts, by_producer=True)
+            cuts = distinct(join([self.cuts, to_p.p, to_p.p + to_p.count, to_c.c, to_c.c + to_c.count]))
             if len(cuts) == len(self.cuts):
                 return self._segments()
             self.cuts = cuts
@@ -111,7 +121,7 @@ class Cutter:
         cuts, flow = self.cuts, self.flow
         first, count = cuts[:-1], np.diff(cuts)
         edges = flow.edges.split(cuts).split(cuts, by_producer=True)
-        edges = edges.take(np.lexsort((edges.slot, edges.c)))
+        edges = edges.take(np.lexsort((edges.c, edges.slot, np.searchsorted(cuts, edges.c, "right"))))
         flow = Flow(edges, flow.sums.split(cuts), flow.installs, flow.entries.split(cuts), flow.loads)
         joints = self.joints.split(cuts)
         a, b = (np.searchsorted(cuts, x, "right") - 1 for x in (joints.p, joints.c))

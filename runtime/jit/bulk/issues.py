@@ -16,7 +16,6 @@ import numpy.typing as npt
 from ....dialects.instruction import CHAIN, ElementType, FieldKind, Instruction, SourceKind, source_kind, source_payload
 from ....dialects.program import Program
 from ....dialects.target import ChipSpec, Queue
-from ..layout import Finish, Form
 from ..operations import Operation, immediate, operation
 
 Ints = npt.NDArray[np.int64]
@@ -48,8 +47,22 @@ class Kind(IntEnum):
     ALU = 6
     SEND = 7
     RECEIVE = 8
-    NOTHING = 9
+    FETCH = 9
+    NOTHING = 10
+    HALF_VECTORS = 11
+    GATHER = 12
+    SCATTER = 13
+    SWITCH = 14
+    """What the SXM does."""
 
+
+ENTERING = (Kind.VECTORS, Kind.HALF_VECTORS)
+"""What feeds the MXM."""
+
+RESULTS = (Kind.ACCUMULATE, Kind.ALU, Kind.GATHER, Kind.SWITCH)
+"""What makes vectors of others."""
+
+STORES = (Kind.WRITE, Kind.SCATTER)
 
 _KINDS = {
     "read": Kind.READ,
@@ -57,16 +70,16 @@ _KINDS = {
     "lw": Kind.LOAD,
     "iw": Kind.INSTALL,
     "abc": Kind.VECTORS,
+    "abc_f16": Kind.HALF_VECTORS,
+    "gather": Kind.GATHER,
+    "scatter": Kind.SCATTER,
     "acc": Kind.ACCUMULATE,
     "acc_emit": Kind.ACCUMULATE,
     "send": Kind.SEND,
     "receive": Kind.RECEIVE,
+    "ifetch": Kind.FETCH,
     "config": Kind.NOTHING,
 }
-
-
-_FORMS = {Form.WORD, Form.SIGNED_8, Form.SIGNED_16}
-"""Of the operands of an ALU that bulk mode has."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +97,12 @@ class Use:
 class Shape:
     """Records of one queue that differ only in their times and in the field that `repeat` moves."""
 
-    def __init__(self, chip: int, queue: Queue, instruction: Instruction, values: tuple[int, ...], spec: ChipSpec):
-        self.chip, self.queue, self.instruction, self.values = chip, queue, instruction, values
-        kind = Kind.ALU if instruction.kinds == ("VXM",) else _KINDS.get(instruction.name)
-        if kind is None:
-            raise Irregular(f"bulk mode does not do `{instruction.name}`")
-        self.kind = kind
+    def __init__(
+        self, chip: int, queue: Queue, instruction: Instruction, values: tuple[int, ...], tiles: int, spec: ChipSpec
+    ):
+        """`tiles` are the superlanes that are on."""
+        self.chip, self.queue, self.instruction, self.values, self.tiles = chip, queue, instruction, values, tiles
+        self.kind = _kind(instruction)
         self.samples: list[Use] = []
         self.chains: list[Use] = []
         """The chains that it reads."""
@@ -101,7 +114,7 @@ class Shape:
         self.to_chain = False
         self.width = 0
         """Streams of the result."""
-        self.does = self._operation() if kind == Kind.ALU else None
+        self.does = self._operation() if self.kind == Kind.ALU else None
         """What an ALU does."""
         operand = 0
         for field, value in zip(instruction.fields, values, strict=True):
@@ -131,18 +144,27 @@ class Shape:
     def _operation(self) -> Operation:
         fields = {f.name: v for f, v in zip(self.instruction.fields, self.values, strict=True)}
         element = ElementType(fields["type"])
-        does = operation(self.instruction.name, element, ElementType(fields.get("result_type", element)))
-        if does.finish == Finish.HALF or not _FORMS.issuperset(does.forms):
-            raise Irregular(f"bulk mode does not do `{self.instruction.name}` on {element.text}")
-        return does
+        return operation(self.instruction.name, element, ElementType(fields.get("result_type", element)))
 
     def value(self, field: str) -> int:
         return self.values[self.instruction.index(field)]
 
 
+def _kind(instruction: Instruction) -> Kind:
+    """Raises Irregular for an instruction that bulk mode does not do."""
+    if instruction.kinds == ("VXM",):
+        return Kind.ALU
+    if all(kind.startswith("SXM") for kind in instruction.kinds) and instruction.kinds:
+        return Kind.SWITCH
+    if instruction.name not in _KINDS:
+        raise Irregular(f"bulk mode does not do `{instruction.name}`")
+    return _KINDS[instruction.name]
+
+
 @dataclass(frozen=True)
 class Runs:
-    """Issues of one record in a row, whose times and moved values are arithmetic progressions: [runs] each."""
+    """Issues of one record in a row whose times, or whose moved values, or both, are arithmetic progressions: [runs]
+    each."""
 
     record: Ints
     first: Ints
@@ -151,20 +173,15 @@ class Runs:
     time: Ints
     """The cycle of the first."""
     every: Ints
+    """Cycles to the next, if times are progressions."""
     value: Ints
     """The moved field's value in the first, 0 without such a field."""
     step: Ints
+    """To the next one's, if values are progressions."""
 
-
-@dataclass(frozen=True)
-class Spans:
-    """Issues of one record in consecutive cycles: [spans] each."""
-
-    first: Ints
-    """The number of the first issue."""
-    count: Ints
-    time: Ints
-    """The cycle of its dispatch."""
+    def of(self, issue: Ints) -> Ints:
+        """The runs of issues."""
+        return np.searchsorted(self.first, issue, "right") - 1
 
 
 class Issues:
@@ -172,24 +189,9 @@ class Issues:
 
     def __init__(self, program: Program):
         self.program, self.spec = program, program.system.chip
-        self.records = [r for c in program.chips for r in c.records]
+        self.records = [r for c in program.chips for r in c.dispatches]
         self.shapes: list[Shape] = []
-        shape_of: list[int] = []
-        known: dict[tuple[object, ...], int] = {}
-        for chip, chip_program in enumerate(program.chips):
-            for record in chip_program.records:
-                moving = record.instruction.stepping
-                values = record.values
-                fixed = values if moving is None else (*values[:moving], 0, *values[moving + 1 :])
-                key = (chip, record.queue, record.instruction.opcode, fixed)
-                if record.tiles not in (0, self.spec.tiles):
-                    raise Irregular("bulk mode does not do superlanes that are off")
-                if key not in known:
-                    known[key] = len(self.shapes)
-                    queue = self.spec.queues[record.queue]
-                    self.shapes.append(Shape(chip, queue, record.instruction, fixed, self.spec))
-                shape_of.append(known[key])
-        self.shape = np.array(shape_of, np.int64)
+        self.shape = np.array(self._shapes(), np.int64)
         """By record."""
         self.kind = np.array([s.kind for s in self.shapes], np.int64)[self.shape]
         """By record."""
@@ -198,11 +200,37 @@ class Issues:
         """By record, the number of its issues."""
         self.offsets = np.concatenate([[0], np.cumsum(self.sizes)])
         """By record, the number of its first issue; then the number of all."""
-        self.runs = self._progressions(counts, every, steps)
-        self.spans = self._spans()
-        of_shape = self.shape[self.record_of(self.spans.first)]
+        moving = [r.instruction.stepping for r in self.records]
+        values = [0 if i is None else r.values[i] for i, r in zip(moving, self.records, strict=True)]
+        self._value, self._at = np.array(values, np.int64), np.array([r.at for r in self.records], np.int64)
+        self.last = self._at + counts[:, 0] * every[:, 0] - 1 + ((counts - 1) * every)[:, 1:].sum(axis=1)
+        """By record, the last cycle in which it occupies its queue."""
+        self.runs = self._progressions(counts, every, steps, True, True)
+        """By time and value."""
+        self.moves = self._progressions(counts, every, steps, False, True)
+        """By value only."""
+        self.beats = self._progressions(counts, every, steps, True, False)
+        """By time only."""
+        of_shape = self.shape[self.beats.record]
         ends = np.cumsum(np.bincount(of_shape, minlength=len(self.shapes)))
-        self._spans_of = np.split(np.argsort(of_shape, kind="stable"), ends[:-1])
+        self._beats_of = np.split(np.argsort(of_shape, kind="stable"), ends[:-1])
+
+    def _shapes(self) -> list[int]:
+        """The shape of each record; adds those that are new."""
+        numbers: list[int] = []
+        known: dict[tuple[object, ...], int] = {}
+        for chip, chip_program in enumerate(self.program.chips):
+            for queue, _, instruction, values, _, tiles in chip_program.dispatches:
+                moving = instruction.stepping
+                fixed = values if moving is None else (*values[:moving], 0, *values[moving + 1 :])
+                key = (chip, queue, instruction.opcode, fixed, tiles)
+                number = known.get(key)
+                if number is None:
+                    number = known[key] = len(self.shapes)
+                    on = tiles or self.spec.tiles
+                    self.shapes.append(Shape(chip, self.spec.queues[queue], instruction, fixed, on, self.spec))
+                numbers.append(number)
+        return numbers
 
     def _levels(self) -> tuple[Ints, Ints, Ints]:
         """Counts, spacings and steps of all records, innermost level first: [records, levels]."""
@@ -214,9 +242,10 @@ class Issues:
                 flat += loop
             flat += (1, 1, 0) * (levels - 1 - len(r.loops))
         table = np.array(flat, np.int64).reshape(len(self.records), levels, 3)
+        table[[r.instruction.stepping is None for r in self.records], :, 2] = 0
         return table[..., 0], table[..., 1], table[..., 2]
 
-    def _progressions(self, counts: Ints, every: Ints, steps: Ints) -> Runs:
+    def _progressions(self, counts: Ints, every: Ints, steps: Ints, by_time: bool, by_value: bool) -> Runs:
         """The longest runs: levels that go on as the ones inside them are one."""
         n, levels = counts.shape
         inner = [np.ones(n, np.int64), np.ones(n, np.int64), np.zeros(n, np.int64)]
@@ -224,7 +253,11 @@ class Issues:
         for level in range(levels):
             count, spacing, step = counts[:, level], every[:, level], steps[:, level]
             fresh = inner[0] == 1
-            goes_on = (spacing == inner[1] * inner[0]) & (step == inner[2] * inner[0])
+            goes_on = np.ones(n, np.bool_)
+            if by_time:
+                goes_on &= spacing == inner[1] * inner[0]
+            if by_value:
+                goes_on &= step == inner[2] * inner[0]
             joins = ~closed & ((count == 1) | fresh | goes_on)
             takes = joins & fresh & (count > 1)
             inner[1], inner[2] = np.where(takes, spacing, inner[1]), np.where(takes, step, inner[2])
@@ -234,8 +267,7 @@ class Issues:
         limit_number(outer.prod(axis=1))
         sizes = np.cumprod(counts, axis=1) // counts
         record: Ints = np.arange(n, dtype=np.int64)
-        value = [0 if (i := r.instruction.stepping) is None else r.values[i] for r in self.records]
-        columns = [self.offsets[:-1], np.array([r.at for r in self.records], np.int64), np.array(value, np.int64)]
+        columns = [self.offsets[:-1], self._at, self._value]
         for level in reversed(range(levels)):
             rounds = outer[record, level]
             if (rounds != 1).any():
@@ -246,27 +278,13 @@ class Issues:
         first, time, moved = columns
         return Runs(record, first, inner[0][record], time, inner[1][record], moved, inner[2][record])
 
-    def _spans(self) -> Spans:
-        """The runs, those that are not in consecutive cycles as one span for each issue."""
-        runs = self.runs
-        apart = runs.every != 1
-        number, pieces = np.where(apart, runs.count, 1), np.where(apart, 1, runs.count)
-        limit_number(number)
-        owner, which = np.repeat(np.arange(len(number)), number), ranges(np.zeros(len(number), np.int64), number)
-        return Spans(runs.first[owner] + which, pieces[owner], runs.time[owner] + which * runs.every[owner])
-
-    def spans_of(self, shape: int) -> Spans:
-        """The spans of the records of a shape."""
-        of = self._spans_of[shape]
-        return Spans(self.spans.first[of], self.spans.count[of], self.spans.time[of])
+    def beats_of(self, shape: int) -> Ints:
+        """The runs by time of the records of a shape."""
+        return self._beats_of[shape]
 
     def record_of(self, issue: Ints) -> Ints:
         """The records of issues."""
         return np.searchsorted(self.offsets, issue, "right") - 1
-
-    def run_of(self, issue: Ints) -> Ints:
-        """The runs of issues."""
-        return np.searchsorted(self.runs.first, issue, "right") - 1
 
     def shape_of(self, record: int) -> Shape:
         return self.shapes[int(self.shape[record])]
@@ -276,13 +294,14 @@ class Issues:
 
     def time_of(self, issue: Ints) -> Ints:
         """The cycles in which issues are dispatched."""
-        run = self.run_of(issue)
-        return self.runs.time[run] + (issue - self.runs.first[run]) * self.runs.every[run]
+        run = self.beats.of(issue)
+        return self.beats.time[run] + (issue - self.beats.first[run]) * self.beats.every[run]
 
-    def value_of(self, issue: Ints) -> Ints:
-        """The values of the moved field."""
-        run = self.run_of(issue)
-        return self.runs.value[run] + (issue - self.runs.first[run]) * self.runs.step[run]
+    def value_of(self, issue: Ints) -> tuple[Ints, Ints]:
+        """The values of the moved field, and how they go on to the next issue of the same run by value."""
+        run = self.moves.of(issue)
+        step = self.moves.step[run]
+        return self.moves.value[run] + (issue - self.moves.first[run]) * step, step
 
 
 def limit_number(numbers: Ints, most: int = MOST) -> None:
@@ -300,6 +319,19 @@ def ranges(first: Ints, counts: Ints) -> Ints:
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(first - ends + counts, counts)
 
 
+def distinct(values: Ints) -> Ints:
+    """The different ones of some values, ascending."""
+    ordered = np.sort(values)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
+
+
+def distinct_pairs(first: Ints, second: Ints) -> tuple[Ints, Ints]:
+    """The different ones of some pairs of numbers from 0 on."""
+    size = int(second.max(initial=0)) + 1
+    first, second = np.divmod(distinct(first * size + second), size)
+    return first, second
+
+
 def cover(start: Ints, count: Ints, bounds: Ints) -> tuple[Ints, Ints]:
     """The elements of intervals [start, start + count) whose ends are all among the ascending `bounds`: for every
     interval the elements between neighbouring bounds that it covers, as the interval's index and the element's."""
@@ -312,34 +344,45 @@ def join(parts: Sequence[Ints]) -> Ints:
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
+def split(start: Ints, count: Ints, cuts: Ints) -> tuple[Ints, Ints, Ints]:
+    """Intervals [start, start + count) cut at the ascending `cuts`: for every piece the interval's index, where in the
+    interval it begins, and its length."""
+    low = np.searchsorted(cuts, start, "right")
+    inside = np.searchsorted(cuts, start + count, "left") - low
+    if not inside.any():
+        return np.arange(len(start)), np.zeros(len(start), np.int64), count
+    pieces = np.repeat(np.arange(len(start)), inside + 1)
+    number = ranges(np.zeros(len(start), np.int64), inside + 1)
+    at = low[pieces] + number
+    padded = np.append(cuts, 0)
+    begin = np.where(number == 0, 0, padded[at - 1] - start[pieces])
+    end = np.where(number == inside[pieces], count[pieces], padded[at] - start[pieces])
+    return pieces, begin, end - begin
+
+
 @dataclass(frozen=True)
 class Edges:
     """Vectors that flow: issues c, c + 1, ... sample at `slot` what issues p, p + 1, ... drive as byte plane `byte`, so
-    many as `count` says. [edges] each."""
+    many as `count` says, and of them the first `tiles` superlanes. [edges] each."""
 
     c: Ints
     p: Ints
     count: Ints
     slot: Ints
     byte: Ints
+    tiles: Ints
 
     @staticmethod
     def concatenate(parts: Sequence[Edges]) -> Edges:
-        columns = ("c", "p", "count", "slot", "byte")
-        return Edges(*(join([getattr(e, name) for e in parts]) for name in columns))
+        return Edges(*(join([getattr(e, name) for e in parts]) for name in Edges.__dataclass_fields__))
 
     def take(self, chosen: npt.NDArray[np.bool_] | Ints) -> Edges:
-        return Edges(self.c[chosen], self.p[chosen], self.count[chosen], self.slot[chosen], self.byte[chosen])
+        return Edges(*(getattr(self, name)[chosen] for name in Edges.__dataclass_fields__))
 
     def split(self, cuts: Ints, by_producer: bool = False) -> Edges:
         """The same flow, cut where the consumers' numbers, or the producers', pass one of the ascending `cuts`."""
-        start = self.p if by_producer else self.c
-        low = np.searchsorted(cuts, start, "right")
-        inside = np.searchsorted(cuts, start + self.count, "left") - low
-        pieces = np.repeat(np.arange(len(start)), inside + 1)
-        number = ranges(np.zeros(len(start), np.int64), inside + 1)
-        at = low[pieces] + number
-        padded = np.append(cuts, 0)
-        begin = np.where(number == 0, 0, padded[at - 1] - start[pieces])
-        end = np.where(number == inside[pieces], self.count[pieces], padded[at] - start[pieces])
-        return Edges(self.c[pieces] + begin, self.p[pieces] + begin, end - begin, self.slot[pieces], self.byte[pieces])
+        pieces, begin, count = split(self.p if by_producer else self.c, self.count, cuts)
+        if len(pieces) == len(self.c):
+            return self
+        c, p, slot, byte, tiles = (a[pieces] for a in (self.c, self.p, self.slot, self.byte, self.tiles))
+        return Edges(c + begin, p + begin, count, slot, byte, tiles)

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
-from ..build import I64, PTR, VOID, WORD, Function, Module, Value, ir, number
+from .. import arithmetic
+from ..build import I64, PTR, V16I32, VOID, WORD, Function, Module, Value, ir, number
 from ..dots import DOTS
-from ..lanes import WIDE, Lanes
-from ..layout import BLOCK, SOURCES, Form
+from ..lanes import QUARTER, WIDE, Lanes
+from ..layout import BLOCK, SOURCES, Chip, Finish
+from ..moves import Moves
 from .gemm import Gemm
-from .rows import GROUP_WORDS, OPERAND_WORDS, OPERANDS, STEP_WORDS, Env, Group, Op, Operand, Step
+from .half_gemm import HalfGemm
+from .rows import (
+    GROUP_WORDS,
+    LISTED,
+    NARROWS,
+    OPERAND_WORDS,
+    OPERANDS,
+    PREPARES,
+    STEP_WORDS,
+    WIDENS,
+    Env,
+    Group,
+    Op,
+    Operand,
+    Step,
+)
 
 ENTRY = "tspc_bulk"
 """The function that the kernel exports: tspc_bulk(env, first group, end of the groups)."""
@@ -24,15 +42,40 @@ class Handler(Function):
         super().__init__(module, name, [PTR, PTR, I64, I64], exported=exported)
         self.env, self.step, self.first, self.count = self.arguments
         self.mode = self.word(self.step, Step.MODE)
-        self.blocks = self.word(self.env, Env.BLOCKS)
+        self.blocks = self.word(self.env, Chip.BLOCKS)
 
-    def operand(self, number_: int) -> tuple[Value, Value]:
-        """The address of an operand's first vector, and the bytes to the next."""
-        row, place = divmod(number_, OPERANDS)
-        word = STEP_WORDS * row + Step.OPERANDS + OPERAND_WORDS * place
-        outer = self.word(self.step, word + Operand.OUTER)
-        address = self.at(self.pointer(self.step, word + Operand.BASE), self.b.mul(self.first, outer))
-        return address, self.word(self.step, word + Operand.INNER)
+    def operand(self, index: int | Value) -> Vectors:
+        """An operand of the step, by its number."""
+        if isinstance(index, int):
+            row, place = divmod(index, OPERANDS)
+            word = number(STEP_WORDS * row + Step.OPERANDS + OPERAND_WORDS * place)
+        else:
+            row, place = self.b.udiv(index, number(OPERANDS)), self.b.urem(index, number(OPERANDS))
+            word = self.b.add(self.b.mul(row, number(STEP_WORDS)), self.b.mul(place, number(OPERAND_WORDS)))
+            word = self.b.add(word, number(Step.OPERANDS))
+        base, outer, inner = (self.word(self.step, self.b.add(word, number(part))) for part in Operand)
+        address = self.b.add(base, self.b.mul(self.first, outer))
+        return Vectors(self, self.b.inttoptr(address, PTR), inner)
+
+
+class Vectors:
+    """The vectors of a block that an operand names."""
+
+    def __init__(self, f: Function, first: Value, step: Value):
+        self._f, self.first, self.step = f, first, step
+        """`first` is the address of the first vector, and `step` the bytes to the next, unless they are listed."""
+
+    def at(self, v: Value) -> Value:
+        """The address of vector `v`."""
+        f = self._f
+        place = f.variable(f.at(self.first, f.b.mul(v, self.step)))
+        with f.when(f.compare("==", self.step, LISTED)):
+            place.set(f.pointer(self.first, v))
+        return place.get()
+
+    def number(self, v: Value) -> Value:
+        """The number in place of an address."""
+        return self._f.b.ptrtoint(self._f.at(self.first, self._f.b.mul(v, self.step)), I64)
 
 
 class BulkKernel:
@@ -41,59 +84,77 @@ class BulkKernel:
     def __init__(self, path: str):
         self.module = Module("tspc_bulk")
         self.lanes = Lanes(self.module)
-        self.gemm = Gemm(self.module, path, DOTS[path]())
-        widths, forms = (1, 2, 4), (Form.SIGNED_8, Form.SIGNED_16, Form.WORD)
-        self.handlers: dict[Op, Handler] = {
+        self.moves = Moves(self.module, self.lanes)
+        dot = DOTS[path]()
+        self.gemm, self.half = Gemm(self.module, path, dot), HalfGemm(self.module, dot, self.lanes)
+        move = self.moves
+        self.handlers: dict[int, Handler] = {
             Op.COPY: self._copy(),
-            **{op: self._widen(form) for op, form in zip((Op.WIDEN_1, Op.WIDEN_2, Op.WIDEN_4), forms, strict=True)},
-            **{op: self._narrow(n) for op, n in zip((Op.NARROW_1, Op.NARROW_2, Op.NARROW_4), widths, strict=True)},
+            Op.CUT: self._masked("cut_step", self.lanes.cut),
+            Op.BLEND: self._masked("blend_step", self.lanes.blend),
             Op.ALU: self._alu(),
-            **{op: self._sign(form) for op, form in zip((Op.SIGN_8, Op.SIGN_16), forms, strict=False)},
+            Op.HALVE: self._halve(),
             Op.MULTIPLY: self._multiply(),
-            Op.PACK: self._pack(),
+            Op.MULTIPLY_HALF: self._multiply_half(),
+            Op.PACK: self._pack("pack_step", self.gemm.pack, 2),
+            Op.PACK_BYTES: self._pack("pack_bytes_step", self.half.pack, 2),
+            Op.PAIR: self._pack("pair_step", self.half.pair, 3),
+            Op.GATHER: self._gather(),
+            Op.SCATTER: self._scatter(),
+            Op.SHIFT: self._move("shift_step", 2, move.shift, moded=True),
+            Op.SELECT: self._move("select_step", 4, move.select),
+            Op.PERMUTE: self._move("permute_step", 4, move.permute),
+            Op.DISTRIBUTE: self._move("distribute_step", 3, move.distribute),
+            Op.ROTATE: self._rotate(),
+            Op.TRANSPOSE: self._transpose(),
+            **{op: self._widen(op, form.bytes, self.lanes.widen[form]) for op, form in WIDENS.items()},
+            **{op: self._prepare(op, self.lanes.prepare[form]) for op, form in PREPARES.items()},
+            **{op: self._narrow(width) for op, width in NARROWS.items()},
         }
         self._run()
 
+    # -- vectors as they are -----------------------------------------------------------------------------------
+
     def _copy(self) -> Handler:
         f = Handler(self.module, "copy_step")
-        (target, target_step), (source, source_step) = f.operand(0), f.operand(1)
+        target, source = f.operand(0), f.operand(1)
         size = f.b.mul(f.mode, number(BLOCK))
-        dense = f.b.and_(f.b.icmp_signed("==", target_step, size), f.b.icmp_signed("==", source_step, size))
+        dense = f.b.and_(*(f.b.icmp_signed("==", place.step, size) for place in (target, source)))
         with f.either(dense) as (whole, apart):
             with whole:
-                f.call(self.lanes.copy, target, source, f.b.mul(f.mode, f.count))
+                f.call(self.lanes.copy, target.first, source.first, f.b.mul(f.mode, f.count))
             with apart, f.loop(f.count) as v:
-                to, from_ = f.at(target, f.b.mul(v, target_step)), f.at(source, f.b.mul(v, source_step))
-                f.call(self.lanes.copy, to, from_, f.mode)
+                f.call(self.lanes.copy, target.at(v), source.at(v), f.mode)
         f.give()
         return f
 
-    def _widen(self, form: Form) -> Handler:
-        return self._each(f"widen_step{form.bytes}", form.bytes + 1, self.lanes.widen[form])
+    def _masked(self, name: str, function: Function) -> Handler:
+        f = Handler(self.module, name)
+        target, source = f.operand(0), f.operand(1)
+        lanes = f.b.mul(f.mode, f.word(f.env, Chip.TILE_LANES))
+        with f.loop(f.count) as v:
+            f.call(function, target.at(v), source.at(v), lanes, f.blocks)
+        f.give()
+        return f
 
-    def _sign(self, form: Form) -> Handler:
-        return self._each(f"sign_step{form.bytes}", 2, self.lanes.prepare[form])
+    # -- ALUs --------------------------------------------------------------------------------------------------
+
+    def _widen(self, op: int, width: int, function: Function) -> Handler:
+        return self._each(f"widen_step{op}", [*range(width + 1)], function)
+
+    def _prepare(self, op: int, function: Function) -> Handler:
+        return self._each(f"prepare_step{op}", [0, 1], function)
 
     def _narrow(self, width: int) -> Handler:
         """The planes are operands 1 and on; the lanes are operand 0, as they are for widen."""
+        return self._each(f"narrow_step{width}", [*range(1, width + 1), 0], self.lanes.narrow[width])
 
-        def order(operands: list[Value]) -> list[Value]:
-            return [*operands[1:], operands[0]]
-
-        return self._each(f"narrow_step{width}", width + 1, self.lanes.narrow[width], order)
-
-    def _each(
-        self,
-        name: str,
-        operands: int,
-        function: Function,
-        order: Callable[[list[Value]], list[Value]] = lambda operands: operands,
-    ) -> Handler:
-        """Calls a function for every vector with the operands' addresses in some order, and the blocks of a vector."""
+    def _each(self, name: str, operands: Sequence[int], function: Function) -> Handler:
+        """Calls a function for every vector with the addresses of some operands, and the blocks of a vector."""
         f = Handler(self.module, name)
-        places = [f.operand(i) for i in range(operands)]
+        places = [f.operand(i) for i in operands]
         with f.loop(f.count) as v:
-            f.call(function, *order([f.at(address, f.b.mul(v, step)) for address, step in places]), f.blocks)
+            f.call(function, *(place.at(v) for place in places), f.blocks)
         f.give()
         return f
 
@@ -101,27 +162,104 @@ class BulkKernel:
         """Results and operands lie without gaps; an immediate is one block. An operation looks at as many operands as
         it has."""
         f = Handler(self.module, "alu_step")
-        (target, _), *places = (f.operand(i) for i in range(1 + SOURCES))
-        operands = [word for address, step in places for word in (address, self._block_step(f, step))]
-        f.call(self.lanes.alu, f.mode, target, *operands, f.b.mul(f.blocks, f.count))
+        target, *places = (f.operand(i) for i in range(1 + SOURCES))
+        operands = [word for place in places for word in (place.first, self._block_step(f, place.step))]
+        f.call(self.lanes.alu, f.mode, target.first, *operands, f.b.mul(f.blocks, f.count))
         f.give()
         return f
 
     def _block_step(self, f: Function, step: Value) -> Value:
         return f.b.select(f.compare("==", step, 0), number(0), number(WIDE))
 
-    def _multiply(self) -> Handler:
-        f = Handler(self.module, "multiply_step")
-        (target, target_step), (source, source_step), (array, _) = (f.operand(i) for i in range(3))
-        f.call(self.gemm.multiply, f.env, f.count, target, target_step, source, source_step, array, f.mode)
+    def _halve(self) -> Handler:
+        """Both operands lie without gaps."""
+        f = Handler(self.module, "halve_step")
+        target, source = f.operand(0).first, f.operand(1).first
+        with f.loop(f.b.mul(f.b.mul(f.blocks, f.count), number(4))) as i:
+            offset = f.b.mul(i, number(QUARTER))
+            lanes = arithmetic.finish(f, f.load(f.at(source, offset), V16I32, QUARTER), Finish.HALF)
+            f.store(lanes, f.at(target, offset), QUARTER)
         f.give()
         return f
 
-    def _pack(self) -> Handler:
-        f = Handler(self.module, "pack_step")
-        f.call(self.gemm.pack, f.env, f.operand(0)[0], f.operand(1)[0])
+    # -- products ----------------------------------------------------------------------------------------------
+
+    def _multiply(self) -> Handler:
+        f = Handler(self.module, "multiply_step")
+        target, source, array = (f.operand(i) for i in range(3))
+        with f.loop(f.count) as v:
+            self.gemm.put_input(f, f.env, v, source.at(v))
+        f.call(self.gemm.multiply, f.env, f.count, target.first, target.step, array.first, f.mode)
         f.give()
         return f
+
+    def _multiply_half(self) -> Handler:
+        f = Handler(self.module, "multiply_half_step")
+        target, low, high, weights = (f.operand(i) for i in range(4))
+        with f.loop(f.count) as v:
+            self.half.put_input(f, f.env, v, low.at(v), high.at(v))
+        inputs = f.pointer(f.env, Env.INPUTS)
+        f.call(self.half.multiply, f.env, f.count, target.first, target.step, inputs, weights.first, f.mode)
+        f.give()
+        return f
+
+    def _pack(self, name: str, function: Function, operands: int) -> Handler:
+        f = Handler(self.module, name)
+        f.call(function, f.env, *(f.operand(i).first for i in range(operands)))
+        f.give()
+        return f
+
+    # -- lanes and words that move -----------------------------------------------------------------------------
+
+    def _move(self, name: str, operands: int, function: Function, moded: bool = False) -> Handler:
+        """Calls a function for every vector with the operands' addresses, and with the mode."""
+        f = Handler(self.module, name)
+        places = [f.operand(i) for i in range(operands)]
+        with f.loop(f.count) as v:
+            f.call(function, f.env, *(place.at(v) for place in places), *([f.mode] if moded else []))
+        f.give()
+        return f
+
+    def _gather(self) -> Handler:
+        f = Handler(self.module, "gather_step")
+        target, numbers, slice_, added = (f.operand(i) for i in range(4))
+        with f.loop(f.count) as v:
+            f.call(self.moves.gather, f.env, target.at(v), numbers.at(v), slice_.first, added.number(v))
+        f.give()
+        return f
+
+    def _scatter(self) -> Handler:
+        f = Handler(self.module, "scatter_step")
+        numbers, source, slice_, added = (f.operand(i) for i in range(4))
+        with f.loop(f.count) as v:
+            places = (numbers.at(v), source.at(v), slice_.first)
+            f.call(self.moves.scatter, f.env, *places, added.number(v), f.mode)
+        f.give()
+        return f
+
+    def _rotate(self) -> Handler:
+        f = Handler(self.module, "rotate_step")
+        with self._tables(f, f.b.add(f.mode, f.b.mul(f.mode, f.mode))):
+            f.call(self.moves.rotate, f.env, f.mode)
+        f.give()
+        return f
+
+    def _transpose(self) -> Handler:
+        f = Handler(self.module, "transpose_step")
+        with self._tables(f, f.b.mul(f.word(f.env, Chip.TILE_LANES), number(2))):
+            f.call(self.moves.transpose, f.env)
+        f.give()
+        return f
+
+    @contextmanager
+    def _tables(self, f: Handler, operands: Value) -> Generator[None, None, None]:
+        """For every vector, the addresses of so many operands in the table of vectors."""
+        with f.loop(f.count) as v:
+            with f.loop(operands) as i:
+                f.put(f.pointer(f.env, Chip.VECTORS), i, f.b.ptrtoint(f.operand(i).at(v), I64))
+            yield
+
+    # -- all ---------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         """tspc_bulk(env, first, end): runs these groups in their order."""

@@ -5,157 +5,143 @@ All that reads memory comes before all that writes it, so that a round may write
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from enum import IntEnum
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from ..arithmetic import SPECIAL
+from ....dialects.target import ChipSpec
+from ..decode import detail
 from ..layout import BLOCK, Finish, Form
-from .chains import LANEWISE, VECTORS, WIDTHS, Chain, Link, Memory, Register
-from .issues import CHAIN_BYTE, OPERAND_SLOTS, Kind, Shape
-from .rows import BLOCK_VECTORS, OPERAND_WORDS, OPERANDS, STEP_WORDS, Op, Step
+from .actions import Action, Place, Steps, chained, steps
+from .chains import Chain
+from .issues import CHAIN_BYTE, OPERAND_SLOTS, RESULTS, STORES, Kind, Shape
+from .rows import FINISHES, Op
 
-SPACE_BITS = 48
-"""An address is space << SPACE_BITS | offset."""
-
-CHAINED = 256
-"""The least vectors of a group whose chains are compiled."""
-
-_BUFFER_BYTES = 24 << 10
-"""What a block's buffers may take of the first-level cache."""
-
-_WIDEN = {1: Op.WIDEN_1, 2: Op.WIDEN_2, 4: Op.WIDEN_4}
-_SIGN = {Form.SIGNED_8: Op.SIGN_8, Form.SIGNED_16: Op.SIGN_16}
-_FINISH = {Finish.SIGN_8: Op.SIGN_8, Finish.SIGN_16: Op.SIGN_16}
 _NARROW = {1: Op.NARROW_1, 2: Op.NARROW_2, 4: Op.NARROW_4}
 
-
-class Space(IntEnum):
-    """Where an address lies. From SRAM on there is one for each chip."""
-
-    ZERO = 0
-    """A vector of zeros."""
-    CONSTANTS = 1
-    """Immediates, a block of 32-bit lanes each."""
-    BUFFERS = 2
-    """Buffers of the group that runs."""
-    ENTRIES = 3
-    """Accumulators, in wide order."""
-    ARRAYS = 4
-    """Installed weights, one array for each plane."""
-    KEPT = 5
-    """Byte planes that leave their group other than to SRAM."""
-    SRAM = 6
+_SWITCHES = {
+    "shift": Op.SHIFT,
+    "lane_select": Op.SELECT,
+    "permute": Op.PERMUTE,
+    "distribute": Op.DISTRIBUTE,
+    "rotate3": Op.ROTATE,
+    "rotate4": Op.ROTATE,
+    "transpose": Op.TRANSPOSE,
+}
 
 
-def place_in(space: int, offset: int) -> int:
-    return space << SPACE_BITS | offset
+class Input(NamedTuple):
+    """What a member samples at a slot."""
+
+    slot: int
+    producer: int
+    """The member that makes it, or -1 for memory."""
+    byte: int
+    """The byte plane of the result, or the place in memory."""
+    tiles: int
+    """The superlanes of it that are not zero."""
 
 
-class Place(NamedTuple):
-    """Where the vectors of an operand lie. A buffer has its number in `base` and gets its address last."""
+class Kept(NamedTuple):
+    """A byte plane of a result that leaves the group other than to SRAM."""
 
-    base: int
-    outer: int
-    inner: int
-    buffer: str = ""
-    """`wide` or `plane` for a buffer of the group."""
+    byte: int
+    tiles: int
+    place: int
 
 
-class _Action(NamedTuple):
-    op: Op
-    mode: int
-    operands: tuple[Place, ...]
-    """As in a row of `Step`; the first is the result, but of NARROW the source."""
+class Member(NamedTuple):
+    """A segment, as far as groups that share their steps are alike. Places are the group's own, by number."""
 
-
-def _chains(action: _Action) -> bool:
-    """Whether an action may be part of a chain. Special functions are too long to be compiled for each."""
-    return action.op in (*LANEWISE, *WIDTHS) and not (action.op == Op.ALU and action.mode in SPECIAL)
+    shape: int
+    inputs: tuple[Input, ...] = ()
+    """By slot."""
+    target: int = -1
+    """The place of the words that it names, of the entry, or of the slice."""
+    number: int = -1
+    """Of a gather or scatter, the place of the number that it adds to the map's."""
+    vectors: int = -1
+    """Of an `acc`, the member whose sums it takes."""
+    live: bool = False
+    """Of an `acc`, whether later ones read its entry."""
+    dense: bool = False
+    """Of an `acc`, whether its entries lie one after the other."""
+    kept: tuple[Kept, ...] = ()
 
 
 class Source(Protocol):
-    """What a loop asks about its segments and their edges, by number."""
+    """What loops have in common."""
 
     stride: int
-    times: list[int]
-    counts: list[int]
-    producers: list[int]
-    """By edge, the segment from which it comes."""
-    bytes: list[int]
-    """By edge, which byte plane of the result."""
-    from_memory: list[bool]
-    vectors_of: dict[int, int]
-    """By segment of `acc`, the `abc` whose sums it takes."""
-    kept: dict[tuple[int, int], Place]
-    """Byte planes that leave their group other than to SRAM, by segment and byte."""
-    live: set[int]
-    """Segments of `acc` whose entries later ones read."""
-    planes: int
-    """Planes of a chip."""
+    spec: ChipSpec
     chains: dict[Chain, int]
     """The chains of all groups, numbered."""
-    buffer_bytes: int
-    """The most that a group's buffers have taken."""
 
-    def shape(self, segment: int) -> Shape: ...
-    def edges(self, segment: int) -> dict[int, int]: ...
-    def memory(self, edge: int) -> Place | None: ...
-    def words(self, segment: int) -> Place: ...
-    def entries(self, segment: int) -> Place: ...
-    def array(self, plane: int) -> int: ...
+    def shape(self, number: int) -> Shape: ...
+    def weights(self, shape: Shape) -> Place:
+        """The array of the plane into which the records of a shape feed vectors."""
+        ...
+
     def constant(self, bits: int) -> Place: ...
 
 
 class Loop:
     """The steps of one group."""
 
-    def __init__(self, source: Source, members: Sequence[int], kept: Mapping[int, list[int]], updates: bool):
-        """`kept` holds, by segment, the byte planes that leave the group other than to memory; `updates` says that a
-        round writes what it reads."""
-        self.source, self.kept, self.updates = source, kept, updates
-        self.members = sorted(members, key=lambda s: (source.times[s], s))
+    def __init__(self, source: Source, members: Sequence[Member], updates: bool, rewrites: bool, compiled: bool):
+        """`members` are in the order of time; `updates` says that a round writes what it reads, `rewrites` that it
+        writes a word more than once, `compiled` that chains are compiled."""
+        self.source, self.members, self.compiled = source, members, compiled
+        self.updates, self.rewrites = updates, rewrites
+        self.shapes = [source.shape(m.shape) for m in members]
         self.blocks = source.stride // BLOCK
-        self.actions: list[_Action] = []
+        self.actions: list[Action] = []
         self.values: dict[int, Place] = {}
-        """By segment, its result in wide order."""
+        """By member, its result in wide order."""
         self.planes: dict[int, list[Place]] = {}
-        """By segment, its result as byte planes in buffers."""
-        self.widened: dict[tuple[object, ...], Place] = {}
-        """Operands in wide order, by where their byte planes come from."""
+        """By member, its result as byte planes in buffers."""
+        self.made: dict[tuple[object, ...], Place] = {}
+        """What was made of other places, by what it was made of."""
         self.immediates: dict[Place, int] = {}
         """Bits, by where they lie."""
         self.buffers = 0
 
-    def emit(self, steps: list[list[int]]) -> int:
-        """Appends the steps; gives the vectors of a block."""
-        of = self.source
-        writes = [s for s in self.members if of.shape(s).kind == Kind.WRITE]
-        results = [s for s in self.members if of.shape(s).kind in (Kind.ACCUMULATE, Kind.ALU)]
-        wanted = self._wanted(results, writes)
-        for segment in results:
-            if of.shape(segment).kind == Kind.ACCUMULATE:
-                self._accumulate(segment, segment in wanted)
-            elif segment in wanted:
-                self._alu(segment)
-        self._write(writes, [s for s in results if s in wanted])
-        return self._append(steps)
+    def steps(self) -> Steps:
+        of_kind: dict[Kind, list[int]] = defaultdict(list)
+        for member, shape in enumerate(self.shapes):
+            of_kind[shape.kind].append(member)
+        results = sorted(m for kind in RESULTS for m in of_kind[kind])
+        stores = sorted(m for kind in STORES for m in of_kind[kind])
+        self.used = self._used(results, stores)
+        for member in results:
+            match self.shapes[member].kind:
+                case Kind.ACCUMULATE:
+                    self._accumulate(member)
+                case kind if member in self.used:
+                    {Kind.ALU: self._alu, Kind.GATHER: self._gather, Kind.SWITCH: self._switch}[kind](member)
+                case _:
+                    pass
+        self._store(stores, of_kind[Kind.READ])
+        actions = chained(self.actions, self.immediates, self.source.chains) if self.compiled else self.actions
+        return steps(actions, self.source.stride)
 
-    def _wanted(self, results: Sequence[int], writes: Sequence[int]) -> set[int]:
-        """The segments whose results are used."""
-        wanted = {s for s in results if s in self.kept}
-        for segment in writes:
-            wanted.update(self._producers(segment))
-        for segment in reversed(results):
-            if self.source.shape(segment).kind == Kind.ACCUMULATE:
-                wanted.update(self._producers(self.source.vectors_of[segment]))
-            elif segment in wanted:
-                wanted.update(self._producers(segment))
-        return wanted
+    def _used(self, results: Sequence[int], stores: Sequence[int]) -> dict[int, set[int]]:
+        """The members whose results are used, each with the byte planes that are."""
+        used: dict[int, set[int]] = {m: {k.byte for k in self.members[m].kept} for m in results if self.members[m].kept}
 
-    def _producers(self, segment: int) -> Iterable[int]:
-        of = self.source
-        return [of.producers[e] for e in of.edges(segment).values() if not of.from_memory[e]]
+        def take(member: int) -> None:
+            for _, producer, byte, _ in self.members[member].inputs:
+                if producer >= 0:
+                    used.setdefault(producer, set()).add(byte)
+
+        for member in stores:
+            take(member)
+        for member in reversed(results):
+            if self.shapes[member].kind == Kind.ACCUMULATE:
+                take(self.members[member].vectors)
+            elif member in used:
+                take(member)
+        return used
 
     # -- operands ----------------------------------------------------------------------------------------------
 
@@ -167,217 +153,173 @@ class Loop:
         self.buffers += 1
         return Place(self.buffers, 0, self.source.stride, "plane")
 
-    def _act(self, op: Op, mode: int, *operands: Place) -> None:
-        self.actions.append(_Action(op, mode, operands))
+    def _act(self, op: int, mode: int, *operands: Place) -> None:
+        self.actions.append(Action(op, mode, operands))
 
-    def _plane(self, edge: int) -> Place:
-        """The byte plane that an edge brings."""
-        if (place := self.source.memory(edge)) is not None:
+    def _plane(self, taken: Input) -> Place:
+        """The byte plane that a member samples."""
+        place = Place(taken.byte, kind="given") if taken.producer < 0 else self._planes(taken.producer)[taken.byte]
+        return self._cut(place, taken.tiles)
+
+    def _cut(self, place: Place, tiles: int) -> Place:
+        """A byte plane whose superlanes are zero from number `tiles` on."""
+        if tiles == self.source.spec.tiles:
             return place
-        segment = self.source.producers[edge]
-        if segment not in self.planes:
-            self.planes[segment] = [self._plane_buffer() for _ in range(self.source.shape(segment).width)]
-            self._narrow(segment, self.planes[segment])
-        return self.planes[segment][self.source.bytes[edge]]
+        key = (Op.CUT, place, tiles)
+        if key not in self.made:
+            self.made[key] = self._plane_buffer()
+            self._act(Op.CUT, tiles, self.made[key], place)
+        return self.made[key]
 
-    def _narrow(self, segment: int, planes: Sequence[Place]) -> None:
-        self._act(_NARROW[len(planes)], 0, self.values[segment], *planes)
+    def _planes(self, member: int) -> list[Place]:
+        """The byte planes of a result."""
+        if member not in self.planes:
+            self.planes[member] = [self._plane_buffer() for _ in range(self.shapes[member].width)]
+            self._narrow(member, self.planes[member])
+        return self.planes[member]
 
-    def _operand(self, segment: int, operand: int, form: Form) -> Place:
+    def _narrow(self, member: int, planes: Sequence[Place]) -> None:
+        self._act(_NARROW[len(planes)], 0, self.values[member], *planes)
+
+    def _operand(self, member: int, operand: int, form: Form) -> Place:
         """An operand of an ALU: in wide order without gaps, or an immediate."""
-        of, shape = self.source, self.source.shape(segment)
+        of, shape = self.source, self.shapes[member]
         if operand in shape.immediates:
             place = of.constant(shape.immediates[operand])
             self.immediates[place] = shape.immediates[operand]
             return place
-        by_slot = of.edges(segment)
-        first = OPERAND_SLOTS * operand
-        if of.bytes[by_slot[first]] == CHAIN_BYTE:
-            return self._signed(of.producers[by_slot[first]], form)
-        edges = [by_slot[first + i] for i in range(shape.widths[operand])]
-        producer = of.producers[edges[0]]
-        one = all(not of.from_memory[e] and of.producers[e] == producer for e in edges)
-        if one and [of.bytes[e] for e in edges] == list(range(len(edges))):
-            return self._signed(producer, form)
-        planes = [self._plane(e) for e in edges]
-        key = tuple(planes)
-        if key not in self.widened:
-            self.widened[key] = self._wide_buffer()
-            self._act(_WIDEN[len(planes)], 0, self.widened[key], *planes)
-        return self.widened[key]
+        slots = range(OPERAND_SLOTS * operand, OPERAND_SLOTS * (operand + 1))
+        taken = [i for i in self.members[member].inputs if i.slot in slots]
+        producer = taken[0].producer
+        if producer in self.values and all(i.producer == producer and i.tiles == of.spec.tiles for i in taken):
+            numbers = [i.byte for i in taken]
+            if numbers == [CHAIN_BYTE] or numbers == [*range(len(taken))]:
+                return self._prepared(producer, form)
+        planes = [self._plane(i) for i in taken]
+        key = (Op.WIDEN, form, *planes)
+        if key not in self.made:
+            self.made[key] = self._wide_buffer()
+            self._act(Op.WIDEN + form, 0, self.made[key], *planes)
+        return self.made[key]
 
-    def _signed(self, segment: int, form: Form) -> Place:
+    def _prepared(self, member: int, form: Form) -> Place:
         """A result as an operand of a form that takes its low bits."""
-        place = self._dense(segment)
+        place = self._dense(member)
         if form == Form.WORD:
             return place
-        key = (form, place)
-        if key not in self.widened:
-            self.widened[key] = self._wide_buffer()
-            self._act(_SIGN[form], 0, self.widened[key], place)
-        return self.widened[key]
+        key = (Op.PREPARE, form, place)
+        if key not in self.made:
+            self.made[key] = self._wide_buffer()
+            self._act(Op.PREPARE + form, 0, self.made[key], place)
+        return self.made[key]
 
-    def _dense(self, segment: int) -> Place:
+    def _dense(self, member: int) -> Place:
         """A result in wide order without gaps."""
-        place = self.values[segment]
-        if place.inner == 4 * self.source.stride:
+        place = self.values[member]
+        if place.buffer or self.members[member].dense:
             return place
-        key = ("dense", segment)
-        if key not in self.widened:
-            self.widened[key] = self._wide_buffer()
-            self._act(Op.COPY, 4 * self.blocks, self.widened[key], place)
-        return self.widened[key]
+        key = (Op.COPY, member)
+        if key not in self.made:
+            self.made[key] = self._wide_buffer()
+            self._act(Op.COPY, 4 * self.blocks, self.made[key], place)
+        return self.made[key]
 
     # -- results -----------------------------------------------------------------------------------------------
 
-    def _alu(self, segment: int) -> None:
-        shape = self.source.shape(segment)
+    def _alu(self, member: int) -> None:
+        shape = self.shapes[member]
         assert shape.does is not None
-        operands = [self._operand(segment, i, form) for i, form in enumerate(shape.does.forms)]
-        result = self.values[segment] = self._wide_buffer()
+        operands = [self._operand(member, i, form) for i, form in enumerate(shape.does.forms)]
+        result = self.values[member] = self._wide_buffer()
         self._act(Op.ALU, shape.does.alu, result, *operands)
-        if shape.to_chain and shape.does.finish != Finish.NONE:  # a stream takes the low bytes only
-            self.values[segment] = self._wide_buffer()
-            self._act(_FINISH[shape.does.finish], 0, self.values[segment], result)
+        finish = shape.does.finish
+        if finish == Finish.HALF or (shape.to_chain and finish != Finish.NONE):  # a stream takes the low bytes only
+            self.values[member] = self._wide_buffer()
+            self._act(FINISHES[finish], 0, self.values[member], result)
 
-    def _accumulate(self, segment: int, wanted: bool) -> None:
-        of, shape = self.source, self.source.shape(segment)
-        adds, live = shape.value("mode"), segment in of.live
-        if not (wanted or live):
+    def _accumulate(self, member: int) -> None:
+        adds, live = self.shapes[member].value("mode"), self.members[member].live
+        if not (member in self.used or live):
             return
-        vectors = of.vectors_of[segment]
-        (edge,) = of.edges(vectors).values()
-        x = self._plane(edge)
-        target = of.entries(segment) if adds or live else self._wide_buffer()
-        array = Place(of.array(shape.chip * of.planes + shape.queue.unit), 0, 0)
-        self._act(Op.MULTIPLY, adds, target, x, array)
-        self.values[segment] = target
+        vectors = self.members[member].vectors
+        planes = [self._plane(i) for i in self.members[vectors].inputs]
+        entries = Place(self.members[member].target, kind="given")
+        target = entries if adds or live else self._wide_buffer()
+        op = Op.MULTIPLY if self.shapes[vectors].kind == Kind.VECTORS else Op.MULTIPLY_HALF
+        self._act(op, adds, target, *planes, self.source.weights(self.shapes[vectors]))
+        self.values[member] = target
 
-    def _write(self, writes: Sequence[int], results: Sequence[int]) -> None:
-        """What goes to memory."""
-        of = self.source
-        targets: dict[int, dict[int, list[Place]]] = {s: {} for s in results}
-        copies: list[tuple[Place, Place]] = []
-        for segment in writes:
-            (edge,) = of.edges(segment).values()
-            if (place := of.memory(edge)) is not None:
-                copies.append((of.words(segment), place))
+    def _gather(self, member: int) -> None:
+        own = self.members[member]
+        self.planes[member] = [self._plane_buffer()]
+        slice_, number = Place(own.target, kind="given"), Place(own.number, kind="given")
+        self._act(Op.GATHER, 0, self.planes[member][0], self._plane(own.inputs[0]), slice_, number)
+
+    def _switch(self, member: int) -> None:
+        shape = self.shapes[member]
+        sources = [self._plane(i) for i in self.members[member].inputs]
+        nowhere = self._plane_buffer()
+        used = self.used[member]
+        planes = [self._plane_buffer() if byte in used else nowhere for byte in range(shape.width)]
+        self.planes[member] = planes
+        op = _SWITCHES[shape.instruction.name]
+        operands = [*sources, *planes] if op in (Op.ROTATE, Op.TRANSPOSE) else [*planes, *sources]
+        self._act(op, detail(shape.instruction, shape.values, self.source.spec), *operands)
+
+    # -- stores ------------------------------------------------------------------------------------------------
+
+    def _store(self, stores: Sequence[int], reads: Iterable[int]) -> None:
+        """What goes to memory: first what is read from it, then whole results, then single planes."""
+        spec = self.source.spec
+        wholes: dict[int, dict[int, list[Place]]] = defaultdict(lambda: defaultdict(list))
+        """By member and byte plane, where a result goes that nothing is cut from."""
+        singles: list[Action] = []
+        for member in stores:
+            own, shape = self.members[member], self.shapes[member]
+            target = Place(own.target, kind="given")
+            taken = own.inputs[-1]
+            if shape.kind == Kind.SCATTER:
+                planes = [self._staged(i) for i in own.inputs]
+                number = Place(own.number, kind="given")
+                singles.append(Action(Op.SCATTER, shape.tiles, (*planes, target, number)))
+            elif taken.producer in self.values and taken.tiles == spec.tiles and not self.rewrites:
+                wholes[taken.producer][taken.byte].append(target)
             else:
-                targets[of.producers[edge]].setdefault(of.bytes[edge], []).append(of.words(segment))
-        for segment in results:
-            for byte in self.kept.get(segment, ()):
-                targets[segment].setdefault(byte, []).append(of.kept[segment, byte])
-        for segment, by_byte in targets.items():
-            self._store(segment, by_byte)
-        for segment in self.members:
-            if of.shape(segment).kind == Kind.READ:
-                copies.append((of.kept[segment, 0], of.words(segment)))
-        if self.updates:  # what is copied is read before anything is written
-            for i, (target, source) in enumerate(copies):
-                copies[i] = target, self._plane_buffer()
-                self.actions.insert(i, _Action(Op.COPY, self.blocks, (copies[i][1], source)))
-        for target, source in copies:
-            self._act(Op.COPY, self.blocks, target, source)
+                op, mode = (Op.COPY, self.blocks) if shape.tiles == spec.tiles else (Op.BLEND, shape.tiles)
+                singles.append(Action(op, mode, (target, self._staged(taken))))
+        for member, own in enumerate(self.members):
+            for byte, tiles, number in own.kept:
+                place = Place(number, kind="given")
+                if member in self.values and tiles == spec.tiles:
+                    wholes[member][byte].append(place)
+                elif member in reads:
+                    singles.append(self._copy(place, Place(own.target, kind="given"), tiles))
+                else:
+                    singles.append(self._copy(place, self._planes(member)[byte], tiles))
+        for member in sorted(wholes):
+            self._store_whole(member, wholes[member])
+        self.actions += singles
 
-    def _store(self, segment: int, targets: Mapping[int, list[Place]]) -> None:
+    def _copy(self, target: Place, source: Place, tiles: int) -> Action:
+        if tiles == self.source.spec.tiles:
+            return Action(Op.COPY, self.blocks, (target, source))
+        return Action(Op.CUT, tiles, (target, source))
+
+    def _staged(self, taken: Input) -> Place:
+        """A byte plane to be stored; where a round writes what it reads, from memory by a buffer."""
+        place = self._plane(taken)
+        if self.updates and not place.buffer:
+            buffer = self._plane_buffer()
+            self._act(Op.COPY, self.blocks, buffer, place)
+            return buffer
+        return place
+
+    def _store_whole(self, member: int, targets: dict[int, list[Place]]) -> None:
         """Stores the byte planes of a result at one or more places each."""
-        width = self.source.shape(segment).width
-        for i in range(max((len(places) for places in targets.values()), default=0)):
+        width = self.shapes[member].width
+        for i in range(max(len(places) for places in targets.values())):
             planes = {byte: places[i] for byte, places in targets.items() if i < len(places)}
             if len(planes) < width:  # what nobody wants goes to a buffer
                 nowhere = self._plane_buffer()
                 planes = {byte: planes.get(byte, nowhere) for byte in range(width)}
-            self._narrow(segment, [planes[byte] for byte in range(width)])
-
-    # -- chains ------------------------------------------------------------------------------------------------
-
-    def _chained(self) -> list[_Action]:
-        """The actions, those in a row that work lane by lane being one chain."""
-        actions: list[_Action] = []
-        start = 0
-        while start < len(self.actions):
-            end = start
-            while end < len(self.actions) and _chains(self.actions[end]):
-                end += 1
-            if end - start > 1:
-                later = {p.base for a in self.actions[end:] for p in a.operands if p.buffer}
-                actions.append(self._chain(self.actions[start:end], later))
-            else:
-                end = start + 1
-                actions.append(self.actions[start])
-            start = end
-        return actions
-
-    def _chain(self, actions: Sequence[_Action], later: set[int]) -> _Action:
-        """Some actions as a chain; `later` are the buffers that are used after it."""
-        places: dict[Place, Memory] = {}
-        registers: dict[Place, Register] = {}
-
-        def operand(place: Place) -> Register | Memory:
-            bits = self.immediates.get(place, VECTORS)
-            return registers.get(place) or places.setdefault(place, Memory(len(places), bits))
-
-        def memory(place: Place) -> Memory:
-            return places.setdefault(place, Memory(len(places)))
-
-        links: list[Link] = []
-        for op, mode, (first, *others) in actions:
-            inputs = [operand(p) if op in LANEWISE else memory(p) for p in others]
-            if op in (Op.NARROW_1, Op.NARROW_2, Op.NARROW_4):
-                links.append(Link(op, mode, (operand(first), *inputs)))
-            else:
-                registers[first] = Register(len(registers))
-                links.append(Link(op, mode, (registers[first], *inputs)))
-        for place, register in registers.items():
-            if place.base in later:
-                links.append(Link(Op.COPY, 0, (register, memory(place))))
-        number = self.source.chains.setdefault(tuple(links), len(self.source.chains))
-        return _Action(Op.CALL, number, tuple(places))
-
-    # -- buffers -----------------------------------------------------------------------------------------------
-
-    def _append(self, steps: list[list[int]]) -> int:
-        """Gives buffers their addresses and appends the rows; gives the vectors of a block."""
-        if self.source.counts[self.members[0]] >= CHAINED:
-            self.actions = self._chained()
-        last = {p.base: i for i, a in enumerate(self.actions) for p in a.operands if p.buffer}
-        free: dict[str, list[int]] = {"wide": [], "plane": []}
-        used = {"wide": 0, "plane": 0}
-        index: dict[int, int] = {}
-        for i, action in enumerate(self.actions):
-            for p in action.operands:
-                if p.buffer and p.base not in index:
-                    if not free[p.buffer]:
-                        free[p.buffer].append(used[p.buffer])
-                        used[p.buffer] += 1
-                    index[p.base] = free[p.buffer].pop()
-            done = {p.base: p.buffer for p in action.operands if p.buffer and last[p.base] == i}
-            for number, kind in done.items():
-                free[kind].append(index[number])
-        per_vector = self.source.stride * (4 * used["wide"] + used["plane"])
-        block = self._block(per_vector)
-        self.source.buffer_bytes = max(self.source.buffer_bytes, block * per_vector)
-        planes_from = used["wide"] * 4 * self.source.stride * block
-        for action in self.actions:
-            rows = [[0] * STEP_WORDS for _ in range(-(-len(action.operands) // OPERANDS))]
-            for row in rows:
-                row[Step.OP] = Op.MORE
-            rows[0][Step.OP], rows[0][Step.MODE] = action.op, action.mode
-            for i, p in enumerate(action.operands):
-                base = p.base
-                if p.buffer:
-                    offset = index[p.base] * p.inner * block + (planes_from if p.buffer == "plane" else 0)
-                    base = place_in(Space.BUFFERS, offset)
-                word = Step.OPERANDS + OPERAND_WORDS * (i % OPERANDS)
-                rows[i // OPERANDS][word : word + OPERAND_WORDS] = base, p.outer, p.inner
-            steps += rows
-        return block
-
-    def _block(self, per_vector: int) -> int:
-        """The vectors of a block whose buffers take so many bytes a vector."""
-        count = self.source.counts[self.members[0]]
-        if any(a.op == Op.MULTIPLY for a in self.actions):
-            return BLOCK_VECTORS
-        if not per_vector:
-            return count
-        return max(1, min(BLOCK_VECTORS, _BUFFER_BYTES // per_vector))
+            self._narrow(member, [planes[byte] for byte in range(width)])

@@ -8,12 +8,12 @@ word to word, they are taken word by word.
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from .issues import Ints, Irregular, cover, join, ranges
+from .issues import Ints, Irregular, cover, distinct, distinct_pairs, join, ranges
 
 Mask = npt.NDArray[np.bool_]
 
@@ -30,24 +30,27 @@ class Accesses:
     """The cycle of the first, and cycles to the next."""
     every: Ints
     writes: Mask
+    alone: Mask
+    """Whether it is ordered against all others of its word; those that are not, against those only that are."""
     node: Ints
     """The group, or whatever else does it."""
     round: Ints
     """The round of the group in which the first is."""
+    origin: Ints
+    """Writes of the same origin are done in the order of their rounds. Of reads any negative number."""
     private: Mask
     """Whether the memory is empty when a run begins and means nothing after it, as accumulators are."""
 
     def take(self, chosen: Ints) -> Accesses:
         return Accesses(*(getattr(self, f)[chosen] for f in self.__dataclass_fields__))
 
-    def apart(self, chosen: Mask) -> tuple[Accesses, Ints]:
-        """The same accesses, those chosen word by word; and which access each was."""
+    def apart(self, chosen: Mask) -> Accesses:
+        """The same accesses, those chosen word by word."""
         number = np.where(chosen, self.count, 1)
         owner, i = np.repeat(np.arange(len(number)), number), ranges(0 * number, number)
         a = self.take(owner)
         count = np.where(chosen[owner], 1, a.count)
-        moved = (a.word + i * a.step, a.step, count, a.time + i * a.every, a.every)
-        return Accesses(*moved, a.writes, a.node, a.round + i, a.private), owner
+        return replace(a, word=a.word + i * a.step, count=count, time=a.time + i * a.every, round=a.round + i)
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,10 @@ class Dependences:
     """Groups that would have to wait for rounds of their own."""
     updates: set[int]
     """Groups that write, in one round, words that they read in the same."""
-    live: Mask
-    """By access, whether it is a write that a later access reads."""
+    rewrites: set[int]
+    """Groups that write, in their only round, a word more than once."""
+    live: set[int]
+    """The origins of writes that later accesses read."""
 
 
 def dependences(accesses: Accesses) -> Dependences:
@@ -76,19 +81,14 @@ def dependences(accesses: Accesses) -> Dependences:
     i = np.where(is_last, shrunk.count - 1, 0)
     at, rounds = shrunk.time + i * shrunk.every, shrunk.round + i
     count = np.where(still[ends], 1, shrunk.count)
-    shrunk = Accesses(
-        shrunk.word, shrunk.step, count, at, shrunk.every, shrunk.writes, shrunk.node, rounds, shrunk.private
-    )
-    pieces, owner = shrunk.apart((np.abs(shrunk.step) != 1) & (count > 1))
-    owner = ends[owner]
+    shrunk = replace(shrunk, count=count, time=at, round=rounds)
+    pieces = shrunk.apart((np.abs(shrunk.step) != 1) & (count > 1))
     while True:
         elements = _Elements(pieces)
         mixed = elements.mixed()
         if not mixed.any():
-            break
-        pieces, origin = pieces.apart(mixed & (pieces.count > 1))
-        owner = owner[origin]
-    return elements.dependences(owner, len(still))
+            return elements.dependences()
+        pieces = pieces.apart(mixed)
 
 
 class _Elements:
@@ -98,7 +98,7 @@ class _Elements:
         self.pieces = pieces
         back = pieces.step < 0
         low = np.where(back, pieces.word - pieces.count + 1, pieces.word)
-        bounds = np.unique(join([low, low + pieces.count]))
+        bounds = distinct(join([low, low + pieces.count]))
         owner, element = cover(low, pieces.count, bounds)
         length = bounds[element + 1] - bounds[element]
         offset = bounds[element] - low[owner]
@@ -109,6 +109,7 @@ class _Elements:
         keys = 2 * (time + first * every) + writes, 2 * (time + last * every) + writes
         order = np.lexsort((keys[1], keys[0], element))
         self.piece, self.element, self.writes = owner[order], element[order], writes[order]
+        self.alone = pieces.alone[self.piece]
         self.last_key = keys[1][order]
         self.rounds = pieces.round[owner[order]] + first[order], pieces.round[owner[order]] + last[order]
 
@@ -120,35 +121,41 @@ class _Elements:
         pieces[self.piece[np.isin(self.element, self.element[wrong])]] = True
         return pieces & (self.pieces.count > 1)
 
-    def dependences(self, owner: Ints, accesses: int) -> Dependences:
-        """What they make of the nodes; `owner` is the access of each piece."""
+    def dependences(self) -> Dependences:
+        """What they make of the nodes."""
         n = len(self.piece)
         position = np.arange(n)
-        before = np.maximum.accumulate(np.where(self.writes, position, -1)) if n else position
+        before = np.maximum.accumulate(np.where(self.alone, position, -1)) if n else position
         before = np.concatenate([[-1], before[:-1]]) if n else before
-        has_before = (before >= 0) & (self.element[before] == self.element) if n else self.writes
-        reads = ~self.writes
-        if (reads & ~has_before & self.pieces.private[self.piece]).any():
+        has_before = (before >= 0) & (self.element[before] == self.element) if n else self.alone
+        free = ~self.alone
+        if (free & ~has_before & self.pieces.private[self.piece]).any():
             raise Irregular("accumulator-empty")
-        after = np.minimum.accumulate(np.where(self.writes, position, n)[::-1])[::-1] if n else position
-        has_after = (after < n) & (self.element[np.minimum(after, n - 1)] == self.element) if n else self.writes
-        read_after, read_before = position[reads & has_before], position[reads & has_after]
-        rewritten = position[self.writes & has_before]
-        first = np.concatenate([before[read_after], read_before, before[rewritten]])
-        second = np.concatenate([read_after, after[read_before], rewritten])
-        live = np.zeros(accesses, np.bool_)
-        live[owner[self.piece[before[read_after]]]] = True
+        after = np.minimum.accumulate(np.where(self.alone, position, n)[::-1])[::-1] if n else position
+        has_after = (after < n) & (self.element[np.minimum(after, n - 1)] == self.element) if n else self.alone
+        free_after, free_before = position[free & has_before], position[free & has_after]
+        again = position[self.alone & has_before]
+        first = np.concatenate([before[free_after], free_before, before[again]])
+        second = np.concatenate([free_after, after[free_before], again])
+        live = set(distinct(self.pieces.origin[self.piece[before[free_after]]]).tolist())
         a, b = (self.pieces.node[self.piece[x]] for x in (first, second))
         itself = a == b
         in_place = (
-            reads[first]
+            ~self.writes[first]
             & self.writes[second]
             & (self.rounds[0][first] == self.rounds[0][second])
             & (self.rounds[1][first] == self.rounds[1][second])
         )
-        pairs = np.unique(np.stack([a[~itself], b[~itself]]), axis=1)
-        stuck, updates = set(a[itself & ~in_place].tolist()), set(a[itself & in_place].tolist())
-        return Dependences(pairs[0], pairs[1], stuck, updates, live)
+        sources = [self.pieces.origin[self.piece[x]] for x in (first, second)]
+        in_order = (sources[0] == sources[1]) | ~(self.writes[first] | self.writes[second])
+        pairs = distinct_pairs(a[~itself], b[~itself])
+        once = self.writes[first] & self.writes[second] & (self.rounds[1][first] == 0) & (self.rounds[1][second] == 0)
+        once &= (self.rounds[0][first] == 0) & (self.rounds[0][second] == 0)
+        itself &= ~in_order
+        stuck, updates, rewrites = (
+            set(a[itself & chosen].tolist()) for chosen in (~in_place & ~once, in_place, once & ~in_place)
+        )
+        return Dependences(*pairs, stuck, updates, rewrites, live)
 
 
 def sequence(nodes: int, before: Ints, after: Ints, time: Ints) -> tuple[list[int], list[int]]:

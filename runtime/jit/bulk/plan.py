@@ -8,7 +8,7 @@ import numpy as np
 
 from ....dialects.program import Program
 from .groups import Cutter, Segments
-from .issues import Ints, Irregular, Issues, Kind
+from .issues import ENTERING, RESULTS, STORES, Ints, Irregular, Issues, Kind, distinct, distinct_pairs, split
 from .match import Matcher
 from .order import Accesses, Dependences, Mask, dependences, sequence
 
@@ -32,6 +32,8 @@ class Plan:
     """By edge, whether it brings words that are copied when they are read, and not read where they are used."""
     updates: set[int]
     """Groups that write, in one round, words that they read in the same."""
+    rewrites: set[int]
+    """Groups that write, in their only round, a word more than once."""
     live: set[int]
     """Segments of `acc` whose entries later ones read."""
 
@@ -69,10 +71,13 @@ class _Attempt:
         self.segments, issues, edges = segments, segments.issues, segments.flow.edges
         self.issues = issues
         from_memory = issues.kind_of(edges.p) == Kind.READ
-        self.captured = from_memory & captured[issues.record_of(edges.p)]
+        self.loads = issues.kind_of(edges.c) == Kind.LOAD
+        # Rows of weights are taken as they are, and so must be cut before.
+        masked = self.loads & (edges.tiles < issues.spec.tiles)
+        self.captured = from_memory & (captured[issues.record_of(edges.p)] | masked)
         self.direct = from_memory & ~self.captured
         self.producer, consumer = segments.of(edges.p), segments.of(edges.c)
-        acting = np.isin(segments.kind, (Kind.WRITE, Kind.VECTORS, Kind.ACCUMULATE, Kind.ALU))
+        acting = np.isin(segments.kind, (*STORES, *ENTERING, *RESULTS))
         acting[self.producer[self.captured]] = True
         self.acting = np.flatnonzero(acting)
         self.labels, nodes = np.unique(segments.group[self.acting], return_inverse=True)
@@ -80,7 +85,6 @@ class _Attempt:
         self.groups = len(self.labels)
         self.group = np.full(len(segments.first), -1)
         self.group[self.acting] = nodes
-        self.loads = issues.kind_of(edges.c) == Kind.LOAD
         install = segments.flow.loads[issues.record_of(edges.c)]
         self.node = np.where(self.loads, np.where(install < 0, -1, self.groups + install), self.group[consumer])
         """By edge, the node that takes what it brings; -1 for rows that are never installed."""
@@ -89,8 +93,7 @@ class _Attempt:
     def ordered(self) -> tuple[Plan | None, Ints]:
         """The plan, or the nodes that have no order."""
         segments, nothing = self.segments, np.zeros(0, np.int64)
-        accesses, takers = self._accesses()
-        waits = dependences(accesses)
+        waits = dependences(self._accesses())
         if waits.stuck:
             return None, np.array(sorted(waits.stuck), np.int64)
         before, after = self._dependences(waits)
@@ -100,45 +103,50 @@ class _Attempt:
         order, circle = sequence(self.groups + len(installs.issue), before, after, np.append(time, installs.time))
         if circle:
             return None, np.array(circle, np.int64)
-        live = set(takers[waits.live[: len(takers)]].tolist())
-        return Plan(segments, order, self.group, self.groups, self.captured, waits.updates, live), nothing
+        of = (waits.updates, waits.rewrites, waits.live)
+        return Plan(segments, order, self.group, self.groups, self.captured, *of), nothing
 
     def sources(self, nodes: Ints) -> Ints:
         """The records that read what some nodes take from memory."""
         taken = np.isin(self.node, nodes) & (self.direct | self.captured)
-        return np.unique(self.issues.record_of(self.segments.flow.edges.p[taken]))
+        return distinct(self.issues.record_of(self.segments.flow.edges.p[taken]))
 
-    def _accesses(self) -> tuple[Accesses, Ints]:
-        """All accesses to memory; and the segments of the first of them, which are those of `acc`."""
+    def _accesses(self) -> Accesses:
+        """All accesses to memory."""
         segments, issues, edges = self.segments, self.issues, self.segments.flow.edges
-        memory, group = _Memory(issues), self.group
+        memory, kind = _Memory(issues), self.segments.kind
 
-        def of(chosen: Ints, writes: bool, offset: int = 0) -> Accesses:
+        def of(chosen: Ints, writes: bool, token: int = WORDS, alone: bool = False) -> Accesses:
             """Those of whole segments."""
-            first, count = segments.first[chosen], segments.count[chosen]
-            return memory.accesses(first, count, group[chosen], 0 * chosen, writes, offset)
+            ends = segments.first[chosen], segments.count[chosen]
+            return memory.accesses(*ends, self.group[chosen], 0 * chosen, chosen, writes, token, alone)
 
-        def last_of(chosen: Ints) -> Accesses:
-            """Of the writes of a segment to one word, only the last counts where nothing can read in between."""
-            first, count = segments.first[chosen], segments.count[chosen]
-            skipped = np.where(issues.runs.step[issues.run_of(first)] == 0, count - 1, 0)
-            return memory.accesses(first + skipped, count - skipped, group[chosen], skipped, True)
+        def reads(chosen: Mask, token: int) -> Accesses:
+            """Those of edges, by their consumers."""
+            of = (edges.p[chosen], edges.count[chosen], self.node[chosen], self.rounds[chosen])
+            return memory.accesses(*of, -1 - np.flatnonzero(chosen), False, token)
 
-        takers = np.flatnonzero(segments.kind == Kind.ACCUMULATE)
-        stores = np.flatnonzero(segments.kind == Kind.WRITE)
-        late = issues.spec.latency_write
-        adds = takers[memory.adds[issues.record_of(segments.first[takers])]]
-        copies = np.unique(self.producer[self.captured])
+        takers = np.flatnonzero(kind == Kind.ACCUMULATE)
+        stores, gathers, scatters = (np.flatnonzero(kind == k) for k in (Kind.WRITE, Kind.GATHER, Kind.SCATTER))
+        copies = distinct(self.producer[self.captured])
         direct = self.direct & (self.node >= 0)
-        parts = (
-            last_of(takers),
-            of(stores, True, late) if late else last_of(stores),
-            of(adds, False),
+        parts = [
+            of(takers, True),
+            of(stores, True),
+            of(takers[memory.adds[issues.record_of(segments.first[takers])]], False),
             of(copies, False),
-            memory.accesses(edges.p[direct], edges.count[direct], self.node[direct], self.rounds[direct], False),
-        )
-        joined = Accesses(*(np.concatenate([getattr(p, f) for p in parts]) for f in Accesses.__dataclass_fields__))
-        return joined, takers
+            reads(direct, WORDS),
+        ]
+        # A map may name any word of a slice.
+        mapped = memory.mapped[issues.record_of(segments.first)]
+        scattered = memory.scattered[issues.record_of(segments.first)]
+        if mapped.any():
+            parts += [of(gathers, False, GATHERED, True), of(scatters, True, GATHERED, True)]
+            parts += [of(stores[mapped[stores]], True, GATHERED)]
+        if scattered.any():
+            parts += [of(scatters, True, SCATTERED, True), of(copies[scattered[copies]], False, SCATTERED)]
+            parts += [reads(direct & memory.scattered[issues.record_of(edges.p)], SCATTERED)]
+        return Accesses(*(np.concatenate([getattr(p, f) for p in parts]) for f in Accesses.__dataclass_fields__))
 
     def _dependences(self, waits: Dependences) -> tuple[Ints, Ints]:
         """Those of memory; those of weights, a plane having room for one array; and those of copies and of rows that
@@ -156,34 +164,70 @@ class _Attempt:
             (users[replaced], following[replaced]),
             (self.group[self.producer[apart]], self.node[apart]),
         ]
-        both = np.unique(np.concatenate([np.stack(p) for p in pairs], axis=1), axis=1)
-        return both[0], both[1]
+        before, after = zip(*pairs, strict=True)
+        return distinct_pairs(np.concatenate(before), np.concatenate(after))
+
+
+WORDS, GATHERED, SCATTERED = range(3)
+"""What an access is to: words; all words of a slice, for those that maps name and those that are written beside them;
+the same, for those that are scattered and those that are read beside them."""
 
 
 class _Memory:
-    """The words of all memories in one numbering: SRAM chip by chip, then accumulators."""
+    """The words of all memories in one numbering: SRAM chip by chip, then accumulators, then slices as wholes."""
 
     def __init__(self, issues: Issues):
         spec = issues.spec
         self.issues = issues
-        accumulators = len(issues.program.chips) * 2 * spec.slices * spec.words
-        first: list[int] = []
+        slices = len(issues.program.chips) * 2 * spec.slices
+        accumulators = slices * spec.words
+        wholes = accumulators + len(issues.program.chips) * spec.planes * spec.accumulators
+        units = {k: {s.queue.unit for s in issues.shapes if s.kind == k} for k in (Kind.GATHER, Kind.SCATTER)}
+        rows: list[tuple[int, int, bool, bool, bool]] = []
         for shape in issues.shapes:
             unit = shape.queue.unit
+            slice_ = shape.chip * 2 * spec.slices + unit
+            scattered = unit in units[Kind.SCATTER]
+            mapped = scattered or unit in units[Kind.GATHER]
+            in_memory, adds = shape.queue.kind == "MEM", False
+            first = slice_ * spec.words
             if shape.kind == Kind.ACCUMULATE:
-                first.append(accumulators + (shape.chip * spec.planes + unit) * spec.accumulators)
-            else:
-                first.append((shape.chip * 2 * spec.slices + unit) * spec.words)
-        self.first = np.array(first, np.int64)[issues.shape]
-        """By record, the word with address 0 of its unit's memory."""
-        adds = [s.kind == Kind.ACCUMULATE and s.value("mode") == 1 for s in issues.shapes]
-        self.adds = np.array(adds, np.bool_)[issues.shape]
-        """By record, whether it adds to an accumulator."""
+                first = accumulators + (shape.chip * spec.planes + unit) * spec.accumulators
+                adds = shape.value("mode") == 1
+            rows.append((first, wholes + 2 * slice_, adds, in_memory and mapped, in_memory and scattered))
+        table = np.array(rows, np.int64).reshape(-1, 5)[issues.shape]
+        self.first, self.whole = table[:, 0], table[:, 1]
+        """By record, the word with address 0 of its unit's memory; and the slice as a whole."""
+        self.adds, self.mapped, self.scattered = (table[:, i] != 0 for i in range(2, 5))
+        """By record, whether it adds to an accumulator; whether its slice is one whose words maps name; whether it is
+        one into which maps scatter."""
 
-    def accesses(self, issue: Ints, count: Ints, node: Ints, rounds: Ints, writes: bool, offset: int = 0) -> Accesses:
-        """Accesses by issues `issue`, `issue` + 1, ...; so many as `count`, `offset` cycles after their dispatch."""
-        issues = self.issues
-        run, record = issues.run_of(issue), issues.record_of(issue)
-        word, time = self.first[record] + issues.value_of(issue), issues.time_of(issue) + offset
-        step, every, private = issues.runs.step[run], issues.runs.every[run], issues.kind[record] == Kind.ACCUMULATE
-        return Accesses(word, step, count, time, every, np.full(len(issue), writes), node, rounds, private)
+    def accesses(
+        self,
+        issue: Ints,
+        count: Ints,
+        node: Ints,
+        rounds: Ints,
+        origin: Ints,
+        writes: bool,
+        token: int = WORDS,
+        alone: bool = False,
+    ) -> Accesses:
+        """Accesses by issues `issue`, `issue` + 1, ...; so many as `count`. `alone` is for slices as wholes."""
+        issues, runs = self.issues, self.issues.runs
+        piece, begin, count = split(issue, count, runs.first)
+        issue, node, rounds, origin = issue[piece] + begin, node[piece], rounds[piece] + begin, origin[piece]
+        run = runs.of(issue)
+        record, within = runs.record[run], issue - runs.first[run]
+        private, every, step = issues.kind[record] == Kind.ACCUMULATE, runs.every[run], runs.step[run]
+        time, word = runs.time[run] + within * every, self.first[record] + runs.value[run] + within * step
+        if writes:
+            time = np.where(private, time, time + issues.spec.latency_write)
+        if token != WORDS:
+            word, step = self.whole[record] + token, 0 * step
+        elif writes:
+            # Of the writes of a run to one word only the last counts, where nothing can read in between.
+            skipped = np.where((step == 0) & (private | (issues.spec.latency_write == 0)), count - 1, 0)
+            time, count, rounds = time + skipped * every, count - skipped, rounds + skipped
+        written, orders = np.full(len(issue), writes), np.full(len(issue), alone if token else writes)
+        return Accesses(word, step, count, time, every, written, orders, node, rounds, origin, private)

@@ -9,24 +9,22 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-BLOCK_VECTORS = 48
+from ..layout import CHIP_WORDS, Finish, Form
+
+BLOCK_VECTORS = 56
 """Most vectors of a block."""
 
 
 class Env(IntEnum):
-    """What all steps share."""
+    """What all steps share: the words of `Chip` that say what a machine is, and then these."""
 
-    STRIDE = 0
-    """Bytes from one vector to the next."""
-    BLOCKS = 1
-    """Blocks of 64 lanes of a vector."""
-    INPUTS = 2
+    INPUTS = CHIP_WORDS
     """Room for the activations of a block as dot products take them."""
-    GROUPS = 3
-    STEPS = 4
+    GROUPS = CHIP_WORDS + 1
+    STEPS = CHIP_WORDS + 2
 
 
-ENV_WORDS = 8
+ENV_WORDS = CHIP_WORDS + 8
 
 
 class Group(IntEnum):
@@ -50,7 +48,8 @@ class Step(IntEnum):
 
     OP = 0
     MODE = 1
-    """COPY: blocks of 64 bytes of a vector; ALU: the operation; MULTIPLY: whether sums are added; PACK: nothing."""
+    """COPY: blocks of 64 bytes of a vector; ALU: the operation; MULTIPLY: whether sums are added; CUT, BLEND and
+    SCATTER: superlanes that are on; SHIFT: lanes; ROTATE: the length of runs."""
     OPERANDS = 2
 
 
@@ -59,6 +58,9 @@ class Operand(IntEnum):
     OUTER = 1
     INNER = 2
 
+
+LISTED = -1
+"""In place of `INNER`: the base is that of a list with the address of every vector, and `OUTER` that of its words."""
 
 OPERAND_WORDS = 3
 OPERANDS = 5
@@ -70,26 +72,58 @@ class Op(IntEnum):
 
     COPY = 0
     """Vectors as they are."""
-    WIDEN_1 = 1
-    """Byte planes to sign-extended 32-bit lanes in wide order (lanes.py); the number is that of the planes."""
-    WIDEN_2 = 2
-    WIDEN_4 = 3
-    NARROW_1 = 4
-    """Lanes in wide order to byte planes."""
-    NARROW_2 = 5
-    NARROW_4 = 6
-    ALU = 7
-    MULTIPLY = 8
+    CUT = 1
+    """The same, but zero in superlanes that are off."""
+    BLEND = 2
+    """The same, but superlanes that are off stay as they were."""
+    ALU = 3
+    MULTIPLY = 4
     """Activations by an array of weights, into 32-bit lanes in wide order."""
-    PACK = 9
+    MULTIPLY_HALF = 5
+    """The same of fp16, activations as two planes."""
+    PACK = 6
     """Rows of weights into an array."""
-    CALL = 10
-    """A chain that was compiled for this program (chains.py); `MODE` is its address. Further operands are in the rows
-    that follow, whose operation is MORE."""
-    MORE = 11
-    SIGN_8 = 12
-    """The low bits of 32-bit lanes, sign-extended."""
-    SIGN_16 = 13
+    PACK_BYTES = 7
+    """Rows of the bytes of fp16 weights to where PAIR takes them."""
+    PAIR = 8
+    """The bytes of two planes to an array of fp16 weights."""
+    CALL = 9
+    """A chain that was compiled for this program (chains.py); `MODE` is its address."""
+    MORE = 10
+    """In place of the operation: a row that holds further operands of the step before it."""
+    GATHER = 11
+    """Words of a slice by a map. Operands: result, map, slice, and the number that is added to the map's."""
+    SCATTER = 12
+    """Operands: map, source, slice, number."""
+    SHIFT = 13
+    SELECT = 14
+    PERMUTE = 15
+    DISTRIBUTE = 16
+    ROTATE = 17
+    """Operands: all sources, then all results."""
+    TRANSPOSE = 18
+    """Likewise."""
+    NARROW_1 = 19
+    """Lanes in wide order to byte planes; the number is that of the planes."""
+    NARROW_2 = 20
+    NARROW_4 = 21
+    WIDEN = 32
+    """Byte planes to 32-bit lanes in wide order, of the `Form` whose number is added."""
+    PREPARE = 40
+    """The low bits of 32-bit lanes to such lanes, likewise."""
+    HALVE = 48
+    """f32 lanes rounded to fp16 in their lower halves."""
+
+
+WIDENS = {Op.WIDEN + form: form for form in Form}
+PREPARES = {Op.PREPARE + form: form for form in Form if form != Form.WORD}
+NARROWS = {Op.NARROW_1: 1, Op.NARROW_2: 2, Op.NARROW_4: 4}
+FINISHES = {
+    Finish.SIGN_8: Op.PREPARE + Form.SIGNED_8,
+    Finish.SIGN_16: Op.PREPARE + Form.SIGNED_16,
+    Finish.HALF: int(Op.HALVE),
+}
+"""The operations that finish the lanes of a result."""
 
 
 class Rows(IntEnum):

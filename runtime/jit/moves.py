@@ -1,0 +1,224 @@
+"""What moves bytes between lanes and words as IR: the functions behind the handlers of the SXM, and behind those of MEM
+that take a map. Each works on vectors at given addresses, and takes the words of the chip first.
+
+A vector whose lanes move is first staged between zeros, so that a lane from beyond either end is zero, and lanes moved
+by a constant are an unaligned load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .build import I8, I16, I32, I64, PTR, V64I8, WORD, Function, Module, Value, number, splat, vector
+from .lanes import Lanes, transpose
+from .layout import BLOCK, RUNS, Chip
+
+_V64I16 = vector(I16, BLOCK)
+_UNROLL = 8
+_TILE = 16
+"""Lanes of a tile for which there are faster ways."""
+
+
+Carried = Callable[[Function, Value, Value], list[tuple[Value, Chip]]]
+"""By function, chip and superlane: what vectors carry beside their lanes, as `Streams.carried` says it."""
+
+
+class Moves:
+    """The functions."""
+
+    def __init__(self, module: Module, lanes: Lanes, carried: Carried = lambda f, chip, tile: []):
+        self.module, self.lanes, self.carried = module, lanes, carried
+        self._take = self._take_lanes()
+        """take_lanes(chip, target): of the staged vector the lanes that the numbers name"""
+        self.shift = self._shift()
+        """shift(chip, target, source, lanes): `lanes` further down, up where it is negative"""
+        self.select = self._select()
+        """select(chip, target, mask, a, b)"""
+        self.permute = self._permute()
+        """permute(chip, target, low bytes of the map, its high bytes, source)"""
+        self.distribute = self._distribute()
+        """distribute(chip, target, map, source)"""
+        self.rotate = self._rotate()
+        """rotate(chip, n): of the n vectors in the table of vectors to the n x n that follow there"""
+        self.transpose = self._transpose()
+        """transpose(chip): likewise"""
+        self.gather = self._gather()
+        """gather(chip, target, map, slice, number): `number` is added to the map's"""
+        self.scatter = self._scatter()
+        """scatter(chip, map, source, slice, number, superlanes)"""
+
+    def _function(self, name: str, arguments: list[Value]) -> Function:
+        return Function(self.module, name, [PTR, *arguments])
+
+    def _stage(self, f: Function, chip: Value, source: Value) -> Value:
+        """Puts a vector between zeros; gives its new address."""
+        stage = f.pointer(chip, Chip.STAGE)
+        f.call(self.lanes.cut, stage, source, f.word(chip, Chip.LANES), f.word(chip, Chip.BLOCKS))
+        return stage
+
+    # -- lanes moved by a constant -----------------------------------------------------------------------------
+
+    def _shift(self) -> Function:
+        f = self._function("shift_lanes", [PTR, PTR, I64])
+        chip, target, source, lanes = f.arguments
+        moved = f.at(self._stage(f, chip, source), lanes)
+        with f.loop(f.word(chip, Chip.BLOCKS)) as i:
+            offset = f.b.mul(i, number(BLOCK))
+            f.store(f.load(f.at(moved, offset), V64I8, 1), f.at(target, offset), BLOCK)
+        f.give()
+        return f
+
+    def _rotate(self) -> Function:
+        """Of a run of n lanes rotated by c, those that stay in the run come from c lanes above; the others wrap round,
+        and come from n - c below."""
+        f = self._function("rotate_lanes", [I64])
+        chip, n = f.arguments
+        stride, vectors = f.word(chip, Chip.STRIDE), f.pointer(chip, Chip.VECTORS)
+        tables = f.b.mul(f.b.sub(n, number(RUNS[0])), f.b.mul(stride, number(2 * RUNS[-1])))
+        tables = f.at(f.pointer(chip, Chip.ROTATIONS), tables)
+        with f.loop(n) as r:
+            above = self._stage(f, chip, f.pointer(vectors, r))
+            below = f.at(above, f.b.neg(n))
+            with f.loop(n) as c:
+                target = f.pointer(vectors, f.b.add(n, f.b.add(f.b.mul(n, r), c)))
+                stay = f.at(tables, f.b.mul(c, f.b.mul(stride, number(2))))
+                wrap = f.at(stay, stride)
+                with f.loop(f.word(chip, Chip.BLOCKS)) as i:
+                    offset = f.b.mul(i, number(BLOCK))
+                    moved = f.b.add(offset, c)
+                    parts = [
+                        f.b.and_(f.load(f.at(source, moved), V64I8, 1), f.load(f.at(mask, offset), V64I8, BLOCK))
+                        for source, mask in ((above, stay), (below, wrap))
+                    ]
+                    f.store(f.b.or_(*parts), f.at(target, offset), BLOCK)
+        f.give()
+        return f
+
+    # -- lanes that vectors name -------------------------------------------------------------------------------
+
+    def _select(self) -> Function:
+        f = self._function("select_lanes", [PTR] * 4)
+        chip, target, *sources = f.arguments
+        with f.loop(f.word(chip, Chip.BLOCKS)) as i:
+            offset = f.b.mul(i, number(BLOCK))
+            mask, a, b = (f.load(f.at(source, offset), V64I8, BLOCK) for source in sources)
+            chosen = f.b.select(f.b.icmp_unsigned("!=", mask, splat(0, V64I8)), a, b)
+            f.store(chosen, f.at(target, offset), BLOCK)
+        f.give()
+        return f
+
+    def _permute(self) -> Function:
+        f = self._function("permute_lanes", [PTR] * 4)
+        chip, target, low, high, source = f.arguments
+        self._stage(f, chip, source)
+        end = f.broadcast(f.b.trunc(f.word(chip, Chip.LANES), I16), BLOCK)
+        umin = f.module.intrinsic("llvm.umin.v64i16", _V64I16, [_V64I16, _V64I16])
+        with f.loop(f.word(chip, Chip.BLOCKS)) as i:
+            offset = f.b.mul(i, number(BLOCK))
+            parts = [f.b.zext(f.load(f.at(v, offset), V64I8, BLOCK), _V64I16) for v in (low, high)]
+            numbers = f.b.or_(parts[0], f.b.shl(parts[1], splat(8, _V64I16)))
+            self._put_numbers(f, chip, i, f.call(umin, numbers, end))
+        f.call(self._take, chip, target)
+        f.give()
+        return f
+
+    def _distribute(self) -> Function:
+        f = self._function("distribute_lanes", [PTR] * 3)
+        chip, target, wanted, source = f.arguments
+        self._stage(f, chip, source)
+        end, side = (f.broadcast(f.b.trunc(f.word(chip, w), I16), BLOCK) for w in (Chip.LANES, Chip.TILE_LANES))
+        with f.loop(f.word(chip, Chip.BLOCKS)) as i:
+            offset = f.b.mul(i, number(BLOCK))
+            lanes = f.b.zext(f.load(f.at(wanted, offset), V64I8, BLOCK), _V64I16)
+            first = f.load(f.at(f.pointer(chip, Chip.TILE_STARTS), f.b.mul(offset, number(2))), _V64I16, BLOCK)
+            inside = f.b.icmp_unsigned("<", lanes, side)
+            self._put_numbers(f, chip, i, f.b.select(inside, f.b.add(first, lanes), end))
+        f.call(self._take, chip, target)
+        f.give()
+        return f
+
+    def _put_numbers(self, f: Function, chip: Value, block: Value, numbers: Value) -> None:
+        f.store(numbers, f.at(f.pointer(chip, Chip.NUMBERS), f.b.mul(block, number(2 * BLOCK))), BLOCK)
+
+    def _take_lanes(self) -> Function:
+        f = self._function("take_lanes", [PTR])
+        chip, target = f.arguments
+        stage, numbers = f.pointer(chip, Chip.STAGE), f.pointer(chip, Chip.NUMBERS)
+        with f.loop(f.b.mul(f.word(chip, Chip.BLOCKS), number(BLOCK // _UNROLL))) as i:
+            for j in range(_UNROLL):
+                lane = f.b.add(f.b.mul(i, number(_UNROLL)), number(j))
+                source = f.b.zext(f.load(f.at(numbers, f.b.mul(lane, number(2))), I16, 2), I64)
+                f.store(f.load(f.at(stage, source), I8, 1), f.at(target, lane), 1)
+        f.give()
+        return f
+
+    # -- transpose ---------------------------------------------------------------------------------------------
+
+    def _transpose(self) -> Function:
+        f = self._function("transpose_lanes", [])
+        (chip,) = f.arguments
+        side, sources = f.word(chip, Chip.TILE_LANES), f.pointer(chip, Chip.VECTORS)
+        targets = f.at(sources, f.b.mul(side, number(WORD)))
+        with f.either(f.compare("==", side, _TILE)) as (usual, other):
+            with usual, f.loop(f.word(chip, Chip.BLOCKS)) as i:
+                offset = f.b.mul(i, number(BLOCK))
+                rows = [f.load(f.at(f.pointer(sources, j), offset), V64I8, BLOCK) for j in range(_TILE)]
+                for j, column in enumerate(transpose(f, rows)):
+                    f.store(column, f.at(f.pointer(targets, j), offset), BLOCK)
+            with other, f.loop(f.word(chip, Chip.TILES)) as tile, f.loop(side) as i:
+                first = f.b.mul(tile, side)
+                target = f.pointer(targets, i)
+                with f.loop(side) as j:
+                    byte = f.load(f.at(f.pointer(sources, j), f.b.add(first, i)), I8, 1)
+                    f.store(byte, f.at(target, f.b.add(first, j)), 1)
+        f.give()
+        return f
+
+    # -- words that maps name ----------------------------------------------------------------------------------
+
+    def _gather(self) -> Function:
+        f = self._function("gather_words", [PTR, PTR, PTR, I64])
+        chip, target, numbers, slice_, added = f.arguments
+        with f.loop(f.word(chip, Chip.TILES)) as tile:
+            self._move_tile(f, chip, target, self._word_at(f, chip, numbers, slice_, added, tile), tile)
+        f.give()
+        return f
+
+    def _scatter(self) -> Function:
+        f = self._function("scatter_words", [PTR, PTR, PTR, I64, I64])
+        chip, numbers, source, slice_, added, tiles = f.arguments
+        with f.loop(tiles) as tile:
+            self._move_tile(f, chip, self._word_at(f, chip, numbers, slice_, added, tile), source, tile)
+        f.give()
+        return f
+
+    def word(self, f: Function, chip: Value, numbers: Value, added: Value, tile: Value) -> Value:
+        """The number of the word that a map gives for a tile."""
+        lane = f.b.mul(tile, f.word(chip, Chip.TILE_LANES))
+        low, high = (f.b.zext(f.load(f.at(numbers, f.b.add(lane, number(i))), I8, 1), I32) for i in range(2))
+        moved = f.b.add(f.b.trunc(added, I32), f.b.add(low, f.b.shl(high, number(8, I32))))
+        words = f.b.trunc(f.word(chip, Chip.SRAM_WORDS), I32)
+        word = f.variable(moved)
+        with f.when(f.b.icmp_unsigned(">=", moved, words)):
+            word.set(f.b.urem(moved, words))
+        return f.b.zext(word.get(), I64)
+
+    def _word_at(self, f: Function, chip: Value, numbers: Value, slice_: Value, added: Value, tile: Value) -> Value:
+        """The address of that word."""
+        return f.at(slice_, f.b.mul(self.word(f, chip, numbers, added, tile), f.word(chip, Chip.STRIDE)))
+
+    def _move_tile(self, f: Function, chip: Value, target: Value, source: Value, tile: Value) -> None:
+        """Copies a superlane of a vector with all that it carries."""
+        lane = f.b.mul(tile, f.word(chip, Chip.TILE_LANES))
+        for offset, size in [(lane, Chip.TILE_LANES), *self.carried(f, chip, tile)]:
+            _copy_tile(f, f.at(target, offset), f.at(source, offset), f.word(chip, size))
+
+
+def _copy_tile(f: Function, target: Value, source: Value, size: Value) -> None:
+    """Copies `size` bytes."""
+    tile = vector(I8, _TILE)
+    with f.either(f.compare("==", size, _TILE)) as (usual, other):
+        with usual:
+            f.store(f.load(source, tile, 1), target, 1)
+        with other, f.loop(size) as i:
+            f.store(f.load(f.at(source, i), I8, 1), f.at(target, i), 1)

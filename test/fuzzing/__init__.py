@@ -1,0 +1,1 @@
+"""Random programs, right and broken ones, and what must hold of them: for the tests and for bench/fuzz.py."""
