@@ -47,10 +47,10 @@ class Buffers:
         self.nowhere: SSAValue = Block(arg_types=[i8]).args[0]
         """Stands for the buffer of a view whose buffer is not made yet."""
         self.of_named: dict[tuple[Named, Layout, int, int, str], SSAValue] = {}
-        self.padding: dict[SSAValue, Array] = {}
-        """What the lanes beyond the last column of a stored tensor hold, where it is known: a number."""
         self.lane_maps: dict[tuple[TensorType[Attribute], Attribute, int], SSAValue] = {}
         """The constant maps of the permuters, by chip."""
+        self.padding: dict[SSAValue, Array] = {}
+        """What the lanes beyond the last column of a stored tensor hold, where it is known: a number."""
 
     def add(self, op: Operation) -> SSAValue:
         """Appends an op at the current location and gives its result, if it has one."""

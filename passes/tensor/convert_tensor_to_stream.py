@@ -33,8 +33,8 @@ from .contraction import emit_product
 from .demand import MOST_COPIES, Demand, demands
 from .elementwise import emit_map, move, parts_of
 from .joining import emit_concat, emit_pad
-from .lanes import joined, reshaped, sliced, spread, transposed
-from .lanes_reduce import emit_reduce as emit_reduce_lanes
+from .lanes import reshaped, sliced, spread, transposed
+from .lanes_reduce import reduce_columns
 from .padding import emit_masked, harmless, mapped, padding_of, set_padding
 from .pooling import emit_pool
 from .products import Epilogue, Product, axes_sum, conv_product, matmul_product, window_sum
@@ -183,23 +183,18 @@ class Converter:
             case tsp_tensor.ReduceOp() if is_product(op):
                 axes = op.axes.get_values()
                 self._product(op, axes_sum(self.values[op.input], axes, self.to, _chip(op)))
-            case tsp_tensor.ReduceOp() if keeps_columns(op):
+            case tsp_tensor.ReduceOp():
                 tensor, axes, to = self.values[op.input], op.axes.get_values(), self._destination(op.result, _chip(op))
-                self.values[op.result] = emit_reduce(op.kind.data, tensor, axes, self.to, to, _chip(op))
+                emit = emit_reduce if keeps_columns(op) else reduce_columns
+                self.values[op.result] = emit(op.kind.data, tensor, axes, self.to, to, _chip(op))
             case tsp_tensor.PoolOp() if op.kind.data == "sum":
                 tensor, to = self.values[op.input], self._destination(op.result, _chip(op))
                 self.values[op.result] = emit_window_sum(tensor, op.window, self.to, to, _chip(op))
-            case tsp_tensor.ReduceOp():
-                tensor, axes, to = self.values[op.input], op.axes.get_values(), self._destination(op.result, _chip(op))
-                self.values[op.result] = emit_reduce_lanes(op.kind.data, tensor, axes, self.to, to, _chip(op))
             case tsp_tensor.PoolOp():
                 self.values[op.result] = emit_pool(op, self.values[op.input], self.to, self._destination, _chip(op))
             case tsp_tensor.ConcatOp():
                 tensors, to = [self.values[v] for v in op.inputs], self._destination(op.result, _chip(op))
-                if keeps_lanes(op, self.chip.lanes):
-                    self.values[op.result] = emit_concat(tensors, op.dim.value.data, self.to, to, _chip(op))
-                else:
-                    self.values[op.result] = joined(tensors, self.to, to, _chip(op))
+                self.values[op.result] = emit_concat(tensors, op.dim.value.data, self.to, to, _chip(op))
             case tsp_tensor.PadOp():
                 to = self._destination(op.result, _chip(op))
                 self.values[op.result] = emit_pad(op, self.values[op.input], self.to, to, _chip(op))
@@ -213,6 +208,10 @@ class Converter:
                 self._transfer(op)
             case func.ReturnOp():
                 self._return(outputs)
+            case tsp_tensor.GatherOp() | tsp_tensor.ScatterOp():
+                raise Unsupported(
+                    "takes rows by numbers that only the run knows, which no lowering does yet; let the host do it"
+                )
             case _:
                 raise Unsupported("has no lowering to streams; express it with tsp_tensor ops")
 
@@ -439,13 +438,6 @@ def keeps_columns(op: tsp_tensor.ReduceOp) -> bool:
     """Whether it leaves the last dimension as it is."""
     rank = len(cast("TensorType[Attribute]", op.input.type).get_shape())
     return rank - 1 not in op.axes.get_values()
-
-
-def keeps_lanes(op: tsp_tensor.ConcatOp, lanes: int) -> bool:
-    """Whether every tensor keeps its columns in their lanes: along the last dimension all begin with a tile."""
-    dim = op.dim.value.data
-    sizes = [cast("TensorType[Attribute]", v.type).get_shape() for v in op.inputs]
-    return dim < len(sizes[0]) - 1 or not any(shape[dim] % lanes for shape in sizes[:-1])
 
 
 def _element(value: SSAValue) -> Attribute:

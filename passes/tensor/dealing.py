@@ -17,8 +17,8 @@ def deal_rows(
     """Emits the copies of `columns` columns, from tile `first_tile` on, of a matrix with `k` rows to a buffer in the
     layout of weights, which it returns.
 
-    Row k goes to slice k % 16 of those side by side, so each slice takes every sixteenth row; the bytes of wider elements
-    are dealt out one after the other. Rows of the layout that the matrix does not have stay zero.
+    Row k goes to slice k % 16 of those side by side, so each slice takes every sixteenth row; the bytes of wider
+    elements are dealt out one after the other. Rows of the layout that the matrix does not have stay zero.
     """
     lanes, streams, size = to.chip.lanes, to.chip.weight_streams, element_bytes(element)
     layout = weights((), k, columns, size, lanes, streams)

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, FloatAttr, IntegerAttr, TensorType
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr, TensorType
 
 from ...dialects import tsp_tensor
 from ...dialects.elements import element_bytes
 from ...dialects.layout import BYTE, AccessPattern, Axis, Layout, tiles
+from ...dialects.semantics.tensor import number
+from ...dialects.tsp_tensor.types import dense
 from .buffers import WHOLE, Buffers, Destination, Unsupported
 from .elementwise import Operand, copy_rows, emit_rows
+from .lanes import joined
 from .padding import mask_region, ones
 from .views import Block, Named, Rows, Shape, Stored, Tensor, rows_of
 
 
 def emit_concat(tensors: Sequence[Tensor], dim: int, to: Buffers, destination: Destination, chip: int) -> Tensor:
-    """Emits tensors one after the other along a dimension. Raises Unsupported for columns that begin within a tile."""
+    """Emits tensors one after the other along a dimension."""
     shape = destination.shape
     starts = [sum(t.shape[dim] for t in tensors[:i]) for i in range(len(tensors))]
     if dim == len(shape) - 1 and any(at % to.chip.lanes for at in starts):
-        raise Unsupported(
-            f"puts columns side by side of which some do not begin with a tile of {to.chip.lanes}, which moves elements "
-            "between lanes; concatenate along another dimension"
-        )
+        return joined(tensors, to, destination, chip)
     result = destination.make(WHOLE)
     for tensor, at in zip(tensors, starts, strict=True):
         copy_rows(tensor, part(result, [at if d == dim else 0 for d in range(len(shape))], to), to, chip)
@@ -63,9 +63,9 @@ def emit_pad(op: tsp_tensor.PadOp, tensor: Tensor, to: Buffers, destination: Des
         emit_rows(mask_region(tensor.element, op.value), operands, target, space, numbers, tensor.element, to, chip)
     else:
         copy_rows(tensor, inner, to, chip)
-    number = constant(op.value, to, chip)
+    border = constant(op.value, to, chip)
     for start, extent in around(tensor.shape, low, shape, lanes):
-        fill(number, part(result, start, to), extent, to, chip)
+        fill(border, part(result, start, to), extent, to, chip)
     return Tensor(shape, tensor.element, result)
 
 
@@ -87,16 +87,15 @@ def around(inner: Shape, low: Sequence[int], outer: Shape, lanes: int) -> Iterat
 def constant(value: IntegerAttr | FloatAttr, to: Buffers, chip: int) -> Operand:
     """A word of one number in every lane."""
     type_ = TensorType(value.type, [1])
-    dense = DenseIntOrFPElementsAttr.from_list(type_, [value.value.data])  # pyright: ignore[reportArgumentType]
     layout = Layout((Axis(1),), (Axis.of(element_bytes(value.type), BYTE),), (Axis(to.chip.lanes),))
-    buffer = to.named(Named.of("constant", "", type_, dense), layout, chip)
+    buffer = to.named(Named.of("constant", "", type_, dense(type_, number(value).reshape(1))), layout, chip)
     return Operand(buffer, Rows(0, (), 0))
 
 
-def fill(number: Operand, view: Stored, shape: Shape, to: Buffers, chip: int) -> None:
-    """Writes a number to all elements of a view of `shape`."""
+def fill(word: Operand, view: Stored, shape: Shape, to: Buffers, chip: int) -> None:
+    """Writes a word to all elements of a view of `shape`."""
     words = rows_of(view, shape, shape[:-1])
     whole = Block((0,) * len(shape[:-1]), shape[:-1])
     for tile in range(tiles(shape[-1], to.chip.lanes)):
-        stream = to.read(number.buffer, AccessPattern(0, ((whole.rows, 0),)), chip)
+        stream = to.read(word.buffer, AccessPattern(0, ((whole.rows, 0),)), chip)
         to.write(stream, view.buffer, words.pattern(whole, tile), chip)

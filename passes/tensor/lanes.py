@@ -1,15 +1,15 @@
 """Moves elements between lanes: any rearrangement of the elements of tensors in rows, word by word.
 
 A word of the result is put together from the words of SRAM that hold its elements. Each of these passes the permuter
-of an SXM, byte by byte, under a map that lets its elements through and makes all other lanes zero; from the second on an
-ALU joins it to what is there already. The words that do alike follow each other in one run. So a word costs a vector of
-the permuter for each byte of the element and each word that it takes elements from.
+of an SXM, byte by byte, under a map that lets its elements through and makes all other lanes zero; from the second on
+an ALU joins it to what is there already. The words that do alike follow each other in one run. So a word costs a vector
+of the permuter for each byte of the element and each word that it takes elements from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, cast
 
@@ -28,9 +28,10 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from ...dialects import tsp_stream as ts
-from ...dialects.elements import element_bytes
+from ...dialects.elements import element_bytes, numpy_of
 from ...dialects.layout import AccessPattern, rows
 from .buffers import WHOLE, Buffers, Destination, Unsupported
+from .padding import set_padding
 from .views import Shape, Stored, Tensor
 
 Numbers = npt.NDArray[np.int64]
@@ -66,7 +67,9 @@ def move_lanes(
         mover.emit(
             [np.stack([pairs.source, pairs.word, targets[pairs.target], pairs.map])[:, first + k] for k in range(count)]
         )
-    return Tensor(shape, destination.type.element_type, result)
+    moved = Tensor(shape, destination.type.element_type, result)
+    set_padding(moved, np.zeros((), numpy_of(destination.type.element_type)), to)
+    return moved
 
 
 def _where(sources: Sequence[Tensor], views: Sequence[Stored], outer: int, lanes: int) -> tuple[Numbers, Numbers]:
@@ -112,13 +115,13 @@ class _Pairs:
 def _pairs(wanted: Numbers, source: Numbers, words: Numbers, lane: Numbers, lanes: int) -> _Pairs:
     span = int(words.max()) + 1
     keys = np.where(wanted < 0, -1, (source * span + words)[wanted])
-    empty = (keys < 0).all(axis=1)
+    empty: npt.NDArray[np.bool_] = np.all(keys < 0, axis=1)
     keys[empty, 0] = source[0] * span + words[0]  # all of it is zero, which a map without lanes makes of any word
     target, column = np.nonzero(keys >= 0)
     all_keys = len(np.unique(source)) * span
     distinct, number = np.unique(target * all_keys + keys[target, column], return_inverse=True)
     maps = np.full((len(distinct), lanes), lanes, np.int16)
-    used = ~empty[target]
+    used: npt.NDArray[np.bool_] = np.logical_not(empty[target])
     maps[number[used], column[used]] = lane[wanted[target, column]][used]
     maps, which = np.unique(maps, axis=0, return_inverse=True)
     key = distinct % all_keys
@@ -131,7 +134,7 @@ def _map_buffer(maps: npt.NDArray[np.int16], to: Buffers, chip: int) -> SSAValue
         raise Unsupported(
             f"needs {len(maps)} different maps between lanes, and a slice holds {to.chip.words}; split the tensor"
         )
-    type_ = TensorType[Attribute](i16, maps.shape)
+    type_ = TensorType(i16, maps.shape)
     value = DenseIntOrFPElementsAttr(type_, BytesAttr(maps.astype("<i2").tobytes()))
     known = (type_, value, chip)
     if known not in to.lane_maps:
@@ -161,12 +164,11 @@ class _Mover:
             last = k == len(steps) - 1
             target = self.result.buffer if last else between[k % 2]
             target_strides = self.result.strides if last else joint
-            numbers = np.arange(size)
+            numbers = np.arange(size, dtype=np.int64)
+            points: Numbers = np.stack([step[1], step[3], step[2] if last else numbers, numbers], axis=1)
             for source, view in enumerate(self.views):
-                mine = step[0] == source
-                at = step[2] if last else numbers
-                points = np.stack([step[1], step[3], at, numbers], axis=1)[mine]
-                for run in fold(points.tolist()):
+                mine: list[list[int]] = points[step[0] == source].tolist()
+                for run in fold(mine):
                     read, map_, write, joined = (
                         self._pattern(run, i, strides)
                         for i, strides in enumerate((view.strides, (0,) * len(self.outer), target_strides, joint))
@@ -205,7 +207,7 @@ def permuted(stream: SSAValue, map_: SSAValue, to: Buffers, chip: int) -> SSAVal
 def _either(a: SSAValue, b: SSAValue, to: Buffers, chip: int) -> SSAValue:
     """Bytes of which in each lane at least one is zero, joined."""
     block = Block(arg_types=[i8, i8])
-    both = arith.OrIOp(*block.args)
+    both = arith.OrIOp(block.args[0], block.args[1])
     block.add_ops([both, ts.YieldOp(both.result)])
     return to.add(
         ts.VxmOp.build(
@@ -275,9 +277,8 @@ def spread(tensor: Tensor, columns: int, to: Buffers, chip: int) -> Tensor:
     destination = scratch(tensor.element, shape, to, chip)
     source = Tensor((*tensor.leading, 1), tensor.element, tensor.source)
     wide = move_lanes([source], len(tensor.leading), np.zeros(width, np.int64), to, destination, chip)
-    view = cast(Stored, wide.source)
-    shown = Stored(view.buffer, view.offset, view.strides, 0)
-    return Tensor((*tensor.leading, columns), tensor.element, shown)
+    view = to.in_rows(wide, chip)
+    return Tensor((*tensor.leading, columns), tensor.element, replace(view, tile_stride=0))
 
 
 def scratch(element: Attribute, shape: Shape, to: Buffers, chip: int) -> Destination:
@@ -294,14 +295,14 @@ def reshaped(tensor: Tensor, to: Buffers, destination: Destination, chip: int) -
     while outer < min(len(a), len(b)) - 1 and a[outer] == b[outer]:
         outer += 1
     source = Tensor(a, tensor.element, tensor.source)
-    return move_lanes([source], outer, numbered(a[outer:]), to, destination, chip)
+    return move_lanes([source], outer, numbered(b[outer:]), to, destination, chip)
 
 
 def transposed(tensor: Tensor, permutation: Sequence[int], to: Buffers, destination: Destination, chip: int) -> Tensor:
     """A computed tensor with its last dimension moved."""
     batch = permutation[: permutation.index(len(permutation) - 1)]
     rest = [d for d in range(len(permutation)) if d not in batch]
-    moved = cast(Stored, to.in_rows(tensor, chip)).transposed((*batch, *rest))
+    moved = to.in_rows(tensor, chip).transposed((*batch, *rest))
     assert moved is not None
     source = Tensor(tuple(tensor.shape[d] for d in (*batch, *rest)), tensor.element, moved)
     inner = numbered(source.shape[len(batch) :]).transpose([rest.index(d) for d in permutation[len(batch) :]])

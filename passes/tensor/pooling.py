@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import cast
 
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import Float16Type, Float32Type, FloatAttr, IntegerAttr, IntegerType
@@ -57,8 +58,7 @@ def lowest(element: Attribute) -> IntegerAttr | FloatAttr:
     """The least number of an element type."""
     if isinstance(element, Float16Type | Float32Type):
         return FloatAttr(float("-inf"), element)
-    assert isinstance(element, IntegerType)
-    return IntegerAttr(-1 << (element.width.data - 1), element)
+    return IntegerAttr(-1 << (8 * element_bytes(element) - 1), cast(IntegerType, element))
 
 
 def emit_window_max(

@@ -1,4 +1,4 @@
-"""Products in normal form: matrix products, convolutions and sums as rows of activations that meet weights pass by pass.
+"""Products in normal form: matrix products, convolutions and sums as rows of activations that meet weights.
 
 Plain descriptions; contraction.py emits them.
 """
@@ -26,6 +26,7 @@ from ...dialects.layout import (
 from ...dialects.tsp_tensor.window import Window
 from ..stream.stream_place import alus_of
 from .buffers import Buffers, Unsupported, view_of
+from .lanes import scratch, transposed
 from .units import Cost, Division, divide
 from .views import Named, Pads, Rows, Shape, Stored, Tensor, rows_of
 
@@ -111,22 +112,16 @@ def matmul_product(
     """The normal form of a matrix product [..., M, K] by [K, N] with rows `leading`, of all of the result or of a
     matrix of it. Raises Unsupported."""
     if op.transpose_lhs:
-        source = lhs.source.transposed(swapped_last(len(lhs.shape)))
-        if source is None:
-            raise Unsupported("transposes a computed left operand, which no lowering does yet")
-        lhs = Tensor((*lhs.shape[:-2], lhs.shape[-1], lhs.shape[-2]), lhs.element, source)
+        lhs = turned(lhs, to, chip)
+    if op.transpose_rhs:
+        rhs = turned(rhs, to, chip)
     right = rhs.source
     if isinstance(right, Named):
         right = replace(right, dims=right.dims[-2:])
     else:
         right = replace(right, strides=right.strides[-1:])
-    if op.transpose_rhs:
-        turned = right.transposed((1, 0))
-        if turned is None:
-            raise Unsupported("transposes a computed right operand, which no lowering does yet")
-        right = turned
     *space, k = lhs.shape
-    n = rhs.shape[-2 if op.transpose_rhs else -1]
+    n = rhs.shape[-1]
     straight = row_product(lhs, right, leading, k, n, to, chip)
     only_returned = all(u.operation.name == "func.return" for u in op.result.uses)
     whole = len(leading) == 1 and leading == op.result.type.get_shape()[:-1]
@@ -138,9 +133,13 @@ def matmul_product(
     return straight
 
 
-def swapped_last(rank: int) -> tuple[int, ...]:
-    """The permutation that swaps the last two dimensions."""
-    return (*range(rank - 2), rank - 1, rank - 2)
+def turned(tensor: Tensor, to: Buffers, chip: int) -> Tensor:
+    """Matrices transposed: a view of what the host places, a computed tensor in a buffer of its own."""
+    *batch, rows_, columns = tensor.shape
+    order, shape = (*range(len(batch)), len(batch) + 1, len(batch)), (*batch, columns, rows_)
+    if isinstance(tensor.source, Named):
+        return Tensor(shape, tensor.element, tensor.source.transposed(order))
+    return transposed(tensor, order, to, scratch(tensor.element, shape, to, chip), chip)
 
 
 def conv_product(op: tsp_tensor.ConvOp, images: Tensor, kernel: Tensor, to: Buffers, chip: int) -> Product:

@@ -1,8 +1,8 @@
 """Reductions and sums over windows on the ALUs: rows of a tensor joined by sums, maxima or minima.
 
-Where the order is free, along one dimension at a time: its places are cut into as many runs as a map has operands, which
-it joins place by place, until one place is left. Floating-point sums keep their order: a map adds a few rows to the sum so
-far. Rows are read from copies of the tensor, since a slice gives one word a cycle.
+Where the order is free, along one dimension at a time: its places are cut into as many runs as a map has operands,
+which it joins place by place, until one place is left. Floating-point sums keep their order: a map adds a few rows to
+the sum so far. Rows are read from copies of the tensor, since a slice gives one word a cycle.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def emit_in_order(
     most = ways(element)
     total: Operand | None = None
     at = 0
-    while at < len(rows):
+    while True:
         taken = rows[at : at + most - (total is not None)]
         at += len(taken)
         end = at == len(rows)
@@ -185,8 +185,9 @@ def emit_in_order(
         operands = [*([total] if total else []), *(Operand(buffer, r) for r in taken)]
         types = [*([element] if total else []), *[tensor.element] * len(taken)]
         emit_rows(join_region("sum", types, element), operands, out, space, numbers, element, to, chip)
+        if end:
+            return Tensor(destination.shape, element, made)
         total = out
-    return Tensor(destination.shape, element, made)  # pyright: ignore[reportPossiblyUnbound]
 
 
 def with_copies(tensor: Tensor, pads: Pads, to: Buffers, chip: int) -> Stored:

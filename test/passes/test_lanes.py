@@ -20,7 +20,7 @@ LANES = 48
 """Lanes of the chip here, so that small tensors take several tiles."""
 
 SIZES = st.sampled_from((1, 2, 3, 5, 16, 17, 48, 49, 100))
-few = settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck])
+few = settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck])
 
 
 def type_of(shape: Shape, element: str) -> str:
@@ -168,21 +168,21 @@ def test_reshapes_that_move_columns(element: str) -> None:
     run()
 
 
-@pytest.mark.parametrize("element", DTYPES)
-@pytest.mark.parametrize("shape", [(3, 1), (1, 1), (2, 5, 1), (1, 4, 1), ()])
-@pytest.mark.parametrize("columns", [1, 7, 48, 130])
+@pytest.mark.parametrize("element", ["i8", "f32"])
+@pytest.mark.parametrize("shape", [(3, 1), (1, 1), (2, 5, 1), (2, 1, 1), ()])
+@pytest.mark.parametrize("columns", [1, 7, 130])
 def test_a_column_meets_all_columns(element: str, shape: Shape, columns: int) -> None:
     rng = np.random.default_rng(columns)
     full = (2, 5, columns) if len(shape) == 3 else (3, columns)
-    shape = (2, 1, 1) if shape == (1, 4, 1) else shape
     inputs = [random_array(rng, shape, element), random_array(rng, full, element)]
+    result = type_of(full, element)
     text = f"""{computed(shape, element)}
-        %y = tsp_tensor.map %x, %b : ({type_of(shape, element)}, {type_of(full, element)}) -> {type_of(full, element)} {{
+        %y = tsp_tensor.map %x, %b : ({type_of(shape, element)}, {result}) -> {result} {{
         ^bb0(%s: {element}, %t: {element}):
           %u = {"arith.addf" if element[0] == "f" else "arith.addi"} %s, %t : {element}
           tsp_tensor.yield %u : {element}
         }}"""
-    check(text, inputs, type_of(full, element))
+    check(text, inputs, result)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=12))
@@ -204,6 +204,7 @@ FLOATS = ("f16", "f32")
     ("op", "operands"),
     [
         ("softmax dim(1) %x", 0),
+        ("softmax dim(0) %x", 0),
         ("layer_norm %x, %b, %c epsilon 1.0e-05", 2),
         ("rms_norm %x, %b epsilon 1.0e-05", 1),
     ],
@@ -227,14 +228,42 @@ def test_attention_with_lanes_to_spare() -> None:
     check(computed((7, 24), "f16") + text, inputs, result)
 
 
+def test_attention_of_computed_heads() -> None:
+    """Projections become heads and back: reshapes, transposes, products of computed tensors, head by head."""
+    rng = np.random.default_rng(6)
+    a, b = random_array(rng, (6, 20), "f16", wild=False), random_array(rng, (20, 20), "f16", wild=False)
+    text = """%p = tsp_tensor.matmul %a, %b : tensor<6x20xf16>, tensor<20x20xf16> -> tensor<6x20xf32>
+        %x = tsp_tensor.map %p : (tensor<6x20xf32>) -> tensor<6x20xf16> {
+        ^bb0(%q: f32):
+          %k = arith.constant 0.01 : f32
+          %s = arith.mulf %q, %k : f32
+          %r = arith.truncf %s : f32 to f16
+          tsp_tensor.yield %r : f16
+        }
+        %h = tsp_tensor.reshape %x : tensor<6x20xf16> -> tensor<6x2x10xf16>
+        %t = tsp_tensor.transpose %h permutation [1, 0, 2] : tensor<6x2x10xf16> -> tensor<2x6x10xf16>
+        %o = tsp_tensor.attention %t, %t, %t scale 0.3
+          : tensor<2x6x10xf16>, tensor<2x6x10xf16>, tensor<2x6x10xf16> -> tensor<2x6x10xf16>
+        %u = tsp_tensor.transpose %o permutation [1, 0, 2] : tensor<2x6x10xf16> -> tensor<6x2x10xf16>
+        %y = tsp_tensor.reshape %u : tensor<6x2x10xf16> -> tensor<6x20xf16>"""
+    check(text, [a, b], "tensor<6x20xf16>")
+
+
 @pytest.mark.parametrize("element", ["i8", "f16"])
-def test_a_computed_left_operand_is_transposed(element: str) -> None:
+@pytest.mark.parametrize("side", ["lhs", "rhs"])
+def test_computed_operands_are_transposed(element: str, side: str) -> None:
     rng = np.random.default_rng(4)
-    a, b = random_array(rng, (20, 7), element, wild=False), random_array(rng, (20, 9), element, wild=False)
+    left, right = ((20, 7), (20, 9)) if side == "lhs" else ((7, 20), (9, 20))
+    shapes_, names = (left, right), ("%x", "%b")
+    if side == "rhs":
+        shapes_, names = (right, left), ("%b", "%x")
+    inputs = [random_array(rng, s, element, wild=False) for s in shapes_]
     result = type_of((7, 9), "i32" if element == "i8" else "f32")
-    types = f"{type_of(a.shape, element)}, {type_of(b.shape, element)}"
-    text = f"%y = tsp_tensor.matmul %x, %b {{transpose_lhs}} : {types} -> {result}"
-    check(computed(a.shape, element) + text, [a, b], result)
+    text = (
+        f"%y = tsp_tensor.matmul {', '.join(names)} {{transpose_{side}}} : {type_of(left, element)}, "
+        f"{type_of(right, element)} -> {result}"
+    )
+    check(computed(shapes_[0], element) + text, inputs, result)
 
 
 @pytest.mark.parametrize("pads", [0, 1])
@@ -251,6 +280,5 @@ def test_convolutions_of_floats_see_their_channels_only(pads: int) -> None:
           %r = math.rsqrt %q : f16
           tsp_tensor.yield %r : f16
         }}
-        %y = tsp_tensor.conv %x, %b pads [{pads}, {pads}, {pads}, {pads}] : {image_type}, {type_of(weights.shape, "f16")}
-          -> {result}"""
+        %y = tsp_tensor.conv %x, %b pads {[pads] * 4} : {image_type}, {type_of(weights.shape, "f16")} -> {result}"""
     check(text, [image, weights], result)

@@ -12,7 +12,7 @@ from tensors import Array, module_of, random_array, tensor_type
 from tspc.dialects.errors import UnsupportedModel
 from tspc.passes.pipelines import compile
 
-CHECKS = settings(deadline=None, derandomize=True, suppress_health_check=[*HealthCheck], max_examples=25)
+CHECKS = settings(deadline=None, derandomize=True, suppress_health_check=[*HealthCheck], max_examples=12)
 
 ELEMENTS = ("i8", "i16", "i32", "f16", "f32")
 COLUMNS = (1, 16, 31, 32, 33, 64, 70)

@@ -10,7 +10,7 @@ from hypothesis.strategies import DrawFn
 from lowered import assert_lowers
 from tensors import random_array, tensor_type
 
-CHECKS = settings(deadline=None, derandomize=True, suppress_health_check=[*HealthCheck], max_examples=15)
+CHECKS = settings(deadline=None, derandomize=True, suppress_health_check=[*HealthCheck], max_examples=10)
 
 SIZES = (1, 15, 16, 17, 31, 32, 33, 48, 50, 65)
 """Around the width of a tile and of a vector of 32 lanes."""

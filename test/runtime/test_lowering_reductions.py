@@ -10,7 +10,7 @@ from hypothesis.strategies import DrawFn
 from lowered import assert_lowers
 from tensors import Array, random_array, tensor_type
 
-CHECKS = settings(deadline=None, derandomize=True, suppress_health_check=[*HealthCheck], max_examples=25)
+CHECKS = settings(deadline=None, derandomize=True, suppress_health_check=[*HealthCheck], max_examples=12)
 
 ELEMENTS = ("i8", "i16", "i32", "f16", "f32")
 COLUMNS = (1, 16, 31, 32, 33, 70)
