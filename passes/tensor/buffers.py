@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, StringAttr, TensorType, i8, i64
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
@@ -170,14 +171,14 @@ class Buffers:
         return copies.value.data if copies is not None else 1
 
     @staticmethod
-    def owners_of(buffer: SSAValue, words: AccessPattern) -> set[int]:
-        """The groups of slices in which the words of a run may lie."""
-        op = cast(ts.BufferOp, buffer.owner)
+    def visits_of(buffer: SSAValue, words: AccessPattern, cycles: AccessPattern) -> dict[int, npt.NDArray[np.int64]]:
+        """The cycles in which each group of slices is visited by a run that meets `words` at `cycles`; ascending."""
+        op, when = cast(ts.BufferOp, buffer.owner), cycles.words()
         if op.parts is None or op.owners is None:
-            return {0}
-        starts, owners = op.parts.get_values(), op.owners.get_values()
-        first, last = bisect_right(starts, words.low) - 1, bisect_right(starts, words.high) - 1
-        return {*owners[max(first, 0) : last + 1]}
+            return {0: when}
+        parts = np.searchsorted(op.parts.get_values(), words.words(), side="right") - 1
+        owners = np.array(op.owners.get_values())[np.maximum(parts, 0)]
+        return {int(owner): when[owners == owner] for owner in np.unique(owners)}
 
     def copy_for(self, buffer: SSAValue, number: int) -> int:
         """The copy of a buffer that the reader with this number takes."""

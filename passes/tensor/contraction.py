@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import I64, IntegerAttr, f32, i8, i32, i64
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
-from ...dialects.layout import (
-    AccessPattern,
-    grouped_weights,
-    identity,
-    weights,
-)
+from ...dialects.layout import AccessPattern, grouped_weights, identity, weights
 from .buffers import WHOLE, Buffers, Destination, Parts
 from .dealing import deal_rows
 from .elementwise import parts_of
@@ -99,17 +96,31 @@ class _Emitter:
         return self.to.named(source, self.product.act_layout, self.product.chip, parts, copies)
 
     def _rows_apart(self) -> bool:
-        """Whether the planes that share a unit find their activations in different slices of one copy; then each
-        hemisphere has a copy for itself, and the edges of one plane's rows are not in the way of another's."""
+        """Whether the planes that share a unit never visit the same slices of one copy at the same time, or nearly so:
+        they start as far apart as slices are. Then each hemisphere has a copy for itself, and the edges of one plane's
+        rows are not in the way of another's."""
+        near = 2 * self.chip.mxm_distance
         for unit in self.division:
-            seen: set[int] = set()
+            if unit.summed:
+                return False
+            period = self._period(unit)
+            seen: dict[int, list[npt.NDArray[np.int64]]] = {}
             for share in unit.shares:
                 words = self._words(share, unit.tile * self.product.tile_moves)
-                mine = self.to.owners_of(self.act_view, words)
-                if unit.summed or seen & mine:
-                    return False
-                seen |= mine
+                cycles = self._cycles(share, period)
+                for owner, mine in self.to.visits_of(self.act_view, words, cycles).items():
+                    if any(meet(mine, other, near) for other in seen.setdefault(owner, [])):
+                        return False
+                    seen[owner].append(mine)
         return True
+
+    def _period(self, unit: Unit) -> int:
+        """Cycles from a pass to the next."""
+        return self.cost.period(max(share.block.rows for share in unit.shares))
+
+    def _cycles(self, share: Share, period: int) -> AccessPattern:
+        """When a share takes its activations."""
+        return AccessPattern(0, ((share.block.rows, self.cost.every), (share.passes, period)))
 
     def _words(self, share: Share, moved: int) -> AccessPattern:
         """The activations of a share, pass by pass."""
@@ -138,7 +149,7 @@ class _Emitter:
         return found
 
     def _emit(self, unit: Unit, result: Stored) -> None:
-        period = self.cost.period(max(share.block.rows for share in unit.shares))
+        period = self._period(unit)
         loaded: dict[tuple[int, int], SSAValue] = {}
         sums: list[SSAValue] = []
         for share in unit.shares:
@@ -158,8 +169,7 @@ class _Emitter:
     def _multiply(self, share: Share, period: int, weights_: SSAValue, copy: int, moved: int) -> SSAValue:
         product, count = self.product, share.block.rows
         words = self._words(share, moved)
-        cycles = AccessPattern(0, ((count, self.cost.every), (share.passes, period)))
-        vectors = self.to.read(self.act_view, words, product.chip, cycles, copy)
+        vectors = self.to.read(self.act_view, words, product.chip, self._cycles(share, period), copy)
         return self.to.add(
             ts.MatmulOp.build(
                 operands=[vectors, weights_],
@@ -296,6 +306,20 @@ class _Emitter:
             part = stationary.sliced((*(0,) * (dims + 1), first * self.lanes), (1,) * (dims + 2))
             layout = weights(product.taps, product.k, columns, size, self.lanes, streams)
         return self.to.named(part, layout, product.chip, user=user), first
+
+
+_MOST_VISITS = 512
+"""Visits of one group of slices, with pauses between, that are told apart; a schedule does so for few more."""
+
+
+def meet(one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], near: int) -> bool:
+    """Whether two ascending runs of cycles come as near to each other as `near`, or have too many pauses to say."""
+    if any(np.count_nonzero(np.diff(times) > 1) >= _MOST_VISITS for times in (one, other)):
+        return True
+    after = np.searchsorted(one, other)
+    before = np.maximum(after - 1, 0)
+    gaps = np.minimum(abs(one[np.minimum(after, len(one) - 1)] - other), abs(one[before] - other))
+    return bool((gaps <= near).any())
 
 
 def summing_region(region: Region | None, where: int, sums: list[Attribute]) -> Region:
