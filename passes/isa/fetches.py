@@ -146,7 +146,7 @@ class Supplier:
                 self._placed.append(placement)
             if not self._left:
                 raise CapacityError(
-                    f"queue {first.queue.name}: after {len(self._placed)} fetches the text that fetches take still grows "
+                    f"queue {first.queue.name}: after {len(self._placed)} fetches the text that fetches take grows "
                     "as fast as they bring it; raise chip.queue_bytes or chip.fetch_bytes"
                 )
 
