@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,9 @@ from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject
 from tspc.dialects.errors import CapacityError, HazardError, MalformedProgram, ScheduleError
-from tspc.dialects.instruction import INSTRUCTION_BYTES, stream_code
+from tspc.dialects.instruction import INSTRUCTION_BYTES, ElementType, Record, source_immediate, stream_code
 from tspc.dialects.instructions import TABLE
-from tspc.dialects.program import Program, program_from_module, program_length
+from tspc.dialects.program import Program, check_program, program_from_module, program_length
 from tspc.dialects.supply import Word, chunk_text, first_fault, room
 from tspc.dialects.target import ChipSpec, system_from_overrides
 from tspc.dialects.target_attr import TARGET, TargetAttr
@@ -355,6 +356,27 @@ def test_text_that_arrives_damaged(engine: Engine) -> None:
         session.run()
     assert e.value.kind == "text-wrong"
     assert e.value.cycle == program.chips[0].fetches[1].record.at
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=("jit", "bulk", "reference"))
+def test_a_scatter_to_text(engine: Engine) -> None:
+    """Engines see where it writes: the map of 255s gives word 65535 of 8192, which is the last."""
+    program = assembled(module({"MEM.E0": apart(3)}, TINY))
+    chip, numbers = program.chips[0], program.system.chip.queue_numbers
+    assert chip.text["MEM.E0"][0][0] == Word("E", 1, 8191)
+    code, at = stream_code("E", 5), chip.cycles + 10
+    copy = Record(numbers["VXM.0"], at, TABLE.by_name["copy"], (ElementType.I8, source_immediate(255), code))
+    later = Record(numbers["MEM.E1"], at + 5, TABLE.by_name["scatter"], (0, code, code))
+    records = tuple(sorted((*chip.records, copy, later), key=lambda r: r[:2]))
+    longer = replace(chip, records=records, cycles=program_length(at + 5, program.system))
+    subject = check_program(replace(program, chips=(longer,)))
+    session = engine.load(subject)
+    load_text(subject, session)
+    with pytest.raises(HazardError) as e:
+        session.run()
+    assert e.value.key == ("text-overwritten", 0, "word E1[8191]", at + 5)
+    proven = first_hazard(subject)
+    assert proven is not None and (proven.kind, proven.cycle) == (e.value.kind, e.value.cycle)
 
 
 @pytest.mark.parametrize(
