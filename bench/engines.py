@@ -9,6 +9,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def loaded_memory(cache: str) -> float:
 def command_start(name: str) -> float:
     """Seconds of `name --help`, the least of 5."""
     path = Path(sys.executable).parent / name
-    return best(lambda: subprocess.run([path, "--help"], check=True, capture_output=True), 5)
+    return best(lambda: subprocess.run([path, "--help"], check=True, capture_output=True), 5, time.perf_counter)
 
 
 def main() -> None:

@@ -111,6 +111,8 @@ def main(args: argparse.Namespace) -> int:
     with Progress(*columns, console=console) as p:
         for case, holds, what in campaign(cases, args.jobs, p):
             seen[case[0], what if holds else "FAILED"] += 1
+            if not p.console.is_terminal and seen.total() % 5000 == 0:
+                print(f"{seen.total()} cases, {len(failed)} disagreements", flush=True)
             if not holds:
                 failed.append((case, what))
                 p.console.print(f"{case[0]} {case[1]}: {what}", markup=False, soft_wrap=True)

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Mapping
 
 
-def best(function: Callable[[], object], times: int) -> float:
-    """The least of several times, in seconds."""
+def best(function: Callable[[], object], times: int, clock: Callable[[], float] = time.process_time) -> float:
+    """The least of several times, in seconds; of this process alone, unless another clock is given."""
     results: list[float] = []
     for _ in range(times):
-        started = time.perf_counter()
+        started = clock()
         function()
-        results.append(time.perf_counter() - started)
+        results.append(clock() - started)
     return min(results)
 
 

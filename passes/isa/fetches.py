@@ -3,12 +3,14 @@
 The machine's rules are in dialects/supply.py, the streams in flow.py, a queue's text in queue_text.py. Queues are
 served one fetch at a time, the queue that can fetch first going first. A fetch is placed as early as its queue has room
 for it: what is left of its window is the slack by which reads for other queues may still lengthen the text before it.
-So what is placed stays valid, and nothing is ever taken back.
+So what is placed stays valid. Where a queue has no place for its next fetch, what took its free cycles is taken back,
+and placed anew with some care for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -23,12 +25,18 @@ from ...dialects.target import Queue, SystemSpec
 from .flow import Flow, stepped
 from .queue_text import QueueText
 
+_MOST_FEEDS = 32
+"""Cycles in which a fetch of an eager queue can be fed, of which the cheapest is taken: the first that costs only some
+text, if there is one."""
+
 _IFETCH, _READ = TABLE.by_name["ifetch"], TABLE.by_name["read"]
 
 
 class Feeder(NamedTuple):
     """A slice that can feed a fetch, as it is compared with others: the less the better."""
 
+    spared: bool
+    """Whether its queue has been found to need its free cycles for itself."""
     dry: bool
     """Whether its queue would need one more fetch for the read."""
     growth: int
@@ -39,27 +47,77 @@ class Feeder(NamedTuple):
     """The number of the slice on the chip."""
 
 
+def _cost(feeders: tuple[Feeder, Feeder]) -> tuple[int, int, int]:
+    """What a pair of slices costs: queues that need their cycles, further fetches, and growth of text."""
+    first, second = feeders
+    return first.spared + second.spared, first.dry + second.dry, first.growth + second.growth
+
+
+@dataclass
+class Care:
+    """The queues that need some care because they have had no place for a fetch before."""
+
+    eager: set[str] = field(default_factory=set[str])
+    """Those that fetch in the first free cycle of a gap, which leaves more of them for the next fetch."""
+    spared: dict[str, list[range]] = field(default_factory=dict[str, list[range]])
+    """Cycles in which they feed no other queue where another slice can."""
+    first: set[str] = field(default_factory=set[str])
+    """Those whose fetches are placed before those of the others."""
+
+    def take(self, queue: str, cycles: range) -> str | None:
+        """Takes more care of a queue that had no place for a fetch in some cycles; gives which, or None for no more."""
+        spared = self.spared.setdefault(queue, [])
+        if cycles not in spared:
+            spared.append(cycles)
+            return "spared"
+        for name, queues in (("eager", self.eager), ("first", self.first)):
+            if queue not in queues:
+                queues.add(queue)
+                return name
+        return None
+
+
+class Placement(NamedTuple):
+    """A fetch with the reads that feed it."""
+
+    fetch: Record
+    reads: tuple[Record, Record]
+
+
 class Feed(NamedTuple):
     """How a fetch is fed: the pair of streams, and the slice that drives each of them."""
 
-    cost: tuple[int, int]
+    cost: tuple[int, int, int]
     stream: int
     feeders: tuple[Feeder, Feeder]
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether it costs no more than some text."""
+        return self.cost[:2] == (0, 0)
 
 
 class Supplier:
     """The queues of one chip and all that a fetch needs: streams, free cycles of MEM queues, free words."""
 
     def __init__(
-        self, queues: Mapping[str, Sequence[Record]], starter: str, bindings: Iterable[Binding], system: SystemSpec
+        self,
+        queues: Mapping[str, Sequence[Record]],
+        starter: str,
+        bindings: Iterable[Binding],
+        system: SystemSpec,
     ):
         self.chip, self.release = system.chip, system.release
+        self._care = Care()
         self._starter, self._system = starter, system
         self.texts = {name: self._text(name, records) for name, records in queues.items()}
         self.chunks: dict[str, list[Chunk]] = {}
         """By queue, where the chunks of its text lie."""
         self.stuck = ""
         """The queue that has no place for a fetch."""
+        self._placed: list[Placement] = []
+        self._left = 0
+        """Fetches that are still tried before this is given up; set when the first is."""
         self._bindings = tuple(bindings)
         self._streams: Flow | None = None
         self._free: dict[int, npt.NDArray[np.int64]] = {}
@@ -76,19 +134,25 @@ class Supplier:
         Raises CapacityError when fetches bring less than they cost or SRAM has no room, ScheduleError when a queue or
         the streams leave no cycle for one.
         """
-        placed, most = 0, 0
         while waiting := [text for text in self.texts.values() if text.spare < 0]:
-            if not placed:
+            if not self._left:
                 self._check_sizes(waiting)
-                most = 1000 + 100 * sum(-text.spare for text in waiting)
-            first = min(waiting, key=lambda t: (t.opening, self.chip.queue_numbers[t.queue.name]))
-            self._place(first)
-            placed += 1
-            if placed > most:
+                self._left = 100 + 8 * sum(-(text.spare // self.chip.fetch_slots) for text in waiting)
+            first = min(waiting, key=self._turn)
+            self._left -= 1
+            if (placement := self._place(first)) is None:
+                self._make_room(first)
+            else:
+                self._placed.append(placement)
+            if not self._left:
                 raise CapacityError(
-                    f"queue {first.queue.name}: after {most} fetches the text that fetches take themselves still grows "
+                    f"queue {first.queue.name}: after {len(self._placed)} fetches the text that fetches take grows "
                     "as fast as they bring it; raise chip.queue_bytes or chip.fetch_bytes"
                 )
+
+    def _turn(self, text: QueueText) -> tuple[bool, int, int]:
+        name = text.queue.name
+        return name not in self._care.first, text.opening, self.chip.queue_numbers[name]
 
     def _check_sizes(self, waiting: Sequence[QueueText]) -> None:
         name, size = max(((t.queue.name, t.size) for t in waiting), key=lambda n: n[1])
@@ -106,24 +170,74 @@ class Supplier:
 
     # -- one fetch ---------------------------------------------------------------------------------------------
 
-    def _place(self, text: QueueText) -> None:
-        """Places the next fetch of a queue, in the first free cycle in which it can be fed."""
-        tried = ((*opening, self._feed(text.queue, opening[0])) for opening in text.openings())
-        cycle, wait, feed = next((t for t in tried if t[2] is not None), (0, 0, None))
-        if feed is None:
-            self.stuck = text.queue.name
-            raise self._no_place(text)
+    def _place(self, text: QueueText) -> Placement | None:
+        """Places the next fetch of a queue, in the first free cycle in which it can be fed, or not at all."""
+        found: list[tuple[Feed, int, int]] = []
+        eager = text.queue.name in self._care.eager
+        most = _MOST_FEEDS if eager else 1
+        for cycle, wait in text.openings(eager):
+            if (feed := self._feed(text.queue, cycle)) is not None:
+                found.append((feed, cycle, wait))
+                if feed.is_cheap or len(found) == most:
+                    break
+        if not found:
+            return None
+        feed, cycle, wait = min(found, key=lambda f: f[0].cost)
         number = self.chip.queue_numbers
-        text.insert(Record(number[text.queue.name], cycle, _IFETCH, (feed.stream,)), wait)
+        fetch = Record(number[text.queue.name], cycle, _IFETCH, (feed.stream,))
+        text.insert(fetch, wait)
         words: list[Word] = []
+        reads: list[Record] = []
         for i, feeder in enumerate(feed.feeders):
             queue, code = self._mem[feeder.unit], feed.stream + i
             address = self._take_word(feeder.unit)
             words.append(word_of(feeder.unit, address, self.chip))
             at = self._dispatch(queue, text.queue, cycle)
-            self.texts[queue.name].insert(Record(number[queue.name], at, _READ, (address, code)))
+            reads.append(Record(number[queue.name], at, _READ, (address, code)))
+            self.texts[queue.name].insert(reads[-1])
             self._flow.add(code, queue.position, text.queue.position, cycle)
         self.chunks.setdefault(text.queue.name, []).append((words[0], words[1]))
+        return Placement(fetch, (reads[0], reads[1]))
+
+    # -- taking back -------------------------------------------------------------------------------------------
+
+    def _make_room(self, text: QueueText) -> None:
+        """Takes back the placements that leave a queue no place for its next fetch, so that they are made otherwise.
+        Raises what _no_place gives where there are none, or where that has not helped."""
+        queue, window = self.chip.queue_numbers[text.queue.name], text.window
+        cycles = range(text.cycle_of(window.start), text.cycle_of(window.stop) + 1)
+        care = self._care.take(text.queue.name, cycles) if self._left else None
+        lead = 2 * self.chip.mxm_distance
+        blamed: dict[str, Callable[[Placement], bool]] = {
+            "spared": lambda p: any(read.queue == queue and read.at in cycles for read in p.reads),
+            "eager": lambda p: p.fetch.queue == queue and p.fetch.at >= cycles.start - 1,
+            "first": lambda p: p.fetch.at in range(cycles.start - lead, cycles.stop + lead),
+        }
+        first = None
+        while care is not None and first is None:
+            first = next((i for i, p in enumerate(self._placed) if blamed[care](p)), None)
+            care = self._care.take(text.queue.name, cycles) if first is None else care
+        if first is None:
+            self.stuck = text.queue.name
+            raise self._no_place(text)
+        while len(self._placed) > first:
+            self._take_back(self._placed.pop())
+
+    def _take_back(self, placement: Placement) -> None:
+        """Undoes the last placement."""
+        fetch, queues = placement.fetch, self.chip.queues
+        self._text_of(fetch).remove(fetch)
+        self.chunks[queues[fetch.queue].name].pop()
+        for read in reversed(placement.reads):
+            mem, (address, code) = queues[read.queue], read.values
+            self._text_of(read).remove(read)
+            self._flow.remove(code, mem.position, queues[fetch.queue].position, fetch.at)
+            self._free[mem.unit] = np.append(self._free[mem.unit], address)
+
+    def _text_of(self, record: Record) -> QueueText:
+        return self.texts[self.chip.queues[record.queue].name]
+
+    # -- how to feed it ----------------------------------------------------------------------------------------
 
     def _feed(self, queue: Queue, cycle: int) -> Feed | None:
         """The best way to feed a queue in a cycle, or None."""
@@ -136,9 +250,8 @@ class Supplier:
                 code = stream_code(direction, number)
                 if (pair := self._pair(feeders, code, queue.position, cycle)) is None:
                     continue
-                cost = (sum(f.dry for f in pair), sum(f.growth for f in pair))
-                found.append(Feed(cost, code, pair))
-                if not cost[0]:
+                found.append(Feed(_cost(pair), code, pair))
+                if found[-1].is_cheap:
                     break
         return min(found, default=None, key=lambda f: f.cost)
 
@@ -152,7 +265,7 @@ class Supplier:
             places = (f for f in feeders if self._flow.place(stream, self._mem[f.unit].position) >= least)
             able.append([f for f, _ in zip(places, range(2), strict=False)])
         pairs = [(a, b) for a in able[0] for b in able[1] if a.unit != b.unit]
-        return min(pairs, default=None, key=lambda p: (p[0].dry + p[1].dry, p[0].growth + p[1].growth))
+        return min(pairs, default=None, key=_cost)
 
     def _feeders(self, queue: Queue, cycle: int, direction: str) -> Iterator[Feeder]:
         """The slices whose word, read in time, comes by at a queue in a cycle."""
@@ -166,7 +279,8 @@ class Supplier:
             text = self.texts[mem.name]
             growth = text.growth(at)
             if growth is not None and len(self._free_words(mem.unit)):
-                yield Feeder(text.spare < growth, growth, growth - text.spare, mem.unit)
+                spared = any(at in cycles for cycles in self._care.spared.get(mem.name, ()))
+                yield Feeder(spared, text.spare < growth, growth, growth - text.spare, mem.unit)
 
     def _dispatch(self, mem: Queue, queue: Queue, cycle: int) -> int:
         """The cycle in which a slice reads what a queue takes in `cycle`."""

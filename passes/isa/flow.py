@@ -88,10 +88,20 @@ class Flow:
 
     def add(self, code: int, driver: int, sampler: int, cycle: int) -> None:
         """A value that is driven at the position `driver` and sampled at `sampler` in `cycle`."""
+        driven, sampled = self._keys(code, driver, sampler, cycle)
+        insort(self._samples.setdefault(code, _Keys(())).added, sampled)
+        insort(self._drives.setdefault(code, _Keys(())).added, driven)
+
+    def remove(self, code: int, driver: int, sampler: int, cycle: int) -> None:
+        """Takes back what `add` did."""
+        driven, sampled = self._keys(code, driver, sampler, cycle)
+        self._samples[code].added.remove(sampled)
+        self._drives[code].added.remove(driven)
+
+    def _keys(self, code: int, driver: int, sampler: int, cycle: int) -> tuple[int, int]:
+        """The keys of a drive and of the sample that takes its value."""
         there = self._key(code, sampler, cycle)
-        insort(self._samples.setdefault(code, _Keys(())).added, there)
-        back = self.place(code, sampler) - self.place(code, driver)
-        insort(self._drives.setdefault(code, _Keys(())).added, there - back)
+        return there - (self.place(code, sampler) - self.place(code, driver)), there
 
 
 def issue_cycles(record: Record) -> Ints:

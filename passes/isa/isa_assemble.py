@@ -1,8 +1,8 @@
 """isa-assemble: packs every queue: repeat for runs, nop for gaps, the prologue that starts all queues together, and
 ifetch with the reads that feed it for every queue whose text is longer than the queue.
 
-All queues park in `sync`. The first C2C queue starts them: with several chips it first waits for the common epoch with
-`deskew`, then it notifies.
+All queues park in `sync`. A C2C queue, mostly the first, starts them: with several chips it first waits for the common
+epoch with `deskew`, then it notifies.
 """
 
 from __future__ import annotations
@@ -23,11 +23,8 @@ from ...dialects.program import Binding, ChipProgram, program_from_module
 from ...dialects.target import SystemSpec
 from ...dialects.target_attr import target_of
 from .fetches import Supplier, prologue_of
-from .fold import MAX_NOP, fold, fold_tight, nops
+from .fold import MAX_NOP, fold, fold_tight, nops, size
 from .queue_text import QueueText
-
-STARTER = "C2C.0"
-"""The queue that starts a chip's program; `deskew` runs on C2C queues."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +49,20 @@ def assemble(program: isa.ProgramOp, checked: ChipProgram) -> None:
     timed = {q.queue.data: q for q in program.queues}
     if not timed:
         return
-    queues = {STARTER: list[Record]()}
+    queues = dict[str, list[Record]]()
     for name, queue in timed.items():
         records = [i.record(system.chip.queue_numbers[name]) for i in queue.instructions]
         _check_release(queue, records, system)
         if records:
             queues[name] = records
     try:
-        supplier = supply(queues, checked.bindings, system)
+        starter = starter_of(queues, system)
+        supplier = supply(queues, starter, checked.bindings, system)
     except (CapacityError, ScheduleError) as e:
         raise type(e)(f"{describe(program)} chip {checked.chip}: {e}") from e
-    texts = {name: text for name, text in supplier.texts.items() if text.records or name == STARTER}
-    for name in sorted(texts, key=lambda n: (n != STARTER, system.chip.queue_numbers[n])):
-        payload = pack(texts[name], system, starts=name == STARTER)
+    texts = {name: text for name, text in supplier.texts.items() if text.records or name == starter}
+    for name in sorted(texts, key=lambda n: (n != starter, system.chip.queue_numbers[n])):
+        payload = pack(texts[name], system, starts=name == starter)
         packed = isa.PackedOp(name, payload, supplier.chunks.get(name, ()))
         packed.location = (timed.get(name) or program).location
         program.body.block.add_op(packed)
@@ -73,16 +71,28 @@ def assemble(program: isa.ProgramOp, checked: ChipProgram) -> None:
         queue.erase()
 
 
-def supply(queues: Mapping[str, Sequence[Record]], bindings: Iterable[Binding], system: SystemSpec) -> Supplier:
+def starter_of(queues: Mapping[str, Sequence[Record]], system: SystemSpec) -> str:
+    """The queue that starts a chip's program: the first C2C queue, since `deskew` runs on those, or the idlest of them
+    where the text of the first, which that makes longer, does not fit into a queue."""
+    links = [q.name for q in system.chip.queues if q.kind == "C2C"]
+    first = sum(map(size, fold(queues.get(links[0], ()), system.chip.loop_levels)))
+    if not first or len(prologue_of(True, system)) + 2 * first <= system.chip.queue_slots:
+        return links[0]
+    return min(links, key=lambda name: len(queues.get(name, ())))
+
+
+def supply(
+    queues: Mapping[str, Sequence[Record]], starter: str, bindings: Iterable[Binding], system: SystemSpec
+) -> Supplier:
     """The queues with their runs folded and their fetches placed. Raises what Supplier.run raises.
 
     A run that is folded keeps its queue to itself, from its first record to its last. A queue in which no place is left
     for a fetch is therefore folded again, only where that costs no free cycle, and all fetches are placed anew.
     """
     levels = system.chip.loop_levels
-    folded = {name: fold(records, levels) for name, records in queues.items()}
+    folded = {name: fold(records, levels) for name, records in ({starter: ()} | dict(queues)).items()}
     while True:
-        supplier = Supplier(folded, STARTER, bindings, system)
+        supplier = Supplier(folded, starter, bindings, system)
         try:
             supplier.run()
             return supplier

@@ -63,7 +63,7 @@ class QueueText:
     def cycle_of(self, slot: int) -> int:
         """The cycle in which the queue comes to a place in the text; that of the last record before a `repeat`."""
         i = max(0, bisect_right(self._slots, slot) - 1)
-        begin, inside = self._begins[i], slot - self._slots[i]
+        begin, inside = self._begins[i], max(0, slot - self._slots[i])
         if i == len(self.records):
             return begin
         wait = self.records[i].at - begin
@@ -74,18 +74,21 @@ class QueueText:
         """The first cycle in which the next ifetch may be dispatched, or 0 if there is none."""
         return next(self.openings(), (0, 0))[0]
 
-    def openings(self) -> Iterator[tuple[int, int]]:
+    def openings(self, eager: bool = False) -> Iterator[tuple[int, int]]:
         """The free cycles in which the next ifetch may be dispatched, as early as there is room, each with the nops
         before it: of each gap between two records first the ends, where it costs least text, then what is between them.
-        After all of them, those that come too early in the text, if their nops are split."""
+        After all of them, those that come too early in the text, if their nops are split. In place of the last cycle of
+        a gap an `eager` queue has one that leaves room for the fetches that follow."""
         window = self.window
         first = max(0, bisect_left(self._slots, window.start) - 1)
         for i in range(first, len(self.records)):
             begin, end, slot = self._begins[i], self.records[i].at, self._slots[i]
             if slot >= window.stop:
                 break
-            inner = range(begin + 1, min(end - 1, begin + 1 + _MOST_TRIES))
-            for cycle in (begin, *({end - 1} - {begin}), *inner) if self._is_open(i) else ():
+            last = max(begin, end - 1 - (self._following(slot + nops(end - 1 - begin)) if eager else 0))
+            inner = range(begin + 1, min(end, begin + 1 + _MOST_TRIES))
+            cycles = (begin, *({last} - {begin}), *(c for c in inner if c != last))
+            for cycle in cycles if self._is_open(i) else ():
                 if slot + nops(cycle - begin) in window:
                     yield cycle, nops(cycle - begin)
         for i in range(min(first, len(self.records) - 1), -1, -1):
@@ -93,6 +96,12 @@ class QueueText:
             if wait > 1 and self._is_open(i):
                 cycles = range(begin + wait, min(end, begin + MAX_NOP))
                 yield from ((cycle, wait) for cycle in (*cycles[-1:], *cycles[:-1][:_MOST_TRIES]))
+
+    def _following(self, place: int) -> int:
+        """How many of the fetches that are still wanted after one at a place in the text there is room for at once."""
+        gain = max(1, self._chip.fetch_slots - 1)
+        wanted = -(-(1 - self.spare) // gain) - 1
+        return max(0, min(wanted, (place - self.window.start) // gain))
 
     def _is_open(self, gap: int) -> bool:
         """Whether a gap has a cycle, and lies after the last ifetch."""
@@ -122,6 +131,12 @@ class QueueText:
         if wait is not None and wait > nops(record.at - self._begins[before]):
             self.pads[record.at] = wait
         insort(self.records, record, key=_at)
+        self._measure()
+
+    def remove(self, record: Record) -> None:
+        """Takes back what `insert` did."""
+        del self.records[bisect_left(self.records, record.at, key=_at)]
+        self.pads.pop(record.at, None)
         self._measure()
 
 

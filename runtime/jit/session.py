@@ -58,7 +58,7 @@ class JitSession(HostSession):
     def _cables(self) -> Iterator[tuple[Port, Port]]:
         """The ports over which vectors are sent, each with the other end of its cable."""
         for number, decoded in self._decoded.items():
-            for link in np.unique(decoded.rows[decoded.rows[:, Row.OP] == Op.SEND, Row.UNIT]).tolist():
+            for link in sorted({*decoded.rows[decoded.rows[:, Row.OP] == Op.SEND, Row.UNIT].tolist()}):
                 port = Port(number, link)
                 yield port, self.program.peers[port]
 

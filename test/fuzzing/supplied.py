@@ -13,7 +13,7 @@ from tspc.dialects.program import ChipProgram, Program, check_program, chip_prog
 from tspc.dialects.supply import Chunk
 from tspc.dialects.target import SystemSpec
 from tspc.dialects.topology import Topology
-from tspc.passes.isa.isa_assemble import STARTER, pack, supply
+from tspc.passes.isa.isa_assemble import pack, starter_of, supply
 
 from .programs import crowded_flows
 
@@ -40,13 +40,14 @@ def supplied_program(seed: int) -> Program | None:
 
 def _assembled(number: int, records: Sequence[Record], system: SystemSpec) -> ChipProgram:
     """The records of a chip, from its release on, in packed queues."""
-    queues: dict[str, list[Record]] = {STARTER: []}
+    queues: dict[str, list[Record]] = {}
     for record in sorted(records, key=lambda r: r[:2]):
         name = system.chip.queues[record.queue].name
         queues.setdefault(name, []).append(record._replace(at=record.at + system.release))
-    supplier = supply(queues, (), system)
-    texts = {name: text for name, text in supplier.texts.items() if text.records or name == STARTER}
-    packed = {name: pack(text, system, starts=name == STARTER) for name, text in texts.items()}
+    starter = starter_of(queues, system)
+    supplier = supply(queues, starter, (), system)
+    texts = {name: text for name, text in supplier.texts.items() if text.records or name == starter}
+    packed = {name: pack(text, system, starts=name == starter) for name, text in texts.items()}
     return packed_chip(number, packed, {name: tuple(chunks) for name, chunks in supplier.chunks.items()}, system)
 
 

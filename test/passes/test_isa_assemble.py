@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from harness import DIGITS, DIGITS_TIMED
@@ -9,8 +11,9 @@ from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject
 from tspc.dialects.errors import CapacityError, HazardError, MalformedProgram, ScheduleError
-from tspc.dialects.instruction import INSTRUCTION_BYTES, stream_code
-from tspc.dialects.program import Program, program_from_module, program_length
+from tspc.dialects.instruction import INSTRUCTION_BYTES, ElementType, Record, source_immediate, stream_code
+from tspc.dialects.instructions import TABLE
+from tspc.dialects.program import Program, check_program, program_from_module, program_length
 from tspc.dialects.supply import Word, chunk_text, first_fault, room
 from tspc.dialects.target import ChipSpec, system_from_overrides
 from tspc.dialects.target_attr import TARGET, TargetAttr
@@ -159,14 +162,14 @@ def test_a_fetch_overwrites_nothing_that_is_sampled() -> None:
 # -- runs ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sizes", [(64, 64), (1280, 640)])
+@pytest.mark.parametrize("sizes", [(64, 32), (64, 64), (1280, 640)])
 def test_digits_on_small_queues(sizes: tuple[int, int]) -> None:
     subject = parse(DIGITS_TIMED.read_text())
     overrides = {"chip.queue_bytes": sizes[0], "chip.fetch_bytes": sizes[1]}
     subject.attributes[TARGET] = TargetAttr(system_from_overrides(overrides))
     program = assembled(subject)
     assert program.cycles == 925
-    assert len(program.chips[0].fetches) == (3 if sizes == (64, 64) else 0)
+    assert len(program.chips[0].fetches) == {(64, 32): 4, (64, 64): 3, (1280, 640): 0}[sizes]
     weights = load_weights(DIGITS / "digits.safetensors", interface_of(subject).parameters)
     executable = executable_from_module(subject, weights)
     inputs = load_inputs(DIGITS / "held_out.npz")
@@ -222,6 +225,27 @@ def test_many_layers_on_small_queues() -> None:
     assert all(np.array_equal(out, outputs[0]) for out in outputs)
     assert len({*lengths}) == 1
     assert fetches[0] == 0 and min(fetches[1:]) > 30
+
+
+def test_a_long_chain_on_tiny_queues() -> None:
+    """A fetch brings little more than it costs: hundreds of them leave hardly a free cycle, and some are taken back."""
+    subject = parse(layers(40))
+    subject.attributes[TARGET] = TargetAttr(system_from_overrides({"chip.queue_bytes": 128, "chip.fetch_bytes": 128}))
+    compile(subject, until="isa-verify")
+    program = program_from_module(subject)
+    assert len(program.chips[0].fetches) > 500
+
+
+def test_another_queue_starts_a_chip() -> None:
+    """Behind what starts the chip the text of C2C.0 could not be fetched: the queue holds four instructions."""
+    subject = parse((DIGITS / "digits_two_chips.mlir").read_text())
+    overrides = {"chip.queue_bytes": 64, "chip.fetch_bytes": 64, "system.chips": 2}
+    subject.attributes[TARGET] = TargetAttr(system_from_overrides(overrides))
+    compile(subject, until="isa-verify")
+    program = program_from_module(subject)
+    notify = TABLE.by_name["notify"].encode(())
+    starts = [[name for name, text in chip.packed.items() if notify in text] for chip in program.chips]
+    assert starts == [["C2C.1"], ["C2C.1"]]
 
 
 SMALL = {
@@ -332,6 +356,27 @@ def test_text_that_arrives_damaged(engine: Engine) -> None:
         session.run()
     assert e.value.kind == "text-wrong"
     assert e.value.cycle == program.chips[0].fetches[1].record.at
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=("jit", "bulk", "reference"))
+def test_a_scatter_to_text(engine: Engine) -> None:
+    """Engines see where it writes: the map of 255s gives word 65535 of 8192, which is the last."""
+    program = assembled(module({"MEM.E0": apart(3)}, TINY))
+    chip, numbers = program.chips[0], program.system.chip.queue_numbers
+    assert chip.text["MEM.E0"][0][0] == Word("E", 1, 8191)
+    code, at = stream_code("E", 5), chip.cycles + 10
+    copy = Record(numbers["VXM.0"], at, TABLE.by_name["copy"], (ElementType.I8, source_immediate(255), code))
+    later = Record(numbers["MEM.E1"], at + 5, TABLE.by_name["scatter"], (0, code, code))
+    records = tuple(sorted((*chip.records, copy, later), key=lambda r: r[:2]))
+    longer = replace(chip, records=records, cycles=program_length(at + 5, program.system))
+    subject = check_program(replace(program, chips=(longer,)))
+    session = engine.load(subject)
+    load_text(subject, session)
+    with pytest.raises(HazardError) as e:
+        session.run()
+    assert e.value.key == ("text-overwritten", 0, "word E1[8191]", at + 5)
+    proven = first_hazard(subject)
+    assert proven is not None and (proven.kind, proven.cycle) == (e.value.kind, e.value.cycle)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tspc.dialects.errors import HazardError
 from tspc.dialects.instruction import ElementType
+from tspc.dialects.limits import MOST_CYCLES
 from tspc.dialects.target import ChipSpec, SystemSpec
 from tspc.runtime.jit import JitEngine
 from util import (
@@ -172,9 +173,8 @@ def test_unread_vectors_do_not_fill_the_machine() -> None:
 
 def test_long_silence() -> None:
     """A cycle far in the future costs nothing, and a value is not there any more."""
-    m = Maker()
+    m, late = Maker(), MOST_CYCLES - 10
     m.add("MEM.E0", 0, "read", 0, east(0))
-    late = (1 << 30) - 100
     m.add("MEM.E0", late, "read", 1, east(0))
     m.add("MEM.E8", late + 3, "write", 0, east(0))
     session = JitEngine().load(m.program())
