@@ -6,13 +6,14 @@ import io
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tspc.passes.pipelines import STAGES
+from tspc.passes.pipelines import STAGES, compile
 from tspc.runtime.engine import Engine
 from tspc.runtime.jit import JitEngine
 from tspc.runtime.reference import ReferenceEngine
@@ -93,3 +94,9 @@ def refusal(tool: Callable[[list[str]], None], *args: str | Path) -> str:
     assert "\n\n" not in text
     assert "Traceback" not in text
     return text
+
+
+@cache
+def stage_text(name: str, stages: int) -> str:
+    text = (DIGITS / name).read_text().replace("360", "3")
+    return compile(text, [*STAGES][stages - 1]) if stages else text

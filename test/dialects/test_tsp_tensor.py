@@ -269,17 +269,17 @@ def test_an_op_of_shapes_that_do_not_fit(op: str, reason: str) -> None:
     [
         (
             "%0 = arith.cmpf olt, %x, %x : f32  %1 = arith.extsi %0 : i1 to i8  tsp_tensor.yield %x : f32",
-            "`arith.extsi` takes no i1; make an integer of it with arith.extui",
+            "`arith.extsi` takes no i1; make a number of it with arith.extui or arith.select",
         ),
         (
             "%0 = arith.cmpf olt, %x, %x : f32  %1 = arith.cmpi eq, %0, %0 : i1  tsp_tensor.yield %x : f32",
-            "`arith.cmpi` takes no i1; make an integer of it with arith.extui",
+            "`arith.cmpi` takes no i1; make a number of it with arith.extui or arith.select",
         ),
         (
             "%0 = arith.cmpf olt, %x, %x : f32  %1 = arith.addi %0, %0 : i1  tsp_tensor.yield %x : f32",
             "`arith.addi` gives i1; ALUs know i8, i16, i32, f16, f32",
         ),
-        ("%0 = arith.cmpf olt, %x, %x : f32  tsp_tensor.yield %0 : i1", "the region yields i1, the result is"),
+        ("%0 = arith.cmpf olt, %x, %x : f32  tsp_tensor.yield %0 : i1", "`tsp_tensor.yield` takes no i1; make"),
         ("%0 = math.erf %x : f32  tsp_tensor.yield %0 : f32", "`math.erf` is no scalar op of an ALU; there are"),
     ],
 )

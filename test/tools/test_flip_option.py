@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import DIGITS, refusal, run
+from harness import DIGITS, DIGITS_TIMED, refusal, run
 from tspc.dialects.errors import InputError
 from tspc.dialects.instruction import stream_code
 from tspc.dialects.supply import Word
@@ -16,7 +16,7 @@ from tspc.tools import tsp_run
 from tspc.tools.flips import parse_flip
 
 CHIP = ChipSpec()
-PLAIN = (DIGITS / "digits.mlir", "--inputs", DIGITS / "held_out.npz")
+PLAIN = (DIGITS_TIMED, "--weights", DIGITS / "digits.safetensors", "--inputs", DIGITS / "held_out.npz")
 STREAM, CHECK = "stream:E26@1:lane17.3:cycle119", "sram:W1:0:check4.8:cycle0"
 
 

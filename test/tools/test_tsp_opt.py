@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import random
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import DIGITS, call, opt, refusal
+from harness import DIGITS, opt, refusal, stage_text
 from tspc.passes import pipelines
-from tspc.passes.pipelines import STAGES, compile
+from tspc.passes.pipelines import STAGES
 from tspc.tools import tsp_opt, universe
 from xdsl.context import Context
 from xdsl.dialects import arith
@@ -43,7 +41,7 @@ USAGE = {
     "unlike every pass": (["-p", "zzzzzz"], "unknown pass `zzzzzz`"),
     "second pass": (["-p", "c2c-partition,stream-plase"], "unknown pass `stream-plase`; did you mean `stream-place`?"),
     "pass option": (["-p", 'set-target{fil="a"}'], "pass `set-target` has no option `fil`; did you mean `file`?"),
-    "no pass options": (["-p", "isa-verify{fast=1}"], "pass `isa-verify` has no option `fast`; it takes none"),
+    "no pass options": (["-p", "stream-place{fast=1}"], "pass `stream-place` has no option `fast`; it takes none"),
     "option missing": (["-p", "set-target"], 'pass `set-target`: set-target requires argument "file"'),
     "option of another type": (["-p", "set-target{file=3}"], "pass `set-target`: Incompatible types"),
     "open brace": (["-p", "set-target{"], "Error parsing pass pipeline specification"),
@@ -219,6 +217,7 @@ def test_all_that_has_no_lowering_is_listed_at_once(tmp_path: Path) -> None:
     tsp_tensor.yield %w : i32
   }
   %5 = tsp_tensor.matmul %d, %d : tensor<4x4xi8>, tensor<4x4xi8> -> tensor<4x4xi32>
+  %9 = tsp_tensor.gather %d, %e : tensor<4x4xi8>, tensor<4x1xi32> -> tensor<4x1x4xi8>
   %7 = tsp_tensor.map %e : (tensor<4x1xi32>) -> tensor<4x1xi32> {
   ^bb0(%v: i32):
     %8 = arith.addi %v, %v : i32
@@ -234,17 +233,13 @@ func.func @other() {
   func.return
 }"""
     assert refused_text(tmp_path, text).split("\n") == [
-        "m.mlir:29:1: `func.func`: a program is one function; inline or remove the others",
+        "m.mlir:30:1: `func.func`: a program is one function; inline or remove the others",
         "m.mlir:1:1: `func.func`: argument `arg0`: element type f64 is not supported; use i8, i16, i32, f16 or f32",
         "m.mlir:1:1: `func.func`: argument `arg1`: tensor<?x4xi8> has a dynamic or empty dimension; give static shapes",
         "m.mlir:1:1: `func.func`: argument `arg2`: is i32, not a tensor",
         "m.mlir:1:1: `func.func`: two outputs are named `y`; give each its own tsp_tensor.name",
-        "m.mlir:7:3: `tsp_tensor.matmul`: its right operand is computed; the weights of a plane must be an input or a "
-        "parameter",
-        "m.mlir:8:3: `tsp_tensor.reshape`: reshaping the computed tensor<4x4xi8> to tensor<2x8xi8> moves elements "
-        "between lanes; keep the last dimension, or reshape inputs, parameters and outputs only",
-        "m.mlir:23:3: `tsp_tensor.map`: the computed operand 4x1 is broadcast along the lanes; give it the full last "
-        "dimension",
+        "m.mlir:18:3: `tsp_tensor.gather`: takes rows by numbers that only the run knows, which no lowering does yet; "
+        "let the host do it",
     ]
 
 
@@ -527,87 +522,3 @@ def test_the_console_script_reads_from_a_pipe() -> None:
     wrong = piped(b"\xff\xfe")
     assert (wrong.returncode, wrong.stdout) == (1, b"")
     assert wrong.stderr.startswith(b"error: stdin is no text: 'utf-8' codec can't decode byte 0xff")
-
-
-# -- anything at all -----------------------------------------------------------------------------------------------
-
-TOKENS = re.compile(r'[A-Za-z_][\w.]*|-?\d+|"[^"]*"|[%^@#!][\w.]+|\s+|.')
-NUMBERS = ("0", "-1", "1", "65535", "65536", "4294967296", "9223372036854775807", "9223372036854775808", "9" * 30)
-TYPES = (
-    "i1",
-    "i64",
-    "f16",
-    "f64",
-    "index",
-    "none",
-    "vector<4xi8>",
-    "tensor<i8>",
-    "tensor<?x8xi8>",
-    "tensor<*xi8>",
-    "ui8",
-)
-
-
-def changed(rng: random.Random, text: str) -> str:
-    """A text with one to three tokens or lines lost, doubled or exchanged."""
-    tokens = TOKENS.findall(text)
-    for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        at = rng.randrange(len(tokens))
-        match rng.randrange(6):
-            case 0:
-                del tokens[at]
-            case 1:
-                tokens[at] = rng.choice(tokens)
-            case 2:
-                tokens.insert(at, rng.choice(tokens))
-            case 3:
-                at = rng.choice([i for i, t in enumerate(tokens) if t.lstrip("-").isdecimal()])
-                tokens[at] = rng.choice(NUMBERS)
-            case 4:
-                at = rng.choice([i for i, t in enumerate(tokens) if t in ("i8", "i32", "f32")] or [at])
-                tokens[at] = rng.choice(TYPES)
-            case _:
-                lines = "".join(tokens).split("\n")
-                lines.insert(rng.randrange(len(lines)), lines.pop(rng.randrange(len(lines))))
-                tokens = TOKENS.findall("\n".join(lines))
-    return "".join(tokens)
-
-
-@cache
-def stage_text(name: str, stages: int) -> str:
-    text = (DIGITS / name).read_text().replace("360", "3")
-    return compile(text, [*STAGES][stages - 1]) if stages else text
-
-
-@pytest.mark.parametrize("stages", range(len(STAGES)))
-@pytest.mark.parametrize("name", ["digits.mlir", "digits_two_chips.mlir"])
-def test_changed_texts_are_compiled_or_refused(name: str, stages: int, tmp_path: Path) -> None:
-    rng = random.Random(stages)
-    np.savez(tmp_path / "x.npz", images=np.zeros((3, 8, 8), np.int8))
-    check = ("--check-by-running", tmp_path / "x.npz", "--weights", DIGITS / "digits.safetensors")
-    for number in range(20):
-        (tmp_path / "m.mlir").write_text(changed(rng, stage_text(name, stages)))
-        outcome = call(
-            tsp_opt.main, tmp_path / "m.mlir", "-p", ",".join([*STAGES][stages:]), *(check if number % 2 else ())
-        )
-        assert outcome.code == 0 or outcome.err.startswith("error: ")
-        assert "\n\n" not in outcome.err
-
-
-@pytest.mark.parametrize("stages", range(1, [*STAGES].index("convert-stream-to-isa") + 1))
-@pytest.mark.parametrize("name", ["digits.mlir", "digits_two_chips.mlir"])
-def test_a_changed_number_never_changes_bits_unnoticed(name: str, stages: int, tmp_path: Path) -> None:
-    """Places, chips, planes, streams, words and times are data that anyone may edit: what still compiles is right."""
-    rng = random.Random(100 + stages)
-    np.savez(tmp_path / "x.npz", images=np.load(DIGITS / "held_out.npz")["images"][:3])
-    text = stage_text(name, stages)
-    numbers = [*re.finditer(r"(?<![\w.])\d+(?![\w.])", text)]
-    for _ in range(25):
-        found = rng.choice(numbers)
-        value = int(found[0])
-        other = rng.choice([n for n in (value + 1, value - 1, value * 2, value // 2, 0, 1, 2) if 0 <= n != value])
-        (tmp_path / "m.mlir").write_text(f"{text[: found.start()]}{other}{text[found.end() :]}")
-        args = ("-p", ",".join([*STAGES][stages:]), "--check-by-running", tmp_path / "x.npz")
-        outcome = call(tsp_opt.main, tmp_path / "m.mlir", *args, "--weights", DIGITS / "digits.safetensors")
-        assert outcome.code == 0 or outcome.err.startswith("error: ")
-        assert "after pass" not in outcome.err

@@ -4,7 +4,7 @@
 // whose words are gathered lie at one position, so that the map may come from where the words go.
 
 func.func @main() {
-  // CHECK: %t = tsp_stream.buffer "parameter" "t" place <[{{[EW]}}0 to {{[EW]}}3]> :
+  // CHECK: %t = tsp_stream.buffer "parameter" "t" place <[{{[EW][0-9]+}} to {{[EW][0-9]+}}]> :
   %t = tsp_stream.buffer "parameter" "t" : !tsp_stream.buffer<50x320xi32, words [50 of d0], side [4 of b], lanes [320 of d1]>
   %x = tsp_stream.buffer "input" "x" : !tsp_stream.buffer<4x320xi8, words [4 of d0], side [1 of b], lanes [320 of d1]>
   %m = tsp_stream.buffer "input" "m" : !tsp_stream.buffer<4x320xi8, words [4 of d0], side [1 of b], lanes [320 of d1]>

@@ -18,7 +18,7 @@ func.func @main(%x: tensor<4x64xi8> {tsp_tensor.name = "x"}) -> (tensor<4x32xi8>
   // CHECK: %[[XS0:[0-9]+]] = tsp_stream.read %[[X]] words <0, 2 step 1> : {{.*}} -> !tsp_stream.stream<2x320xi8>
   // CHECK: %[[SUMS0:[0-9]+]] = tsp_stream.matmul %[[XS0]], %[[TILE0]] plane 0 : {{.*}} -> !tsp_stream.stream<2x320xi32>
   // CHECK: %[[TILE1:[0-9]+]] = tsp_stream.load_weights %[[ROWS]] plane 1 :
-  // CHECK: %[[XS1:[0-9]+]] = tsp_stream.read %[[X]] words <2, 2 step 1> copy 1 :
+  // CHECK: %[[XS1:[0-9]+]] = tsp_stream.read %[[X]] words <2, 2 step 1> :
   // CHECK: %[[SUMS1:[0-9]+]] = tsp_stream.matmul %[[XS1]], %[[TILE1]] plane 1 :
   %sums = tsp_tensor.matmul %x, %w : tensor<4x64xi8>, tensor<64x32xi8> -> tensor<4x32xi32>
 
