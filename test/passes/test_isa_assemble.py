@@ -238,7 +238,7 @@ def test_a_long_chain_on_tiny_queues() -> None:
 
 def test_another_queue_starts_a_chip() -> None:
     """Behind what starts the chip the text of C2C.0 could not be fetched: the queue holds four instructions."""
-    subject = parse((DIGITS / "digits_two_chips.mlir").read_text().replace("360x", "8x"))
+    subject = parse((DIGITS / "digits_two_chips.mlir").read_text().replace("360x", "2x"))
     overrides = {"chip.queue_bytes": 64, "chip.fetch_bytes": 64, "system.chips": 2}
     subject.attributes[TARGET] = TargetAttr(system_from_overrides(overrides))
     compile(subject, until="isa-verify")
