@@ -129,14 +129,22 @@ class Place:
         ]
         return np.concatenate(parts, axis=1)
 
-    def fault(self, layout: Layout, chip: ChipSpec) -> str | None:
-        """Why a block of a layout cannot lie here, or None."""
+    def cut_fault(self, layout: Layout) -> str | None:
+        """Why a block of a layout cannot be cut and copied so, or None."""
+        if self.copies < 1:
+            return f"{self.copies} copies; give at least 1"
         if self.starts[:1] != (0,) or list(self.starts) != sorted({*self.starts}) or self.starts[-1] >= layout.depth:
             return f"parts start at 0 and ascend below the block's {layout.depth} words, not {list(self.starts)}"
         if self.owners and (len(self.owners) != len(self.starts) or {*self.owners} != {*range(self.groups)}):
             return f"the {len(self.starts)} parts lie in groups numbered from 0 on, not {list(self.owners)}"
+        return None
+
+    def fault(self, layout: Layout, chip: ChipSpec) -> str | None:
+        """Why a block of a layout cannot lie here, or None."""
+        if reason := self.cut_fault(layout):
+            return reason
         wanted = layout.width * self.groups * self.copies
-        if self.copies < 1 or len(self.slices) != wanted or len({*self.slices}) != wanted:
+        if len(self.slices) != wanted or len({*self.slices}) != wanted:
             return (
                 f"{self.copies} copies of {self.groups} groups of {layout.width} slices side by side need {wanted} "
                 f"different slices, got [{slices_text(self.slices)}]"

@@ -43,7 +43,7 @@ from .alu_ops import SelectOp as SelectOp
 from .alu_ops import SubSatOp as SubSatOp
 from .elements import element_bytes
 from .layout import AccessPattern
-from .placement import LayoutAttr, PlaceAttr, check_host_tensor, check_place
+from .placement import LayoutAttr, Place, PlaceAttr, check_host_tensor, check_place
 from .stream_base import DrivingOp, StreamOp, TimedOp, check_lanes
 from .stream_lanes import LANE_OPS, PartOp
 from .stream_lanes import DistributeOp as DistributeOp
@@ -99,6 +99,15 @@ class BufferOp(StreamOp):
         check_host_tensor(self.kind.data, self.type.tensor, self.host_type, self.value)
         place = None if self.place is None else self.place.data
         check_place(self.type.tensor, self.type.layout, place, target_of(self).chip)
+        if reason := self.wanted.cut_fault(self.type.layout):
+            raise VerifyException(reason)
+
+    @property
+    def wanted(self) -> Place:
+        """How stream-place should cut and copy it, without slices."""
+        starts = tuple(self.parts.get_values()) if self.parts is not None else (0,)
+        owners = tuple(self.owners.get_values()) if self.owners is not None else ()
+        return Place((), starts, owners, 1 if self.copies is None else self.copies.value.data)
 
 
 def check_access(op: AccessOp, type_: StreamType) -> None:

@@ -120,13 +120,11 @@ class _Placer:
     def choose(self, buffer: ts.BufferOp) -> Place:
         """A place for a buffer: each group of slices in one hemisphere, with all its copies if they are written."""
         layout, chip = buffer.type.layout, self.chip
-        starts = tuple(buffer.parts.get_values()) if buffer.parts is not None else (0,)
-        owners = tuple(buffer.owners.get_values()) if buffer.owners is not None else ()
+        starts, owners, copies = buffer.wanted.starts, buffer.wanted.owners, buffer.wanted.copies
         if layout.depth > chip.words and len(starts) == 1:
             pieces = -(-layout.depth // chip.words)
             starts = tuple(i * -(-layout.depth // pieces) for i in range(pieces))
             owners = ()
-        copies = buffer.copies.value.data if buffer.copies is not None else 1
         shape = Place((), starts, owners, copies)
         depth = shape.depth_of(layout.depth)
         taken = {s for b in self.together[buffer] if b.place is not None for s in b.place.data.slices}
