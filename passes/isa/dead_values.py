@@ -20,14 +20,14 @@ class DeadValues(NamedTuple):
     chip: int
     stream: int
     """The code of the stream."""
-    count: int
+    number: int
     cycle: int
     """The cycle in which the first of them is driven."""
     first: Actor
     """What drives the first of them."""
 
     def __str__(self) -> str:
-        what = "1 value is" if self.count == 1 else f"{self.count} values are"
+        what = "1 value is" if self.number == 1 else f"{self.number} values are"
         return (
             f"dead value: chip {self.chip}, stream {stream_text(self.stream)}: {what} driven and never sampled, the "
             f"first in cycle {self.cycle} by {self.first}; leave the instruction out, or let something take its result"

@@ -31,7 +31,7 @@ def test_a_value_that_is_taken_is_alive() -> None:
 def test_values_that_nothing_takes() -> None:
     module = parse(PROGRAM.format(cycles=65, taker="tsp_isa.write at 44 address 0 stream E4"))
     (dead,) = dead_values(program_from_module(module))
-    assert (dead.chip, dead.stream, dead.count, dead.cycle) == (0, 4, 2, 41)
+    assert (dead.chip, dead.stream, dead.number, dead.cycle) == (0, 4, 2, 41)
     assert dead.first.text == "read address 0 stream E4"
     with pytest.warns(
         DeadValueWarning, match=r"stream E4: 2 values are driven and never sampled, the first in cycle 41"
