@@ -139,8 +139,9 @@ def _mutated_bytes(rng: random.Random, program: Program) -> Program:
     index = rng.randrange(len(program.chips))
     chip = program.chips[index]
     packed, text = dict(chip.packed), dict(chip.text)
-    if text and rng.random() < 0.2:
-        name = rng.choice([*text])
+    fed = [name for name, chunks in text.items() if chunks]
+    if fed and rng.random() < 0.2:
+        name = rng.choice(fed)
         chunks = list(text[name])
         i = rng.randrange(len(chunks))
         words = list(chunks[i])
