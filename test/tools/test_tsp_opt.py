@@ -43,7 +43,7 @@ USAGE = {
     "unlike every pass": (["-p", "zzzzzz"], "unknown pass `zzzzzz`"),
     "second pass": (["-p", "c2c-partition,stream-plase"], "unknown pass `stream-plase`; did you mean `stream-place`?"),
     "pass option": (["-p", 'set-target{fil="a"}'], "pass `set-target` has no option `fil`; did you mean `file`?"),
-    "no pass options": (["-p", "isa-verify{fast=1}"], "pass `isa-verify` has no option `fast`; it takes none"),
+    "no pass options": (["-p", "stream-place{fast=1}"], "pass `stream-place` has no option `fast`; it takes none"),
     "option missing": (["-p", "set-target"], 'pass `set-target`: set-target requires argument "file"'),
     "option of another type": (["-p", "set-target{file=3}"], "pass `set-target`: Incompatible types"),
     "open brace": (["-p", "set-target{"], "Error parsing pass pipeline specification"),
