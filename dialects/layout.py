@@ -133,7 +133,8 @@ class AccessPattern:
         """The visited word numbers, in order."""
         result = np.array([self.offset], np.int64)
         for count, step in self.levels:
-            result = (np.arange(count, dtype=np.int64)[:, None] * step + result[None, :]).reshape(-1)
+            if count > 1:  # a level of one round may have any step
+                result = (np.arange(count, dtype=np.int64)[:, None] * step + result[None, :]).reshape(-1)
         return result
 
     @property
