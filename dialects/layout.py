@@ -132,9 +132,8 @@ class AccessPattern:
     def words(self) -> npt.NDArray[np.int64]:
         """The visited word numbers, in order."""
         result = np.array([self.offset], np.int64)
-        for count, step in self.levels:
-            if count > 1:  # a level of one round may have any step
-                result = (np.arange(count, dtype=np.int64)[:, None] * step + result[None, :]).reshape(-1)
+        for count, step in self.canonicalize().levels:  # the step of one round may be any number
+            result = (np.arange(count, dtype=np.int64)[:, None] * step + result[None, :]).reshape(-1)
         return result
 
     @property
