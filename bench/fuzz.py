@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import sys
 import time
 from collections import Counter
@@ -27,10 +26,7 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
-from fuzzing.campaign import CASES, MOST_SECONDS, Hang, within
-
-MOST_MEMORY = 8 << 30
-"""Bytes of address space of a process that runs cases; SRAM that is never touched counts."""
+from fuzzing.campaign import CASES, MOST_SECONDS, Hang, run
 
 PATIENCE = 2 * MOST_SECONDS
 """Seconds without an answer after which a process is ended: its case hangs where Python cannot stop it."""
@@ -41,11 +37,9 @@ Case = tuple[str, int]
 
 def work(cases: Sequence[Case], answers: Queue[tuple[Case, bool, str]]) -> None:
     """Runs cases; for each an answer: whether it holds, and what happened."""
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     for kind, seed in cases:
         try:
-            with within(MOST_SECONDS):
-                answers.put(((kind, seed), True, CASES[kind](seed)))
+            answers.put(((kind, seed), True, run(kind, seed)))
         except (Exception, Hang) as e:
             answers.put(((kind, seed), False, f"{type(e).__name__}: {e}"))
 

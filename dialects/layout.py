@@ -281,7 +281,7 @@ class AccessPattern:
     def words(self) -> npt.NDArray[np.int64]:
         """The visited word numbers, in order."""
         result = np.array([self.offset], np.int64)
-        for count, step in self.levels:
+        for count, step in self.canonicalize().levels:  # the step of one round may be any number
             result = (np.arange(count, dtype=np.int64)[:, None] * step + result[None, :]).reshape(-1)
         return result
 

@@ -86,7 +86,7 @@ class LocatedParser(Parser):
             self.raise_error("there is no module in the text")
         try:
             return super().parse_module(allow_implicit_module)
-        except ParseError:
+        except (ParseError, MemoryError):
             raise
         except RecursionError:
             self.raise_error("nested too deeply")

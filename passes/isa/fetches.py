@@ -227,7 +227,10 @@ class Supplier:
         """Undoes the last placement."""
         fetch, queues = placement.fetch, self.chip.queues
         self._text_of(fetch).remove(fetch)
-        self.chunks[queues[fetch.queue].name].pop()
+        chunks = self.chunks[queues[fetch.queue].name]
+        chunks.pop()
+        if not chunks:
+            del self.chunks[queues[fetch.queue].name]
         for read in reversed(placement.reads):
             mem, (address, code) = queues[read.queue], read.values
             self._text_of(read).remove(read)

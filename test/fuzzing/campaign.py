@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from types import FrameType
 
 from tspc.dialects.program import Program
@@ -19,6 +21,9 @@ from .supplied import supplied_program
 
 MOST_SECONDS = 60
 """Time after which a case counts as a hang."""
+
+MOST_MEMORY = 6 << 30
+"""Bytes of address space that a case may ask for; SRAM that is never touched counts. More is a MemoryError."""
 
 _MAKERS: tuple[Callable[[int], Program | None], ...] = (
     random_program,
@@ -63,9 +68,31 @@ class Hang(BaseException):
     """A case takes too long. No Exception, so that nothing takes it for an error of its own."""
 
 
+def run(kind: str, seed: int) -> str:
+    """Runs a case within its limits; on the main thread only. Raises Hang, or what does not hold."""
+    with _within(MOST_SECONDS), _with_memory(MOST_MEMORY):
+        return CASES[kind](seed)
+
+
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Raises Hang where the body takes longer; on the main thread only."""
+def _with_memory(size: int) -> Iterator[None]:
+    """Gives the body so much more address space than the process has; no limit where the system does not tell."""
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        yield
+        return
+    used = int(status.read_text().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Raises Hang where the body takes longer."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Hang(f"no end within {seconds} s")
