@@ -36,6 +36,11 @@ def numpy_of(type_: Attribute) -> npt.DTypeLike:
     return _TYPES[element][1]
 
 
+def dtype_of(element: ElementType) -> np.dtype[np.generic]:
+    """The numpy type of an element type."""
+    return np.dtype(_TYPES[element][1])
+
+
 def element_bytes(type_: Attribute) -> int:
     """Bytes of a builtin scalar type. Raises ValueError for one that no stream carries."""
     return np.dtype(numpy_of(type_)).itemsize

@@ -82,6 +82,11 @@ def stream_text(code: int) -> str:
     return f"{'W' if code & 0x80 else 'E'}{code & 0x7F}"
 
 
+def register_text(code: int, position: int) -> str:
+    """A stream register, as errors and tools name it: `stream E4 at position +3`."""
+    return f"stream {stream_text(code)} at position {position:+d}"
+
+
 def source_stream(code: int) -> int:
     return code
 

@@ -18,7 +18,7 @@ from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, ModuleOp
 from xdsl.utils.hints import isa
 
 from .c2c import topology_of
-from .elements import builtin_of, element_of, numpy_of
+from .elements import dtype_of, element_of, numpy_of
 from .errors import Actor, CapacityError, Hazard, HazardError, LinkError, MalformedProgram, earliest
 from .instruction import INSTRUCTION_BYTES, ElementType, Record
 from .instructions import TABLE, check_record
@@ -54,7 +54,7 @@ class Binding:
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        return np.dtype(numpy_of(builtin_of(self.element)))
+        return dtype_of(self.element)
 
     @property
     def words(self) -> range:

@@ -7,7 +7,7 @@ compile(module, until="stream-schedule")  # an xDSL module, in place
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -47,11 +47,7 @@ class TspCompilePass(ModulePass):
     name = "tsp-compile"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        from ..dialects.verify import verify_module
-
-        for factory in STAGES.values():
-            factory()().apply(ctx, op)
-            verify_module(op)
+        _lower(ctx, op, list(STAGES))
 
 
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
@@ -74,13 +70,17 @@ def compile(model: ModuleT, until: str = "isa-verify") -> ModuleT:
     if isinstance(model, str):
         module = parse(model)
         return str(compile(module, until))
+    _lower(make_context(), model, list(STAGES)[: list(STAGES).index(until) + 1])
+    return model
+
+
+def _lower(context: Context, module: ModuleOp, stages: Sequence[str]) -> None:
+    """Applies stages one after the other, and verifies the module after each."""
     from ..dialects.verify import verify_module
 
-    context = make_context()
-    for name in list(STAGES)[: list(STAGES).index(until) + 1]:
-        STAGES[name]()().apply(context, model)
-        verify_module(model)
-    return model
+    for name in stages:
+        STAGES[name]()().apply(context, module)
+        verify_module(module)
 
 
 def make_context() -> Context:

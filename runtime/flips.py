@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..dialects.errors import InputError, LinkError
-from ..dialects.instruction import stream_text
+from ..dialects.instruction import register_text
 from ..dialects.program import Program
 from ..dialects.supply import Word
 from ..dialects.target import ChipSpec
@@ -22,7 +22,7 @@ class Register(NamedTuple):
     position: int
 
     def __str__(self) -> str:
-        return f"stream {stream_text(self.code)} at position {self.position:+d}"
+        return register_text(self.code, self.position)
 
 
 @dataclass(frozen=True)

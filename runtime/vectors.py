@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dialects.errors import FLIPPED, Hazard
-from ..dialects.instruction import stream_text
+from ..dialects.instruction import register_text
 from ..dialects.semantics.arithmetic import Array
 from ..dialects.target import ChipSpec, Queue
 from .agenda import Agenda, Issue
@@ -46,7 +46,7 @@ class ChipVectors:
             newest = self.streams.get(key)
             if newest is not None and newest[0] == position:
                 first = newest[2]
-                resource = f"stream {stream_text(code)} at position {position:+d}"
+                resource = register_text(code, position)
                 self._hazard("stream-collision", resource, t, (code, position, first.record.queue), first, issue)
             else:
                 self.streams[key] = (position, vector, issue)
@@ -82,7 +82,7 @@ class ChipVectors:
         for i in range(width):
             found = self.streams.get((code + i, diagonal_of(code + i, queue.position, t)))
             if found is None:
-                resource = f"stream {stream_text(code + i)} at position {queue.position:+d}"
+                resource = register_text(code + i, queue.position)
                 order = (code + i, queue.position, issue.record.queue)
                 self._hazard("stream-empty", resource, t, order, issue)
             else:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..dialects.elements import dtype_of
 from ..dialects.errors import InputError
-from ..dialects.instruction import stream_code, stream_text
-from ..dialects.semantics.arithmetic import dtype_of
+from ..dialects.instruction import register_text, stream_code, stream_text
 from ..dialects.target import nearest
 from ..runtime.engine import Engine
 from ..runtime.executable import Executable, Loaded
@@ -76,7 +76,7 @@ def _stream(match: re.Match[str]) -> Show:
     code, position = stream_code(match[1], int(match[2])), int(match[3])
 
     def show(snapshot: Snapshot, chip: int) -> Iterator[str]:
-        yield f"stream {stream_text(code)} at position {position:+d}"
+        yield register_text(code, position)
         seen = snapshot.stream(chip, code, position)
         if seen is None:
             yield "  nothing: no value is there"

@@ -13,17 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..elements import builtin_of, numpy_of
+from ..elements import dtype_of
 from ..instruction import ElementType
 from .special import special
 
 Array = npt.NDArray[Any]
 _CANONICAL_NAN = {2: np.uint16(0x7E00).view(np.float16), 4: np.uint32(0x7FC00000).view(np.float32)}
-
-
-def dtype_of(element: ElementType) -> np.dtype[Any]:
-    """The numpy type of an element type."""
-    return np.dtype(numpy_of(builtin_of(element)))
 
 
 def canonical(a: Array) -> Array:

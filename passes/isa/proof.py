@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...dialects.errors import Actor, Hazard, HazardError, earliest
-from ...dialects.instruction import CHAIN, FieldKind, SourceKind, source_kind, source_payload, stream_text
+from ...dialects.instruction import CHAIN, FieldKind, SourceKind, register_text, source_kind, source_payload
 from ...dialects.program import Program
 from ...dialects.topology import Port
 from .issues import ChipIssues, Ints, Issues
@@ -69,7 +69,7 @@ def _streams(chip: ChipIssues) -> Iterator[Hazard]:
 
 
 def _register(code: int, position: int) -> str:
-    return f"stream {stream_text(code)} at position {position:+d}"
+    return register_text(code, position)
 
 
 def _collision(chip: ChipIssues, code: int, stations: Stations, drives: StreamUses, keys: Ints, twice: Ints) -> Hazard:

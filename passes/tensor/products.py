@@ -88,8 +88,12 @@ class Product:
             wide = sum(element_bytes(t.element) for t in epilogue.operands if t is not None) + ts.SUM_BYTES
             if cost.alus * together > to.chip.alus or wide * together > to.chip.streams:
                 together = 1  # there are not enough ALUs or streams for several of them at the same time
-        if isinstance(self.activations.source, Stored) and to.copies_of(self.activations.source.buffer) < together:
-            together = 1  # planes that share a unit read its rows at the same time
+        if isinstance(self.activations.source, Stored):
+            copies = to.copies_of(self.activations.source.buffer)
+            if copies < together:
+                together = 1  # planes that share a unit read its rows at the same time
+            if copies < len(planes):
+                cost = replace(cost, divisible=False)  # and so do those that share its passes
         return divide(space, tiles(self.columns, to.chip.lanes), len(planes), together, cost)
 
     def planes(self, to: Buffers) -> list[int]:

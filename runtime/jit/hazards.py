@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...dialects.errors import FLIPPED, Actor, Hazard
-from ...dialects.instruction import Record, stream_text
+from ...dialects.instruction import Record, register_text
 from ...dialects.program import actor
 from ...dialects.supply import word_of
 from ...dialects.target import ChipSpec
@@ -88,7 +88,7 @@ class Report:
         return Hazard(
             "stream-collision",
             site.number,
-            f"stream {stream_text(code)} at position {position:+d}",
+            register_text(code, position),
             site.cycle,
             (code, position, first[1].record.queue),
             first[1].actor(self.chip),
@@ -115,7 +115,7 @@ class Report:
         match kind:
             case Kind.STREAM_EMPTY:
                 code, position = site.decoded.stream(number, self.chip), self._position(first)
-                resource = f"stream {stream_text(code)} at position {position:+d}"
+                resource = register_text(code, position)
                 order = (code, position, queue)
             case Kind.CHAIN_EMPTY:
                 resource, order = f"chain of ALU {number}", (number, queue)

@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pytest
 from harness import on_every_engine
 from test_numerics_alu import WIDER
-from tspc.dialects.elements import builtin_of
+from tspc.dialects.elements import builtin_of, dtype_of
 from tspc.dialects.instruction import ElementType
-from tspc.dialects.semantics.arithmetic import BINARY, UNARY, convert, dtype_of, wrap
+from tspc.dialects.semantics.arithmetic import BINARY, UNARY, convert, wrap
 from tspc.dialects.semantics.products import matmul
 from tspc.dialects.semantics.special import SPECIAL
 from tspc.passes.pipelines import compile, parse

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tspc.dialects.elements import dtype_of
 from tspc.dialects.instruction import ElementType
-from tspc.dialects.semantics.arithmetic import BINARY, UNARY, convert, dtype_of, select
+from tspc.dialects.semantics.arithmetic import BINARY, UNARY, convert, select
 
 I8, I16, I32, F16, F32 = ElementType
 INTEGERS = (I8, I16, I32)

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from fuzzing.maker import Maker as Maker
+from tspc.dialects.elements import dtype_of
 from tspc.dialects.instruction import ElementType, stream_code
 from tspc.dialects.program import Program
-from tspc.dialects.semantics.arithmetic import Array, dtype_of
+from tspc.dialects.semantics.arithmetic import Array
 from tspc.dialects.target import ChipSpec
 from tspc.dialects.topology import Topology
 from tspc.runtime.jit import JitEngine, JitSession
