@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import cast
 
 from xdsl.context import Context
@@ -94,16 +95,21 @@ class _Placer:
         self.chip = target_of(module).chip
         self.words: dict[tuple[int, Slice], int] = defaultdict(int)
         """Words that lie in each slice so far."""
-        self.busy: dict[tuple[int, Slice], list[tuple[int, int]]] = defaultdict(list)
+        self.busy: dict[tuple[int, Slice], dict[int, int]] = defaultdict(dict)
         """For each slice the clusters in which it takes part so far, and the visits there."""
+        self.visited: dict[tuple[int, int], set[Slice]] = defaultdict(set)
+        """The slices that each cluster visits so far, by chip and the number of the cluster."""
         self.together: dict[ts.BufferOp, set[ts.BufferOp]] = defaultdict(set)
         self.clusters_of: dict[ts.BufferOp, list[int]] = defaultdict(list)
+        self.accesses: dict[ts.BufferOp, list[tuple[int, ts.AccessOp]]] = defaultdict(list)
+        """The ops that visit each buffer, with the numbers of their clusters."""
         self.writers: dict[ts.BufferOp, set[ts.VxmOp | ts.MatmulOp]] = defaultdict(set)
         for number, cluster in enumerate(clusters(module)):
             touched: set[ts.BufferOp] = set()
             for op in cluster:
                 if isinstance(op, ts.AccessOp) and isinstance(op.buffer.owner, ts.BufferOp):
                     touched.add(op.buffer.owner)
+                    self.accesses[op.buffer.owner].append((number, op))
             for buffer in touched:
                 self.together[buffer] |= {b for b in touched if b is not buffer and b.chip == buffer.chip}
                 self.clusters_of[buffer].append(number)
@@ -113,9 +119,27 @@ class _Placer:
         assert buffer.place is not None
         place = buffer.place.data
         depth = place.depth_of(buffer.type.layout.depth)
-        for s in place.slices:
-            self.words[buffer.chip_number, s] += depth
-            self.busy[buffer.chip_number, s] += [(n, depth) for n in self.clusters_of[buffer]]
+        slices = iter(place.slices)
+        for visitors in self._visitors(buffer, place).values():
+            for s in islice(slices, buffer.type.layout.width):
+                self.words[buffer.chip_number, s] += depth
+                busy = self.busy[buffer.chip_number, s]
+                for number in visitors:
+                    busy[number] = busy.get(number, 0) + depth
+                    self.visited[buffer.chip_number, number].add(s)
+
+    def _visitors(self, buffer: ts.BufferOp, shape: Place) -> dict[tuple[int, int], set[int]]:
+        """The clusters that visit each copy of each group of slices, in the order of the slices."""
+        found: dict[tuple[int, int], set[int]] = {
+            (copy, group): set() for copy in range(shape.copies) for group in range(shape.groups)
+        }
+        for number, op in self.accesses[buffer]:
+            copies = range(shape.copies) if writes(op) else [op.from_copy if isinstance(op, ts.ReadOp) else 0]
+            first, last = shape.part_of(op.words.data.low), shape.part_of(op.words.data.high)
+            for group in {shape.owner(part) for part in range(first, last + 1)}:
+                for copy in copies:
+                    found[copy, group].add(number)
+        return found
 
     def choose(self, buffer: ts.BufferOp) -> Place:
         """A place for a buffer: each group of slices in one hemisphere, with all its copies if they are written."""
@@ -127,7 +151,9 @@ class _Placer:
             owners = ()
         shape = Place((), starts, owners, copies)
         depth = shape.depth_of(layout.depth)
-        taken = {s for b in self.together[buffer] if b.place is not None for s in b.place.data.slices}
+        visitors = self._visitors(buffer, shape)
+        near = {s for b in self.together[buffer] if b.place is not None for s in b.place.data.slices}
+        mine: set[Slice] = set()
         weights = self.planes(buffer)
         joined = copies if self._is_written(buffer) else 1
         groups = shape.groups if self._on_one_side(buffer, shape) else 1
@@ -135,10 +161,13 @@ class _Placer:
         for copy in range(0, copies, joined):
             for group in range(0, shape.groups, groups):
                 wanted = layout.width * joined * groups
+                numbers = {n for i in range(joined) for k in range(groups) for n in visitors[copy + i, group + k]}
+                taken = mine.union(*(self.visited[buffer.chip_number, n] for n in numbers))
                 found = [
                     ((self._crowded(buffer, picked, depth), self._conflicts(buffer, picked), order), picked)
                     for order, hemisphere in enumerate(self._preference(buffer, weights, shape, copy, group))
-                    if (picked := self._pick(buffer, hemisphere, wanted, depth, taken, weights)) is not None
+                    if (picked := self._pick(buffer, hemisphere, wanted, depth, taken, near | mine, weights))
+                    is not None
                 ]
                 if not found:
                     raise self._no_room(buffer, layout.width * shape.groups * copies)
@@ -146,16 +175,26 @@ class _Placer:
                 for i in range(joined):
                     for k in range(groups):
                         chosen[copy + i, group + k] = [next(slices) for _ in range(layout.width)]
-                        taken |= {*chosen[copy + i, group + k]}
+                        mine |= {*chosen[copy + i, group + k]}
         return replace(shape, slices=tuple(s for key in sorted(chosen) for s in chosen[key]))
 
     def _pick(
-        self, buffer: ts.BufferOp, hemisphere: str, wanted: int, depth: int, taken: set[Slice], weights: list[int]
+        self,
+        buffer: ts.BufferOp,
+        hemisphere: str,
+        wanted: int,
+        depth: int,
+        taken: set[Slice],
+        near: set[Slice],
+        weights: list[int],
     ) -> list[Slice] | None:
-        """The best slices of a hemisphere, in their order, or None where too few are free."""
+        """The best slices of a hemisphere, in their order, or None where too few are free: of those that none of the
+        same clusters visits, and where there are enough, of those that hold nothing of the same clusters."""
         free = [s for n in range(self.chip.slices) if (s := Slice(hemisphere, n)) not in taken]
         if len(free) < wanted:
             return None
+        if len(apart := [s for s in free if s not in near]) >= wanted:
+            free = apart
         key = buffer.chip_number
         if weights:
             # next to the planes; where each plane of the hemisphere has its own weights, beside those of the others
@@ -199,7 +238,7 @@ class _Placer:
         if not mine:
             return 0
         low, high = mine[0] - _NEAR, mine[-1] + _NEAR
-        return sum(depth for n, depth in self.busy[buffer.chip_number, s] if low <= n <= high)
+        return sum(depth for n, depth in self.busy[buffer.chip_number, s].items() if low <= n <= high)
 
     def _crowded(self, buffer: ts.BufferOp, picked: list[Slice], depth: int) -> bool:
         return any(self.words[buffer.chip_number, s] + depth > self.chip.words for s in picked)

@@ -274,8 +274,10 @@ def product_offset(load: ts.LoadWeightsOp, product: ts.MatmulOp) -> int:
     starts = pass_starts(product)
     offset = installs[0] + target_of(load).chip.latency_install
     if len(starts) > 1 and load.passes > 1:
-        # as late as the next install lets it: then it takes no stream from the loads that run before it
-        offset += max(0, starts[1] - one_pass(product, pace(product)).high - 1)
+        free = starts[1] - one_pass(product, pace(product)).high - 1
+        if free <= load.groups * load.bytes + target_of(load).chip.latency_install:
+            # as late as the next install lets it: then it takes no stream from the loads that run before it
+            offset += max(0, free)
     if load.passes > 1:
         first = [int(t) for t in pace(load).words()[:: load.groups * load.bytes]]
         early = any(t <= before for t, before in zip(first[1:], installs, strict=False))

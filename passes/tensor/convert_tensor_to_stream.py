@@ -365,10 +365,12 @@ class Converter:
         demand = self.demands.get(value, Demand())
         self.demands_met.add(value)
         layout = rows_layout(type_, self.chip, demand.pads, swapped)
+        # each plane may write a group of slices of its own: all of them take half a hemisphere at most
+        copies = max(1, min(demand.copies, self.chip.slices // (2 * layout.width * self.chip.planes)))
         output = self.outputs.get(value)
         if output is not None and output.name not in self.built_outputs:
-            return self._output(output, type_, layout, chip, demand.copies)
-        return Destination(self.to, "scratch", "", type_, layout, chip, demand.copies)
+            return self._output(output, type_, layout, chip, copies)
+        return Destination(self.to, "scratch", "", type_, layout, chip, copies)
 
     def _output(
         self, output: Output, type_: TensorType[Attribute], layout: Layout, chip: int, copies: int = 1

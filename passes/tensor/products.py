@@ -74,13 +74,18 @@ class Product:
         groups = tiles(min(self.k, to.chip.lanes), to.chip.weight_streams)
         one_level = sum(n > 1 for n, _ in self.passes) <= 1
         divisible = self.element == i8 and one_level and not self.repeats
-        return Cost(self.pass_count, size, groups * size, to.chip.accumulators, divisible, self.repeats)
+        load, chip = groups * size, to.chip
+        turns = chip.weight_streams + size > chip.streams and self.pass_count > 1 and not self.repeats
+        pause = load + chip.latency_install + 2 if turns else 0
+        return Cost(self.pass_count, size, load, chip.accumulators, divisible, self.repeats, pause)
 
     def divide(self, space: Shape, to: Buffers, epilogue: Epilogue | None = None) -> Division:
         """Its units, if its rows are walked along as `space`."""
         planes = self.planes(to)
         together = len(planes) // 2
         cost = self.cost(to)
+        if cost.passes > 1 and not cost.pause and to.chip.weight_streams + together * cost.every > to.chip.streams:
+            together = 1  # there are not enough streams for weights beside the rows of all planes
         if self.one_of_many:
             together = 1  # planes that share a unit write at the same time
         if epilogue is not None:
@@ -88,6 +93,9 @@ class Product:
             wide = sum(element_bytes(t.element) for t in epilogue.operands if t is not None) + ts.SUM_BYTES
             if cost.alus * together > to.chip.alus or wide * together > to.chip.streams:
                 together = 1  # there are not enough ALUs or streams for several of them at the same time
+            stored = [t.source.buffer for t in epilogue.operands if t is not None and isinstance(t.source, Stored)]
+            if any(to.copies_of(buffer) < together for buffer in stored):
+                together = 1  # planes that share a unit read its operands at the same time
         if isinstance(self.activations.source, Stored):
             copies = to.copies_of(self.activations.source.buffer)
             if copies < together:

@@ -35,6 +35,10 @@ class Cost:
     repeats: bool = False
     """Whether all passes meet the same weights, so that no loads lie between them."""
 
+    pause: int = 0
+    """From the last activations of a pass to the first of the next, where the streams are too few for both these and
+    weights, so that they take turns."""
+
     alus: int = 0
     """That the map of the sums takes."""
     all_alus: int = 1
@@ -49,7 +53,7 @@ class Cost:
     def period(self, rows: int) -> int:
         """From the start of a pass to that of the next: time to load and install the next weights, and if the queue
         does nothing else, a cycle for its instruction fetches."""
-        return max(rows * self.every, 1 if self.repeats else self.load + 2)
+        return max(rows * self.every + self.pause, 1 if self.repeats else self.load + 2)
 
     def of(self, rows: int, passes: int) -> int:
         """Of some passes over some rows, and the cycle that is left free behind them."""
