@@ -135,7 +135,8 @@ class Place:
             return f"{self.copies} copies; give at least 1"
         if self.starts[:1] != (0,) or list(self.starts) != sorted({*self.starts}) or self.starts[-1] >= layout.depth:
             return f"parts start at 0 and ascend below the block's {layout.depth} words, not {list(self.starts)}"
-        if self.owners and (len(self.owners) != len(self.starts) or {*self.owners} != {*range(self.groups)}):
+        owners = sorted({*self.owners})
+        if owners and (len(self.owners) != len(self.starts) or owners != [*range(len(owners))]):
             return f"the {len(self.starts)} parts lie in groups numbered from 0 on, not {list(self.owners)}"
         return None
 
