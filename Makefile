@@ -11,7 +11,7 @@ install: ## install for development, with all that tests and examples need
 	$(PYTHON) -m pip install -e '.[test,examples]'
 
 test: ## run all tests
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n auto
 
 lint: ## check style
 	ruff check . && ruff format --check .

@@ -13,7 +13,7 @@ from typing import cast
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, StringAttr, i64
-from xdsl.ir import Block, Region
+from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 
 from ...dialects import tsp_stream as ts
@@ -104,7 +104,10 @@ class _Placer:
         self.accesses: dict[ts.BufferOp, list[tuple[int, ts.AccessOp]]] = defaultdict(list)
         """The ops that visit each buffer, with the numbers of their clusters."""
         self.writers: dict[ts.BufferOp, set[ts.VxmOp | ts.MatmulOp]] = defaultdict(set)
+        self.alus_of: list[list[ts.VxmOp]] = []
+        """The ALU regions of each cluster."""
         for number, cluster in enumerate(clusters(module)):
+            self.alus_of.append([op for op in cluster if isinstance(op, ts.VxmOp)])
             touched: set[ts.BufferOp] = set()
             for op in cluster:
                 if isinstance(op, ts.AccessOp) and isinstance(op.buffer.owner, ts.BufferOp):
@@ -164,7 +167,15 @@ class _Placer:
                 numbers = {n for i in range(joined) for k in range(groups) for n in visitors[copy + i, group + k]}
                 taken = mine.union(*(self.visited[buffer.chip_number, n] for n in numbers))
                 found = [
-                    ((self._crowded(buffer, picked, depth), self._conflicts(buffer, picked), order), picked)
+                    (
+                        (
+                            self._crowded(buffer, picked, depth),
+                            any(self._too_wide(buffer, n, hemisphere) for n in numbers),
+                            self._conflicts(buffer, picked),
+                            order,
+                        ),
+                        picked,
+                    )
                     for order, hemisphere in enumerate(self._preference(buffer, weights, shape, copy, group))
                     if (picked := self._pick(buffer, hemisphere, wanted, depth, taken, near | mine, weights))
                     is not None
@@ -294,6 +305,28 @@ class _Placer:
                 planes += [p.plane.value.data for p in found if p.plane is not None]
         return planes
 
+    def _too_wide(self, buffer: ts.BufferOp, cluster: int, hemisphere: str) -> bool:
+        """Whether what a cluster's ALUs write to a buffer would, on its way to a hemisphere, need more streams beside
+        what comes to the ALUs the same way than there are."""
+        coming = {value for op in self.alus_of[cluster] for value in op.inputs}
+        results = [
+            op for op in self.alus_of[cluster] if any(_writes_to(use.operation, buffer) for use in op.stream.uses)
+        ]
+        wide = sum(cast(ts.StreamType, op.stream.type).width for op in results)
+        wide += sum(cast(ts.StreamType, v.type).width for v in coming if self._comes_from(v) not in (hemisphere, ""))
+        return wide > self.chip.streams
+
+    def _comes_from(self, stream: SSAValue) -> str:
+        """The hemisphere from which a stream comes to the ALUs, or nothing where it is not known yet."""
+        match stream.owner:
+            case ts.MatmulOp() as op if op.plane is not None:
+                return "E" if op.plane.value.data < self.chip.planes // 2 else "W"
+            case ts.ReadOp() as op if (place := cast(ts.BufferOp, op.buffer.owner).place) is not None:
+                part = place.data.part_of(op.words.data.low)
+                return place.data.side_by_side(op.from_copy, part)[0].hemisphere
+            case _:
+                return ""
+
     def _preference(self, buffer: ts.BufferOp, weights: list[int], shape: Place, copy: int, group: int) -> list[str]:
         """The hemispheres in the order of preference: that of the planes which use the slices, where it is one, a copy
         opposite to what it copies (so that all its bytes flow one way), and else the less loaded."""
@@ -320,6 +353,10 @@ class _Placer:
             f"{describe(buffer)}: {_name(buffer)} needs {wanted} slices that the {len(self.together[buffer])} other "
             f"tensors used together with it leave free in one hemisphere of {slices}; split the op that uses them all"
         )
+
+
+def _writes_to(op: Operation, buffer: ts.BufferOp) -> bool:
+    return isinstance(op, ts.WriteOp) and op.buffer.owner is buffer
 
 
 def _name(buffer: ts.BufferOp) -> str:

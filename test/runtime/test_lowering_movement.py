@@ -88,12 +88,6 @@ def test_paddings(case: Case) -> None:
     "op, shapes, result, remedy",
     [
         (
-            "tsp_tensor.concat dim(1) %a, %b : (tensor<2x5xi8>, tensor<2x5xi8>) -> tensor<2x10xi8>",
-            [(2, 5), (2, 5)],
-            "tensor<2x10xi8>",
-            "concatenate along another dimension",
-        ),
-        (
             "tsp_tensor.pad %a low [0, 3] high [0, 0] value 1 : i8 : tensor<2x5xi8> -> tensor<2x8xi8>",
             [(2, 5)],
             "tensor<2x8xi8>",
