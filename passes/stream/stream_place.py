@@ -312,7 +312,7 @@ class _Placer:
         results = [
             op for op in self.alus_of[cluster] if any(_writes_to(use.operation, buffer) for use in op.stream.uses)
         ]
-        wide = sum(cast(ts.StreamType, op.stream.type).width for op in results)
+        wide = sum(op.stream.type.width for op in results)
         wide += sum(cast(ts.StreamType, v.type).width for v in coming if self._comes_from(v) not in (hemisphere, ""))
         return wide > self.chip.streams
 
