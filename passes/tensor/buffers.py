@@ -52,6 +52,8 @@ class Buffers:
         """The constant maps of the permuters, by chip."""
         self.padding: dict[SSAValue, Array] = {}
         """What the lanes beyond the last column of a stored tensor hold, where it is known: a number."""
+        self.repeated: set[SSAValue] = set()
+        """The buffers of tensors of one column that have it in all lanes."""
 
     def add(self, op: Operation) -> SSAValue:
         """Appends an op at the current location and gives its result, if it has one."""

@@ -7,6 +7,7 @@ are loaded behind those in use. The passes of a convolution are its taps: the ro
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -17,13 +18,13 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
-from ...dialects.layout import AccessPattern, grouped_weights, identity, weights
+from ...dialects.layout import AccessPattern, Axis, grouped_weights, identity, weights
 from .buffers import WHOLE, Buffers, Destination, Parts
 from .dealing import deal_rows
 from .elementwise import parts_of
 from .products import Epilogue, Product
 from .units import Share, Unit
-from .views import Named, Rows, Stored, Tensor, join, rows_of
+from .views import Named, Rows, Shape, Stored, Tensor, join
 
 _FEW_ROWS = 16
 """Rows of a unit below which planes may well wait for each other's visits."""
@@ -34,6 +35,12 @@ def emit_product(product: Product, to: Buffers, destination: Destination, epilog
     return _Emitter(product, to, destination, epilogue).run()
 
 
+def _shown(product: Product, view: Stored, shape: Shape) -> Rows:
+    rows = product.rows_of(view, shape)
+    assert rows is not None  # as who emits a stack has seen
+    return rows
+
+
 class _Emitter:
     def __init__(self, product: Product, to: Buffers, destination: Destination, epilogue: Epilogue | None):
         self.product, self.to, self.destination, self.epilogue = product, to, destination, epilogue
@@ -41,18 +48,18 @@ class _Emitter:
         self.lanes = self.chip.lanes
         self.dealt: dict[tuple[str, int], SSAValue] = {}
         """The buffers of computed weights, by their user and first tile."""
-        full = (*product.space, product.columns)
+        full = (*product.stack, *product.space, product.columns)
         view = destination.view
         if not product.swapped and destination.shape != full:  # a reduction that leaves out its axes
             view = view.reshaped(destination.shape, full)
             assert view is not None
-        out = rows_of(view, full, product.space)
+        out = _shown(product, view, full)
         operands = [t for t in (epilogue.operands if epilogue else ()) if t is not None]
         views = [to.operand_view(t, product.columns) for t in operands]
         all_rows = [
             product.act_rows,
             out,
-            *(rows_of(v, t.shape, product.space) for v, t in zip(views, operands, strict=True)),
+            *(_shown(product, v, t.shape) for v, t in zip(views, operands, strict=True)),
         ]
         self.space, (self.acts, self.out, *self.operand_rows) = join(product.space, all_rows)
         self.division = product.divide(self.space, to, epilogue)
@@ -65,6 +72,8 @@ class _Emitter:
         for unit in self.division:
             self._emit(unit, result)
         type_ = self.destination.type
+        if self.product.repeated and (self.epilogue is None or not self.operands):
+            self.to.repeated.add(result.buffer)
         return Tensor(type_.get_shape(), type_.element_type, result)
 
     def _parts(self, shown: Rows, by_tile: bool) -> Parts:
@@ -288,7 +297,9 @@ class _Emitter:
             return self.to.named(
                 stationary, identity(self.cost.load, self.lanes, self.chip.weight_streams), product.chip, user=user
             ), unit.tile
-        columns = min(product.columns - first * self.lanes, (last - first + 1) * self.lanes)
+        columns = (last - first + 1) * self.lanes
+        if not product.stack:
+            columns = min(product.columns - first * self.lanes, columns)
         if isinstance(stationary, Stored):
             if (user, first) not in self.dealt:
                 dealt = deal_rows(stationary, product.k, columns, first, product.element, self.to, product.chip)
@@ -302,9 +313,15 @@ class _Emitter:
                 stationary,
                 grouped_weights(product.taps, product.groups, first, count, own_tile, size, self.lanes, streams),
             )
+        elif product.stack:
+            part = stationary.sliced((first, 0, 0), (1, 1, 1))
+            layout = weights((last - first + 1,), product.k, product.columns, size, self.lanes, streams)
+            layout = replace(layout, words=layout.words[1:])  # the tiles are the matrices
         else:
             part = stationary.sliced((*(0,) * (dims + 1), first * self.lanes), (1,) * (dims + 2))
             layout = weights(product.taps, product.k, columns, size, self.lanes, streams)
+        if product.repeated:
+            layout = replace(layout, lanes=(Axis(self.lanes),))
         return self.to.named(part, layout, product.chip, user=user), first
 
 

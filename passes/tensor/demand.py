@@ -20,12 +20,14 @@ class Demand:
 
     pads: Pads = ()
     copies: int = 1
+    meets_weights: bool = False
+    """Whether its rows are multiplied by weights."""
 
     def joined(self, other: Demand) -> Demand:
         longest, shortest = sorted((self.pads, other.pads), key=len, reverse=True)
         shortest = (*shortest, *((0, 0),) * (len(longest) - len(shortest)))
         pads = tuple((max(a, c), max(b, d)) for (a, b), (c, d) in zip(longest, shortest, strict=True))
-        return Demand(pads, max(self.copies, other.copies))
+        return Demand(pads, max(self.copies, other.copies), self.meets_weights or other.meets_weights)
 
 
 MOST_COPIES = 4
@@ -49,11 +51,11 @@ def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
     for op in body.ops:
         match op:
             case tsp_tensor.MatmulOp():
-                found[op.lhs] = found[op.lhs].joined(Demand(copies=_sharing(op.lhs, chip)))
+                found[op.lhs] = found[op.lhs].joined(Demand((), _sharing(op.lhs, chip), True))
             case tsp_tensor.ConvOp():
                 top, left, bottom, right = op.window.pads
                 pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()
-                found[op.input] = found[op.input].joined(Demand(pads, _sharing(op.input, chip)))
+                found[op.input] = found[op.input].joined(Demand(pads, _sharing(op.input, chip), True))
             case tsp_tensor.PoolOp() if op.kind.data == "sum":
                 top, left, bottom, right = op.window.pads
                 pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()

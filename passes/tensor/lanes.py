@@ -272,6 +272,8 @@ def numbered(shape: Shape) -> Numbers:
 
 def spread(tensor: Tensor, columns: int, to: Buffers, chip: int) -> Tensor:
     """A computed tensor of one column with its elements in all lanes, so that it shows itself as one of `columns`."""
+    if isinstance(tensor.source, Stored) and tensor.source.buffer in to.repeated:
+        return Tensor((*tensor.leading, columns), tensor.element, replace(tensor.source, tile_stride=0))
     width = min(columns, to.chip.lanes)
     shape = (*tensor.leading, width)
     destination = scratch(tensor.element, shape, to, chip)
