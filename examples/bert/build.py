@@ -97,17 +97,23 @@ class Builder:
         """What the tokens of [tokens, width] take from each other, head by head."""
         s = self.shape
         query, key, value = (
-            self.heads(self.dense(f"{name}_{part}", source, s.width, s.width)) for part in ("query", "key", "value")
+            self.dense(f"{name}_{part}", source, s.width, s.width) for part in ("query", "key", "value")
         )
+        query, value = self.heads(query), self.heads(value)
         head, square = (s.heads, s.tokens, s.head), (s.heads, s.tokens, s.tokens)
         h16, h32, s16, s32 = tensor(head, "f16"), tensor(head, "f32"), tensor(square, "f16"), tensor(square, "f32")
         flat, split = tensor((s.tokens, s.width), "f16"), tensor((s.tokens, s.heads, s.head), "f16")
+        turned, columns = tensor((s.width, s.tokens), "f16"), tensor((s.heads, s.head, s.tokens), "f16")
         scaled = [
             f"%scale = arith.constant {1 / np.sqrt(s.head):.9e} : f32",
             "%0 = arith.mulf %a, %scale : f32",
             "%r = arith.truncf %0 : f32 to f16",
         ]
-        self.lines.append(f"%{name}_products = tsp_tensor.matmul {query}, {key} {{transpose_rhs}} : {h16}, {h16} -> {s32}")
+        self.lines += [
+            f"{key}_turned = tsp_tensor.transpose {key} permutation [1, 0] : {flat} -> {turned}",
+            f"{key}_heads = tsp_tensor.reshape {key}_turned : {turned} -> {columns}",
+            f"%{name}_products = tsp_tensor.matmul {query}, {key}_heads : {h16}, {columns} -> {s32}",
+        ]
         self.map(f"{name}_scores", [f"%{name}_products"], [s32], "%a: f32", scaled, s16)
         self.lines += [
             f"%{name}_shares = tsp_tensor.softmax dim(2) %{name}_scores : {s16}",

@@ -21,7 +21,7 @@ from ...dialects.elements import element_bytes
 from ...dialects.layout import AccessPattern, Axis, grouped_weights, identity, weights
 from .buffers import WHOLE, Buffers, Destination, Parts
 from .dealing import deal_rows
-from .elementwise import parts_of
+from .elementwise import Operand, parts_of, set_apart
 from .products import Epilogue, Product
 from .units import Share, Unit
 from .views import Named, Rows, Shape, Stored, Tensor, join
@@ -152,10 +152,25 @@ class _Emitter:
                 shown = self.operand_rows[len(found)]
                 still = not any(shown.steps)
                 parts = WHOLE if still else self._parts(shown, by_tile=True)
-                found.append(
-                    self.to.operand(tensor, self.product.columns, self.product.chip, parts, at_once if still else group)
-                )
+                copies = at_once if still else group
+                found.append(self._operand(tensor, parts, copies))
         return found
+
+    def _operand(self, tensor: Tensor, parts: Parts, copies: int) -> SSAValue:
+        """The buffer of an operand of the epilogue: the activations only where they have copies for both."""
+        source, product, to = tensor.source, self.product, self.to
+        if isinstance(source, Named):
+            user = "sums" if source == product.activations.source else ""
+            return to.named(source, to.operand_layout(tensor, product.columns), product.chip, parts, copies, user)
+        if source.buffer is self.act_view and to.copies_of(source.buffer) < 2 * copies:
+            (apart,) = set_apart([Operand(source.buffer, Rows(0, (), 0))] * 2, (), to, product.chip)[1:]
+            return apart.buffer
+        return to.in_rows(tensor, product.chip).buffer
+
+    def _copy_beside(self, buffer: SSAValue, share: Share) -> int:
+        """The copy of an operand that meets the sums of a share: not the one with its activations."""
+        number = self._hemisphere(share) if buffer is self.act_view and self.apart else share.plane
+        return self.to.copy_for(buffer, number + (self.to.copies_of(buffer) // 2 if buffer is self.act_view else 0))
 
     def _emit(self, unit: Unit, result: Stored) -> None:
         period = self._period(unit)
@@ -224,7 +239,7 @@ class _Emitter:
             buffer, shown = next(others)
             words = shown.pattern(share.block, unit.tile)
             if any(shown.steps):
-                streams.append(to.read(buffer, words, self.product.chip, cycles, to.copy_for(buffer, share.plane)))
+                streams.append(to.read(buffer, words, self.product.chip, cycles, self._copy_beside(buffer, share)))
                 continue
             key = len(streams), count
             if key not in shared:

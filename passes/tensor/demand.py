@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from xdsl.dialects.builtin import TensorType, i8
-from xdsl.ir import Attribute, Block, Operation, SSAValue
+from xdsl.ir import Attribute, Block, SSAValue
 
 from ...dialects import tsp_tensor
 from ...dialects.target import ChipSpec
@@ -40,9 +40,9 @@ def _sharing(activations: SSAValue, chip: ChipSpec) -> int:
 
 
 def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
-    """The planes whose sums meet an operand of a map at the same time."""
-    fused = [v for v in op.inputs if isinstance(v.owner, tsp_tensor.MatmulOp | tsp_tensor.ConvOp)]
-    return max((_sharing(v.owner.operands[0], chip) for v in fused if isinstance(v.owner, Operation)), default=1)
+    """The planes whose sums meet an operand of a map at the same time, and those that take it as activations."""
+    makers = [v.owner for v in op.inputs if isinstance(v.owner, tsp_tensor.MatmulOp | tsp_tensor.ConvOp)]
+    return max((_sharing(m.operands[0], chip) * (2 if m.operands[0] is value else 1) for m in makers), default=1)
 
 
 def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
