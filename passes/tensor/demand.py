@@ -34,15 +34,16 @@ MOST_COPIES = 4
 """Copies for the taps of a window; more would take too many slices."""
 
 
-def _sharing(activations: SSAValue, chip: ChipSpec) -> int:
-    """The planes of a hemisphere that may read activations at the same time to share weights."""
-    return chip.planes // 2 if cast("TensorType[Attribute]", activations.type).element_type == i8 else 1
+def _sharing(chip: ChipSpec) -> int:
+    """The planes that may read activations at the same time: for i8 those of a hemisphere, which share weights, and for
+    f16 the pair of each hemisphere."""
+    return chip.planes // 2
 
 
 def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
     """The planes whose sums meet an operand of a map at the same time, and those that take it as activations."""
     makers = [v.owner for v in op.inputs if isinstance(v.owner, tsp_tensor.MatmulOp | tsp_tensor.ConvOp)]
-    return max((_sharing(m.operands[0], chip) * (2 if m.operands[0] is value else 1) for m in makers), default=1)
+    return max((_sharing(chip) * (2 if m.operands[0] is value else 1) for m in makers), default=1)
 
 
 def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
@@ -51,17 +52,17 @@ def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
     for op in body.ops:
         match op:
             case tsp_tensor.MatmulOp():
-                found[op.lhs] = found[op.lhs].joined(Demand((), _sharing(op.lhs, chip), True))
+                found[op.lhs] = found[op.lhs].joined(Demand((), _sharing(chip), True))
             case tsp_tensor.ConvOp():
                 top, left, bottom, right = op.window.pads
                 pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()
-                found[op.input] = found[op.input].joined(Demand(pads, _sharing(op.input, chip), True))
+                found[op.input] = found[op.input].joined(Demand(pads, _sharing(chip), True))
             case tsp_tensor.PoolOp() if op.kind.data == "sum":
                 top, left, bottom, right = op.window.pads
                 pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()
-                found[op.input] = found[op.input].joined(Demand(pads, _sharing(op.input, chip)))
+                found[op.input] = found[op.input].joined(Demand(pads, _sharing(chip)))
             case tsp_tensor.ReduceOp():
-                found[op.input] = found[op.input].joined(Demand(copies=_sharing(op.input, chip)))
+                found[op.input] = found[op.input].joined(Demand(copies=_sharing(chip)))
             case tsp_tensor.PoolOp():
                 found[op.input] = found[op.input].joined(Demand(copies=min(op.window.kernel[1], MOST_COPIES)))
             case tsp_tensor.MapOp():
