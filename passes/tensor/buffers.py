@@ -48,8 +48,8 @@ class Buffers:
         self.nowhere: SSAValue = Block(arg_types=[i8]).args[0]
         """Stands for the buffer of a view whose buffer is not made yet."""
         self.of_named: dict[tuple[Named, Layout, int, int, str], SSAValue] = {}
-        self.lane_maps: dict[tuple[TensorType[Attribute], Attribute, int, int], SSAValue] = {}
-        """The constant maps between lanes, by chip and copies."""
+        self.lane_maps: dict[tuple[TensorType[Attribute], Attribute, int], SSAValue] = {}
+        """The constant maps between lanes, by chip."""
         self.padding: dict[SSAValue, Array] = {}
         """What the lanes beyond the last column of a stored tensor hold, where it is known: a number."""
         self.repeated: set[SSAValue] = set()
@@ -126,16 +126,15 @@ class Buffers:
         self.of_named[named, layout, chip, copies, user] = buffer
         return buffer
 
-    def constant_maps(
-        self, type_: TensorType[Attribute], value: Attribute, chip: int, copies: int = 1
-    ) -> SSAValue:
-        """Constant maps of an SXM or of scattered words, one in each word; made on their first use."""
-        known = (type_, value, chip, copies)
+    def constant_maps(self, type_: TensorType[Attribute], value: Attribute, chip: int) -> SSAValue:
+        """Constant maps of an SXM or of scattered words, one in each word, with a copy for the SXM of each hemisphere;
+        made on their first use."""
+        known = (type_, value, chip)
         if known not in self.lane_maps:
             shape = type_.get_shape()
             layout = rows(shape, element_bytes(type_.element_type), self.chip.lanes)
             self.lane_maps[known] = self.make(
-                "constant", f"lanes{len(self.lane_maps)}", type_, layout, chip, value=value, copies=copies
+                "constant", f"lanes{len(self.lane_maps)}", type_, layout, chip, value=value, copies=2
             )
         return self.lane_maps[known]
 

@@ -173,7 +173,7 @@ class _Mover:
                     for byte in range(element_bytes(self.element)):
                         stream = permuted(
                             self.to.read(view.buffer, read, self.chip, byte=byte),
-                            self.to.read(self.maps, map_, self.chip),
+                            self.to.read(self.maps, map_, self.chip, copy=self.to.copy_for(self.maps, byte)),
                             self.to,
                             self.chip,
                         )

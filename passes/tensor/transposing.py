@@ -30,8 +30,6 @@ Levels = tuple[tuple[int, int], ...]
 
 _TRIPS = 200
 """Cycles that the two more trips through SRAM take, about."""
-_COPIES = 2
-"""Of the maps, for the permuters of both hemispheres."""
 
 
 def worth_tiles(m: int, n: int, to: Buffers) -> bool:
@@ -187,7 +185,7 @@ class _Transposer:
         """Constant maps, one in each word."""
         type_ = TensorType(i16 if kind == "<i2" else i8, maps.shape)
         value = DenseIntOrFPElementsAttr(type_, BytesAttr(maps.astype(kind).tobytes()))
-        return self.to.constant_maps(type_, value, self.chip, _COPIES)
+        return self.to.constant_maps(type_, value, self.chip)
 
     def _permute(
         self,
