@@ -96,8 +96,8 @@ class Builder:
     def attention(self, name: str, source: str) -> str:
         """What the tokens of [tokens, width] take from each other, head by head."""
         s = self.shape
-        query, key, value = (
-            self.dense(f"{name}_{part}", source, s.width, s.width) for part in ("query", "key", "value")
+        key, query, value = (
+            self.dense(f"{name}_{part}", source, s.width, s.width) for part in ("key", "query", "value")
         )
         query, value = self.heads(query), self.heads(value)
         head, square = (s.heads, s.tokens, s.head), (s.heads, s.tokens, s.tokens)

@@ -24,6 +24,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
 from ...dialects.layout import AccessPattern, Axis, Layout, tiles
 from .buffers import Buffers
+from .groups import group_buffer
 from .views import Shape, Stored
 
 Levels = tuple[tuple[int, int], ...]
@@ -77,14 +78,14 @@ class _Transposer:
         """Words of a row."""
 
     def emit(self) -> None:
-        turned = self._group_buffer(self.across * self.size * self.tiles)
+        turned = group_buffer(self.across * self.size * self.tiles * prod(self.batch), self.to, self.chip)
         self._turn(self._rotated(), turned)
         self._rotate_back(turned)
 
     def _rotated(self) -> SSAValue:
         """The rows, each group of them side by side and rotated by its number: by words across, bytes, and groups."""
         to, stride, side = self.to, self.source.strides[-1], self.side
-        result = self._group_buffer(self.across * self.size * self.groups)
+        result = group_buffer(self.across * self.size * self.groups * prod(self.batch), to, self.chip)
         tile = np.arange(self.tiles)
         maps = self._maps("<i2", self._lanes_of([(tile - a) % self.tiles for a in range(self.groups)]))
         per_group, per_word = 1, self.size * self.groups
@@ -169,13 +170,6 @@ class _Transposer:
     def _joint(self, size: int) -> Levels:
         """The level of the batch in a buffer of `size` words for each of its matrices."""
         return ((prod(self.batch), size),)
-
-    def _group_buffer(self, words: int) -> SSAValue:
-        """A buffer of as many vectors side by side as are turned at once."""
-        words *= prod(self.batch)
-        layout = Layout((Axis.of(words, 0, self.side),), (Axis.of(self.side, 0),), (Axis.of(self.lanes, 1),))
-        type_ = TensorType[Attribute](i8, [words * self.side, self.lanes])
-        return self.to.make("scratch", "", type_, layout, self.chip)
 
     def _lanes_of(self, numbers: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
         """The maps of lanes [maps, lanes] that take whole tiles."""
