@@ -18,6 +18,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 EPSILON = "1.0e-12"
+LANES = 320
+"""Elements of a word."""
 
 
 @dataclass(frozen=True)
@@ -82,49 +84,63 @@ class Builder:
             "}",
         ]
 
-    def heads(self, value: str) -> str:
-        """[tokens, width] as [heads, tokens, width of a head]."""
-        s = self.shape
-        flat, split = tensor((s.tokens, s.width), "f16"), tensor((s.tokens, s.heads, s.head), "f16")
-        first = tensor((s.heads, s.tokens, s.head), "f16")
-        self.lines += [
-            f"{value}_split = tsp_tensor.reshape {value} : {flat} -> {split}",
-            f"{value}_heads = tsp_tensor.transpose {value}_split permutation [1, 0, 2] : {split} -> {first}",
-        ]
-        return f"{value}_heads"
-
     def attention(self, name: str, source: str) -> str:
-        """What the tokens of [tokens, width] take from each other, head by head."""
+        """What the tokens of [tokens, width] take from each other, head by head.
+
+        Keys, queries and values are one product. A gap of zeros behind the keys lets the others begin with a word.
+        """
         s = self.shape
-        key, query, value = (
-            self.dense(f"{name}_{part}", source, s.width, s.width) for part in ("key", "query", "value")
-        )
-        query, value = self.heads(query), self.heads(value)
+        gap = -s.width % LANES
+        together, both = 3 * s.width + gap, 2 * s.heads
+        matrix, type_ = self.parameter(f"{name}_inputs_weights", self.random((s.width, together), s.width, gap))
+        bias, bias_type = self.parameter(f"{name}_inputs_bias", self.random((1, together), 100, gap)[0].astype(np.float32))
+        flat, inputs = tensor((s.tokens, s.width), "f16"), tensor((s.tokens, together), "f16")
+        sums = tensor((s.tokens, together), "f32")
+        self.lines.append(f"%{name}_sums = tsp_tensor.matmul {source}, {matrix} : {flat}, {type_} -> {sums}")
+        biased = ["%0 = arith.addf %a, %b : f32", "%r = arith.truncf %0 : f32 to f16"]
+        self.map(f"{name}_inputs", [f"%{name}_sums", bias], [sums, bias_type], "%a: f32, %b: f32", biased, inputs)
+
         head, square = (s.heads, s.tokens, s.head), (s.heads, s.tokens, s.tokens)
         h16, h32, s16, s32 = tensor(head, "f16"), tensor(head, "f32"), tensor(square, "f16"), tensor(square, "f32")
-        flat, split = tensor((s.tokens, s.width), "f16"), tensor((s.tokens, s.heads, s.head), "f16")
-        turned, columns = tensor((s.width, s.tokens), "f16"), tensor((s.heads, s.head, s.tokens), "f16")
+        turned, keys = tensor((s.width, s.tokens), "f16"), tensor((s.heads, s.head, s.tokens), "f16")
+        rest, split = tensor((s.tokens, 2 * s.width), "f16"), tensor((s.tokens, both, s.head), "f16")
+        heads, joint = tensor((both, s.tokens, s.head), "f16"), tensor((s.tokens, s.heads, s.head), "f16")
         scaled = [
             f"%scale = arith.constant {1 / np.sqrt(s.head):.9e} : f32",
             "%0 = arith.mulf %a, %scale : f32",
             "%r = arith.truncf %0 : f32 to f16",
         ]
+        size, pick = f"[{s.tokens}, {{}}] [1, 1]", f"[{s.heads}, {s.tokens}, {s.head}] [1, 1, 1]"
         self.lines += [
-            f"{key}_turned = tsp_tensor.transpose {key} permutation [1, 0] : {flat} -> {turned}",
-            f"{key}_heads = tsp_tensor.reshape {key}_turned : {turned} -> {columns}",
-            f"%{name}_products = tsp_tensor.matmul {query}, {key}_heads : {h16}, {columns} -> {s32}",
+            f"%{name}_key = tsp_tensor.slice %{name}_inputs [0, 0] {size.format(s.width)} : {inputs} -> {flat}",
+            f"%{name}_turned = tsp_tensor.transpose %{name}_key permutation [1, 0] : {flat} -> {turned}",
+            f"%{name}_keys = tsp_tensor.reshape %{name}_turned : {turned} -> {keys}",
+            f"%{name}_rest = tsp_tensor.slice %{name}_inputs [0, {s.width + gap}] {size.format(2 * s.width)} "
+            f": {inputs} -> {rest}",
+            f"%{name}_split = tsp_tensor.reshape %{name}_rest : {rest} -> {split}",
+            f"%{name}_heads = tsp_tensor.transpose %{name}_split permutation [1, 0, 2] : {split} -> {heads}",
+            f"%{name}_query = tsp_tensor.slice %{name}_heads [0, 0, 0] {pick} : {heads} -> {h16}",
+            f"%{name}_value = tsp_tensor.slice %{name}_heads [{s.heads}, 0, 0] {pick} : {heads} -> {h16}",
+            f"%{name}_products = tsp_tensor.matmul %{name}_query, %{name}_keys : {h16}, {keys} -> {s32}",
         ]
         self.map(f"{name}_scores", [f"%{name}_products"], [s32], "%a: f32", scaled, s16)
         self.lines += [
             f"%{name}_shares = tsp_tensor.softmax dim(2) %{name}_scores : {s16}",
-            f"%{name}_taken = tsp_tensor.matmul %{name}_shares, {value} : {s16}, {h16} -> {h32}",
+            f"%{name}_taken = tsp_tensor.matmul %{name}_shares, %{name}_value : {s16}, {h16} -> {h32}",
         ]
         self.map(f"{name}_halves", [f"%{name}_taken"], [h32], "%a: f32", ["%r = arith.truncf %a : f32 to f16"], h16)
         self.lines += [
-            f"%{name}_split = tsp_tensor.transpose %{name}_halves permutation [1, 0, 2] : {h16} -> {split}",
-            f"%{name}_joined = tsp_tensor.reshape %{name}_split : {split} -> {flat}",
+            f"%{name}_aside = tsp_tensor.transpose %{name}_halves permutation [1, 0, 2] : {h16} -> {joint}",
+            f"%{name}_joined = tsp_tensor.reshape %{name}_aside : {joint} -> {flat}",
         ]
         return f"%{name}_joined"
+
+    def random(self, shape: tuple[int, int], depth: int, gap: int) -> np.ndarray:
+        """A random matrix, zero in the columns of a gap behind as many as it is wide without the gap, by three."""
+        matrix = (1 / np.sqrt(depth) * self.rng.standard_normal(shape)).astype(np.float16)
+        first = (shape[1] - gap) // 3
+        matrix[:, first : first + gap] = 0
+        return matrix
 
     def norm(self, name: str, source: str) -> str:
         width = self.shape.width
