@@ -165,14 +165,19 @@ def tensor(shape: tuple[int, ...], element: str) -> str:
     return f"tensor<{'x'.join(map(str, (*shape, element)))}>"
 
 
-def build(shape: Shape, seed: int = 0) -> tuple[str, dict[str, np.ndarray]]:
-    """The text of the module and its weights."""
+def build(shape: Shape, seed: int = 0, chips: int = 1) -> tuple[str, dict[str, np.ndarray]]:
+    """The text of the module and its weights, its layers in equal parts on so many chips, one after the other."""
     made = Builder(shape, seed)
     value, type_ = "%states", tensor((shape.tokens, shape.width), "f16")
     for number in range(shape.layers):
+        chip, before = (n * chips // shape.layers for n in (number, number - 1))
+        if number and chip != before:
+            made.lines.append(f"%part{chip} = c2c.transfer {value} from {before} to {chip} : {type_} -> {type_}")
+            value = f"%part{chip}"
         value = made.layer(number, value)
     lines = "\n".join(f"    {line}" for line in made.lines)
-    text = f"""builtin.module attributes {{tsp_tensor.weights = "bert.safetensors"}} {{
+    target = f", tsp_isa.target = #tsp_isa.target<system.chips = {chips}>" if chips > 1 else ""
+    text = f"""builtin.module attributes {{tsp_tensor.weights = "bert.safetensors"{target}}} {{
   func.func @main(%states: {type_} {{tsp_tensor.name = "states"}}) -> ({type_} {{tsp_tensor.name = "encoded"}}) {{
 {lines}
     func.return {value} : {type_}
@@ -191,10 +196,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="write a BERT encoder in f16 with random weights")
     parser.add_argument("output", type=Path, help="the .mlir file; weights and an input go beside it")
     parser.add_argument("--layers", type=int, default=Shape.layers)
+    parser.add_argument("--chips", type=int, default=2, help="that share the layers")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     shape = Shape(layers=args.layers)
-    text, weights = build(shape, args.seed)
+    text, weights = build(shape, args.seed, args.chips)
     args.output.write_text(text)
     save_file(weights, args.output.parent / "bert.safetensors")
     np.savez(args.output.with_suffix(".npz"), states=states(shape, args.seed + 1))

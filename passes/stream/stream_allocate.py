@@ -55,7 +55,14 @@ def allocate_buffers(module: ModuleOp) -> None:
     lives = lifetimes(module)
     claims: dict[SliceKey, list[Claim]] = defaultdict(list)
     buffers = [b for b in module.walk() if isinstance(b, ts.BufferOp)]
-    for buffer in sorted(buffers, key=lambda b: place_of(b.buffer).address is None):
+    last = len(timed_ops(module))
+
+    def order(buffer: ts.BufferOp) -> tuple[bool, bool, int]:
+        """What is decided; then what stays, the longest first, so that no gaps remain; then the others."""
+        stays = lives[buffer] == (0, last)
+        return place_of(buffer.buffer).address is None, not stays, -buffer.type.layout.depth if stays else 0
+
+    for buffer in sorted(buffers, key=order):
         allocate(buffer, lives[buffer], claims, chip)
 
 

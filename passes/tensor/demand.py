@@ -11,6 +11,7 @@ from xdsl.ir import Attribute, Block, SSAValue
 
 from ...dialects import tsp_tensor
 from ...dialects.target import ChipSpec
+from ...dialects.tsp_tensor.types import shape_of
 from .views import Pads
 
 
@@ -42,7 +43,13 @@ def _sharing(chip: ChipSpec) -> int:
 
 def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
     """The planes whose sums meet an operand of a map at the same time, and those that take it as activations."""
-    makers = [v.owner for v in op.inputs if isinstance(v.owner, tsp_tensor.MatmulOp | tsp_tensor.ConvOp)]
+    columns = shape_of(op.result)[-1:]
+    makers = [
+        v.owner
+        for v in op.inputs
+        if isinstance(v.owner, tsp_tensor.MatmulOp | tsp_tensor.ConvOp)
+        and (shape_of(v)[-1:] == columns or columns <= (chip.lanes,))  # a single column is spread over one tile
+    ]
     return max((_sharing(chip) * (2 if m.operands[0] is value else 1) for m in makers), default=1)
 
 
