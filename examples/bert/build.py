@@ -87,7 +87,7 @@ class Builder:
     def attention(self, name: str, source: str) -> str:
         """What the tokens of [tokens, width] take from each other, head by head.
 
-        Keys, queries and values are one product. A gap of zeros behind the keys lets the others begin with a word.
+        Keys, values and queries are one product. A gap of zeros behind the keys lets the others begin with a word.
         """
         s = self.shape
         gap = -s.width % LANES
@@ -119,8 +119,8 @@ class Builder:
             f": {inputs} -> {rest}",
             f"%{name}_split = tsp_tensor.reshape %{name}_rest : {rest} -> {split}",
             f"%{name}_heads = tsp_tensor.transpose %{name}_split permutation [1, 0, 2] : {split} -> {heads}",
-            f"%{name}_query = tsp_tensor.slice %{name}_heads [0, 0, 0] {pick} : {heads} -> {h16}",
-            f"%{name}_value = tsp_tensor.slice %{name}_heads [{s.heads}, 0, 0] {pick} : {heads} -> {h16}",
+            f"%{name}_value = tsp_tensor.slice %{name}_heads [0, 0, 0] {pick} : {heads} -> {h16}",
+            f"%{name}_query = tsp_tensor.slice %{name}_heads [{s.heads}, 0, 0] {pick} : {heads} -> {h16}",
             f"%{name}_products = tsp_tensor.matmul %{name}_query, %{name}_keys : {h16}, {keys} -> {s32}",
         ]
         self.map(f"{name}_scores", [f"%{name}_products"], [s32], "%a: f32", scaled, s16)

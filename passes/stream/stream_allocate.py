@@ -55,12 +55,11 @@ def allocate_buffers(module: ModuleOp) -> None:
     lives = lifetimes(module)
     claims: dict[SliceKey, list[Claim]] = defaultdict(list)
     buffers = [b for b in module.walk() if isinstance(b, ts.BufferOp)]
-    last = len(timed_ops(module))
 
     def order(buffer: ts.BufferOp) -> tuple[bool, bool, int]:
-        """What is decided; then what stays, the longest first, so that no gaps remain; then the others."""
-        stays = lives[buffer] == (0, last)
-        return place_of(buffer.buffer).address is None, not stays, -buffer.type.layout.depth if stays else 0
+        """What is decided; then what the host places, then scratch, each the longest first, so that few gaps remain."""
+        place = place_of(buffer.buffer)
+        return place.address is None, buffer.kind.data == "scratch", -place.depth_of(buffer.type.layout.depth)
 
     for buffer in sorted(buffers, key=order):
         allocate(buffer, lives[buffer], claims, chip)

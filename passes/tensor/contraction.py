@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import I64, IntegerAttr, f32, i8, i32, i64
-from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.ir import Attribute, Region, SSAValue
+from xdsl.ir import Block as IrBlock
 
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
@@ -24,7 +25,7 @@ from .dealing import deal_rows
 from .elementwise import Operand, parts_of, set_apart
 from .products import Epilogue, Product
 from .units import Share, Unit
-from .views import Named, Rows, Shape, Stored, Tensor, join
+from .views import Block, Named, Rows, Shape, Stored, Tensor, join
 
 _FEW_ROWS = 16
 """Rows of a unit below which planes may well wait for each other's visits."""
@@ -68,13 +69,22 @@ class _Emitter:
         self.act_view = self._activations()
         self.apart = self._rows_apart()
         self.operands = self._operands()
-        result = self.destination.make(self._parts(self.out, by_tile=True))
+        result = self.destination.make(self._parts_of_result())
         for unit in self.division:
             self._emit(unit, result)
         type_ = self.destination.type
         if self.product.repeated and (self.epilogue is None or not self.operands):
             self.to.repeated.add(result.buffer)
         return Tensor(type_.get_shape(), type_.element_type, result)
+
+    def _parts_of_result(self) -> Parts:
+        """The parts of the result; matrices that will be joined to one word lie in slices of their own."""
+        if self.product.apart is None:
+            return self._parts(self.out, by_tile=True)
+        per_word, before = self.product.apart
+        whole = Block((0,) * len(self.space), self.space)
+        count = self.product.tiles(self.lanes)
+        return parts_of((self.out.pattern(whole, t), (t + before) % per_word) for t in range(count))
 
     def _parts(self, shown: Rows, by_tile: bool) -> Parts:
         """The parts of a buffer that the planes visit, so that each finds its rows in slices of its own."""
@@ -264,10 +274,17 @@ class _Emitter:
         product, cost = self.product, self.cost
         buffer, first_tile = self._weights(unit, share)
         layout = cast(ts.BufferType, buffer.type).layout
-        first = (unit.tile - first_tile) * layout.strides[0] + share.first_pass * cost.load
+        first = (self._weight_tile(unit) - first_tile) * layout.strides[0] + share.first_pass * cost.load
         passes = 1 if product.repeats else share.passes
         cycles = AccessPattern(0, ((cost.load, 1), (passes, period)))
         return self.to.read(buffer, AccessPattern.run(first, passes * cost.load), product.chip, cycles, element=i8)
+
+    def _weight_tile(self, unit: Unit) -> int:
+        """The tile of weights of a unit."""
+        if self.product.apart is None:
+            return unit.tile
+        per_word, before = self.product.apart
+        return (unit.tile + before) // per_word
 
     @property
     def _loads_most(self) -> bool:
@@ -299,7 +316,7 @@ class _Emitter:
         busy = self._loads_most
         who = self._hemisphere(share)
         mine = [
-            u.tile
+            self._weight_tile(u)
             for u in self.division
             if u.summed == unit.summed
             for s in u.shares
@@ -357,7 +374,7 @@ def meet(one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], near: int) ->
 def summing_region(region: Region | None, where: int, sums: list[Attribute]) -> Region:
     """A region whose argument `where` becomes the sum of several; without a region it yields that sum."""
     if region is None:
-        region = Region(Block(arg_types=[sums[0]]))
+        region = Region(IrBlock(arg_types=[sums[0]]))
         region.block.add_op(ts.YieldOp(region.block.args[0]))
     block = region.block
     argument = block.args[where]

@@ -32,16 +32,18 @@ from ...dialects.tsp_isa import ProgramOp
 from ...dialects.tsp_tensor.types import shape_of
 from ..stream.stream_place import alus_of
 from .alu_regions import UnsupportedRegion, alu_region
+from .apart import Apart, emit_joined, joins, settled, split, sums_apart
 from .buffers import WHOLE, Buffers, Destination, Output, Part, Unsupported, rows_layout
 from .contraction import emit_product
 from .demand import MOST_COPIES, Demand, demands
 from .elementwise import emit_map, move, parts_of
+from .fusing import element_of_value, is_product, keeps_columns, only_map
 from .joining import emit_concat, emit_pad
 from .lanes import reshaped, sliced, spread, transposed
 from .lanes_reduce import reduce_columns
 from .padding import emit_masked, harmless, mapped, mask_result, padding_of, set_padding
 from .pooling import emit_pool
-from .products import Epilogue, Product, axes_sum, conv_product, matmul_product, stacked_product, window_sum
+from .products import Epilogue, Product, apart_product, axes_sum, conv_product, matmul_product, stacked_product, window_sum
 from .reducing import emit_reduce, emit_window_sum
 from .sizes import check_sizes
 from .views import Named, Stored, Tensor, indices
@@ -87,6 +89,8 @@ class Converter:
         self.values: dict[SSAValue, Tensor] = {}
         self.pending: dict[SSAValue, Product] = {}
         """Products whose sums go straight into the map that uses them."""
+        self.apart: dict[SSAValue, Apart] = {}
+        """Values whose rows lie in columns of words that are not their own."""
         self.built_outputs: set[str] = set()
         self.outputs: dict[SSAValue, Output] = {}
         self.demands_met: set[SSAValue] = set()
@@ -169,8 +173,12 @@ class Converter:
     # -- ops ---------------------------------------------------------------------------------------------------
 
     def _lower(self, op: Operation, outputs: list[tuple[SSAValue, Output]]) -> None:
-        if any(v not in self.values and v not in self.pending for v in op.operands):
-            return  # a producer is among the problems already
+        known = [v in self.values or v in self.pending or v in self.apart for v in op.operands]
+        if not all(known) or self._lies_apart(op):
+            return  # a producer is among the problems already; or nothing has to be moved
+        for value in [v for v in op.operands if v in self.apart and v not in self.values]:
+            copies = self.demands.get(value, Demand()).copies
+            self.values[value] = settled(self.apart[value], self.to, copies, _chip(op))
         match op:
             case tsp_tensor.ParameterOp():
                 self.values[op.result] = _named("parameter", op.tensor_name.data, op.result.type)
@@ -218,6 +226,36 @@ class Converter:
                 )
             case _:
                 raise Unsupported("has no lowering to streams; express it with tsp_tensor ops")
+
+    def _lies_apart(self, op: Operation) -> bool:
+        """Whether the result of an op lies, or its operand may lie, in columns of words that are not its own."""
+        match op:
+            case tsp_tensor.ReshapeOp() if op.input in self.apart:
+                joint = joins(self.apart[op.input], shape_of(op.result), self.chip.lanes)
+                if joint:
+                    to = self._destination(op.result, _chip(op))
+                    self.values[op.result] = emit_joined(self.apart[op.input], self.to, to, _chip(op))
+                return joint
+            case tsp_tensor.ReshapeOp() if any(not isinstance(u.operation, func.ReturnOp) for u in op.result.uses):
+                found = split(self.values[op.input], shape_of(op.result), self.chip.lanes)
+            case tsp_tensor.TransposeOp() if op.input in self.apart:
+                found = self.apart[op.input].transposed(op.permutation.get_values())
+            case tsp_tensor.SliceOp() if op.input in self.apart:
+                part = op.offsets.get_values(), op.strides.get_values(), shape_of(op.result)
+                found = self.apart[op.input].sliced(*part)
+            case tsp_tensor.MatmulOp() if op.rhs in self.apart and op.lhs in self.values:
+                lhs, consumer = self._activations(op.lhs, _chip(op)), only_map(op)
+                product = apart_product(op, lhs, self.apart[op.rhs], self.to, _chip(op))
+                alone = consumer is not None and len({*consumer.inputs}) == 1 and _chip(consumer) == _chip(op)
+                if product is None or not alone or consumer is None or consumer.result in self.outputs:
+                    return False
+                self.pending[op.result] = product
+                return True
+            case _:
+                return False
+        if found is not None:
+            self.apart[op.results[0]] = found
+        return found is not None
 
     def _reshape(self, op: tsp_tensor.ReshapeOp) -> Tensor:
         tensor, to = self.values[op.input], op.result.type.get_shape()
@@ -287,7 +325,7 @@ class Converter:
             for i in indices(shape[:-2])
         ]
         to = self._destination(op.result, chip)
-        type_ = TensorType(_element(op.result), shape[-2:])
+        type_ = TensorType(element_of_value(op.result), shape[-2:])
 
         def place(view: Stored, index: tuple[int, ...]) -> Stored:
             return cast(Stored, Tensor(shape, type_.element_type, view).matrix(index).source)
@@ -308,7 +346,7 @@ class Converter:
     def _product(self, op: Operation, product: Product) -> None:
         """Emits a product, or leaves it to the map that alone uses it."""
         value = op.results[0]
-        consumer = _only_map(op)
+        consumer = only_map(op)
         if consumer is not None and not product.swapped and _chip(consumer) == product.chip:
             columns = shape_of(consumer.result)[-1]
             if product.repeated and columns <= self.chip.lanes:
@@ -342,6 +380,8 @@ class Converter:
         else:
             self.values[op.result] = emit_map(region, placed, self.to, to, chip)
         set_padding(self.values[op.result], padding, self.to)
+        if product is not None and product.apart is not None:
+            self.apart[op.result] = sums_apart(self.values.pop(op.result), product.apart[1])
 
     def _in_step(self, product: Product, operands: Sequence[Tensor | None], columns: int) -> bool:
         """Whether the operands of a map show themselves to the tiles of a product in equal steps."""
@@ -423,46 +463,6 @@ def _origin(value: SSAValue) -> SSAValue:
     while isinstance(value.owner, tsp_tensor.ReshapeOp):
         value = value.owner.input
     return value
-
-
-def _only_map(op: Operation) -> tsp_tensor.MapOp | None:
-    """The map that alone uses a product, if the sums may go straight into it: it is of the product's shape, and no
-    other operand of it is such a product."""
-    uses = list(op.results[0].uses)
-    if not uses or not isinstance(consumer := uses[0].operation, tsp_tensor.MapOp):
-        return None
-    shape = shape_of(consumer.result)
-    able = [v for v in consumer.inputs if is_product(v.owner) and {u.operation for u in v.uses} == {consumer}]
-    first = next((v for wanted in (shape, (*shape[:-1], 1)) for v in able if shape_of(v) == wanted), None)
-    return consumer if first is op.results[0] else None
-
-
-def is_product(op: Operation | Block) -> bool:
-    """Whether a map can take the sums of an op as they leave the array."""
-    match op:
-        case tsp_tensor.MatmulOp() | tsp_tensor.ConvOp():
-            return True
-        case tsp_tensor.PoolOp():
-            return op.kind.data == "sum" and widens(op)
-        case tsp_tensor.ReduceOp():
-            return op.kind.data == "sum" and widens(op) and keeps_columns(op)
-        case _:
-            return False
-
-
-def widens(op: tsp_tensor.PoolOp | tsp_tensor.ReduceOp) -> bool:
-    """Whether it sums i8 to i32."""
-    return (_element(op.input), _element(op.result)) == (i8, i32)
-
-
-def keeps_columns(op: tsp_tensor.ReduceOp) -> bool:
-    """Whether it leaves the last dimension as it is."""
-    rank = len(cast("TensorType[Attribute]", op.input.type).get_shape())
-    return rank - 1 not in op.axes.get_values()
-
-
-def _element(value: SSAValue) -> Attribute:
-    return cast("TensorType[Attribute]", value.type).element_type
 
 
 def _chip(op: Operation) -> int:

@@ -25,6 +25,7 @@ from ...dialects.layout import (
 )
 from ...dialects.tsp_tensor.window import Window
 from ..stream.stream_place import alus_of
+from .apart import Apart
 from .buffers import Buffers, Unsupported, view_of
 from .lanes import scratch, transposed
 from .units import Cost, Division, divide
@@ -67,6 +68,9 @@ class Product:
     stack: Shape = ()
     """The leading dimensions of a stack of products, each with one tile of columns and matrices of its own: tiles of the
     result are those of one after the other."""
+    apart: tuple[int, int] | None = None
+    """Of a stack whose weights lie in columns of common words: how many matrices a word holds, and how many of them
+    come before the first. The columns of the result lie in the same lanes."""
     repeated: bool = False
     """Whether the single column of the weights lies in all lanes, and so does that of the result."""
 
@@ -178,6 +182,28 @@ def stacked_product(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, to: Buffe
             return None
         right = Stored(right.buffer, right.offset, right.strides[-1:], matrices.tile_step)
     return shown and replace(product, act_rows=shown, stationary=right, tile_moves=shown.tile_step)
+
+
+def apart_product(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Apart, to: Buffers, chip: int) -> Product | None:
+    """The normal form of a stack of products whose weights lie in columns of common words; None if it is not that."""
+    lanes = to.chip.lanes
+    *stack, k, n = rhs.shape
+    if op.transpose_rhs or op.result.type.get_shape()[:-2] != (*stack,) or len(stack) != 1 or rhs.column % n:
+        return None
+    if rhs.columns != (n, 0) or rhs.words[0] or lanes % n:
+        return None
+    rows_ = replace(rhs.source, strides=(0, rhs.words[1]), tile_stride=0)
+    product = stacked_product(op, lhs, Tensor(rhs.shape, rhs.element, rows_), to, chip)
+    if product is None:
+        return None
+    first, before = divmod(rhs.column // n, lanes // n)
+    stationary = Stored(
+        rhs.source.buffer,
+        rhs.source.offset + first * rhs.source.tile_stride,
+        (rhs.words[1],),
+        rhs.source.tile_stride,
+    )
+    return replace(product, stationary=stationary, apart=(lanes // n, before))
 
 
 def turned(tensor: Tensor, to: Buffers, chip: int) -> Tensor:
