@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import TypeVarTuple, cast
 
 from xdsl.dialects import arith, math
-from xdsl.dialects.builtin import FloatAttr, TensorType, f16, f32
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, FloatAttr, TensorType, f16, f32
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from ..locations import located
-from .compute import MapOp, ReduceOp, YieldOp
+from .compute import MapOp, MatmulOp, ReduceOp, YieldOp
+from .movement import ConstantOp, ReshapeOp
 from .types import broadcast, shape_of, tensor_of
 
 Ts = TypeVarTuple("Ts")
@@ -107,6 +108,14 @@ class Expansion:
     def convert(self, value: SSAValue, to: Attribute) -> SSAValue:
         """A tensor of f16 or f32 as one of the other."""
         return value if tensor_of(value).element_type == to else self.map(lambda s, x: x, value, to=to)
+
+    def row_sums(self, value: SSAValue) -> SSAValue:
+        """The f32 sums over the last axis of f16, which keeps it with size 1: products with ones."""
+        *outer, size = shape_of(value)
+        ones = self.add(ConstantOp(DenseIntOrFPElementsAttr.from_list(TensorType(f16, [size, 1]), [1.0])))
+        if outer:
+            return self.add(MatmulOp(value, ones))
+        return self.add(ReshapeOp(self.add(MatmulOp(self.add(ReshapeOp(value, [1, size])), ones)), [1]))
 
     def reduce(self, kind: str, value: SSAValue, axis: int) -> SSAValue:
         """A reduction over one axis, which keeps it with size 1."""

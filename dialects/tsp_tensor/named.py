@@ -160,7 +160,7 @@ def _gelu_tanh(s: Scalars, x: SSAValue) -> SSAValue:
 @irdl_op_definition
 class SoftmaxOp(NamedOp):
     """exp(x - max) over the sum of that, along a dimension: `tsp_tensor.softmax dim(1) %x : tensor<2x3xf32>`. What is
-    -inf all along gives NaN."""
+    -inf all along gives NaN. Along the last dimension of f16 the powers are rounded to f16, and summed as products."""
 
     name = "tsp_tensor.softmax"
     dim = prop_def(IntegerAttr[I64])
@@ -177,9 +177,16 @@ class SoftmaxOp(NamedOp):
 
     def expand(self, to: Expansion, operands: Sequence[SSAValue]) -> SSAValue:
         (x,), dim = operands, self.dim.value.data
-        powers = to.map(lambda s, x, top: s.exp(s.sub(x, top)), x, to.reduce("max", x, dim))
-        total = to.reduce("sum", powers, dim)
-        return to.map(lambda s, e, sum_: s.mul(e, s.reciprocal(sum_)), powers, total, to=tensor_of(x).element_type)
+        element = tensor_of(x).element_type
+        as_product = element == f16 and dim == len(shape_of(x)) - 1
+        top = to.reduce("max", x, dim)
+        powers = to.map(lambda s, x, top: s.exp(s.sub(x, top)), x, top, to=f16 if as_product else f32)
+        total = to.row_sums(powers) if as_product else to.reduce("sum", powers, dim)
+        return to.map(lambda s, e, sum_: s.mul(e, s.reciprocal(sum_)), powers, total, to=element)
+
+
+HALF_PART = 1 / 16
+"""What is squared of a difference in f16: squares reach from 2^-24 to 2^16, so that differences from 0.004 to 4095 count."""
 
 
 def check_row(what: str, row: SSAValue, x: Tensor) -> None:
@@ -197,7 +204,11 @@ def check_normalized(x: Tensor, epsilon: float) -> None:
 
 @irdl_op_definition
 class LayerNormOp(NamedOp):
-    """(x - mean) / sqrt(variance + epsilon) scale + bias, mean and variance being those of the last dimension."""
+    """(x - mean) / sqrt(variance + epsilon) scale + bias, mean and variance being those of the last dimension.
+
+    Of f16, both are sums of products: the differences to the mean are rounded to f16, and so are the squares of their
+    sixteenths, which can be up to 255^2.
+    """
 
     name = "tsp_tensor.layer_norm"
     input = operand_def(ElementwiseOp.T)
@@ -219,16 +230,21 @@ class LayerNormOp(NamedOp):
     def expand(self, to: Expansion, operands: Sequence[SSAValue]) -> SSAValue:
         (x, scale, bias), axis = operands, len(shape_of(operands[0])) - 1
         share, epsilon = 1 / shape_of(x)[axis], self.epsilon.value.data
+        element = tensor_of(x).element_type
+        part = HALF_PART if element == f16 else 1.0
 
         def normalized(s: Scalars, d: SSAValue, square: SSAValue, scale: SSAValue, bias: SSAValue) -> SSAValue:
-            variance = s.mul(square, s.constant(share))
+            variance = s.mul(square, s.constant(share / part**2))
             return s.add(s.mul(s.mul(d, s.rsqrt(s.add(variance, s.constant(epsilon)))), scale), bias)
 
-        wide = to.convert(x, f32)
-        total = to.reduce("sum", wide, axis)
-        d = to.map(lambda s, x, sum_: s.sub(x, s.mul(sum_, s.constant(share))), wide, total)
-        square = to.reduce("sum", to.map(lambda s, d: s.mul(d, d), d), axis)
-        return to.map(normalized, d, square, scale, bias, to=tensor_of(x).element_type)
+        def sums(v: SSAValue) -> SSAValue:
+            return to.row_sums(v) if element == f16 else to.reduce("sum", v, axis)
+
+        def squared(s: Scalars, d: SSAValue) -> SSAValue:
+            return s.mul(d, d) if part == 1 else s.mul(s.mul(d, d), s.constant(part**2))
+
+        d = to.map(lambda s, x, sum_: s.sub(x, s.mul(sum_, s.constant(share))), x, sums(x), to=element)
+        return to.map(normalized, d, sums(to.map(squared, d, to=element)), scale, bias, to=element)
 
 
 @irdl_op_definition

@@ -55,7 +55,13 @@ def allocate_buffers(module: ModuleOp) -> None:
     lives = lifetimes(module)
     claims: dict[SliceKey, list[Claim]] = defaultdict(list)
     buffers = [b for b in module.walk() if isinstance(b, ts.BufferOp)]
-    for buffer in sorted(buffers, key=lambda b: place_of(b.buffer).address is None):
+
+    def order(buffer: ts.BufferOp) -> tuple[bool, bool, int]:
+        """What is decided; then what the host places, then scratch, each the longest first, so that few gaps remain."""
+        place = place_of(buffer.buffer)
+        return place.address is None, buffer.kind.data == "scratch", -place.depth_of(buffer.type.layout.depth)
+
+    for buffer in sorted(buffers, key=order):
         allocate(buffer, lives[buffer], claims, chip)
 
 

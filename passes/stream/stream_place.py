@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import accumulate, islice
 from typing import cast
 
 from xdsl.context import Context
@@ -99,6 +99,10 @@ class _Placer:
         """For each slice the clusters in which it takes part so far, and the visits there."""
         self.visited: dict[tuple[int, int], set[Slice]] = defaultdict(set)
         """The slices that each cluster visits so far, by chip and the number of the cluster."""
+        self.lives: dict[tuple[int, Slice], list[tuple[int, int, int]]] = defaultdict(list)
+        """For each slice the first and the last cluster of each buffer there, and its words."""
+        self.last = 0
+        """The last cluster."""
         self.together: dict[ts.BufferOp, set[ts.BufferOp]] = defaultdict(set)
         self.clusters_of: dict[ts.BufferOp, list[int]] = defaultdict(list)
         self.accesses: dict[ts.BufferOp, list[tuple[int, ts.AccessOp]]] = defaultdict(list)
@@ -107,6 +111,7 @@ class _Placer:
         self.alus_of: list[list[ts.VxmOp]] = []
         """The ALU regions of each cluster."""
         for number, cluster in enumerate(clusters(module)):
+            self.last = number
             self.alus_of.append([op for op in cluster if isinstance(op, ts.VxmOp)])
             touched: set[ts.BufferOp] = set()
             for op in cluster:
@@ -126,6 +131,7 @@ class _Placer:
         for visitors in self._visitors(buffer, place).values():
             for s in islice(slices, buffer.type.layout.width):
                 self.words[buffer.chip_number, s] += depth
+                self.lives[buffer.chip_number, s].append((*self._life(buffer), depth))
                 busy = self.busy[buffer.chip_number, s]
                 for number in visitors:
                     busy[number] = busy.get(number, 0) + depth
@@ -143,6 +149,23 @@ class _Placer:
                 for copy in copies:
                     found[copy, group].add(number)
         return found
+
+    def _life(self, buffer: ts.BufferOp) -> tuple[int, int]:
+        """The first and the last cluster in which a buffer keeps its words: of scratch those that touch it."""
+        mine = self.clusters_of[buffer]
+        return (mine[0], mine[-1]) if buffer.kind.data == "scratch" and mine else (0, self.last)
+
+    def _full(self, buffer: ts.BufferOp, s: Slice, depth: int) -> bool:
+        """Whether a slice may not have room for so many words more, while a buffer lives."""
+        key = buffer.chip_number, s
+        if self.words[key] + depth <= self.chip.words:
+            return False
+        first, last = self._life(buffer)
+        beside = [life for life in self.lives[key] if life[0] <= last and first <= life[1]]
+        if depth + sum(words for *_, words in beside) <= self.chip.words:
+            return False
+        changes = sorted([(max(low, first), words) for low, _, words in beside] + [(h + 1, -w) for _, h, w in beside])
+        return depth + max(accumulate(words for _, words in changes)) > self.chip.words
 
     def choose(self, buffer: ts.BufferOp) -> Place:
         """A place for a buffer: each group of slices in one hemisphere, with all its copies if they are written."""
@@ -211,18 +234,18 @@ class _Placer:
             # next to the planes; where each plane of the hemisphere has its own weights, beside those of the others
             own = len(weights) == 1
             skip = weights[0] % (self.chip.planes // 2) * wanted if own and self._loads_most(buffer) else 0
-            free.sort(key=lambda s: (self.words[key, s] + depth > self.chip.words, -s.number))
+            free.sort(key=lambda s: (self._full(buffer, s, depth), -s.number))
             picked = free[skip : skip + wanted] if len(free) >= skip + wanted else free[:wanted]
         elif not self._is_written(buffer) and depth <= _SMALL:
             # what meets every row lies in the same slices for all ops, beside the weights and away from the rows
             weights_from = self.chip.slices - self.chip.weight_streams
-            free.sort(key=lambda s: (self.words[key, s] + depth > self.chip.words, s.number >= weights_from, -s.number))
+            free.sort(key=lambda s: (self._full(buffer, s, depth), s.number >= weights_from, -s.number))
             picked = free[:wanted]
         else:
             rows_until = self.chip.slices - 3 * self.chip.weight_streams // 2
             free.sort(
                 key=lambda s: (
-                    self.words[key, s] + depth > self.chip.words,
+                    self._full(buffer, s, depth),
                     s.number >= rows_until,
                     self._overlap(buffer, s),
                     self.words[key, s],
@@ -252,7 +275,7 @@ class _Placer:
         return sum(depth for n, depth in self.busy[buffer.chip_number, s].items() if low <= n <= high)
 
     def _crowded(self, buffer: ts.BufferOp, picked: list[Slice], depth: int) -> bool:
-        return any(self.words[buffer.chip_number, s] + depth > self.chip.words for s in picked)
+        return any(self._full(buffer, s, depth) for s in picked)
 
     def _conflicts(self, buffer: ts.BufferOp, picked: list[Slice]) -> int:
         return 0 if self.planes(buffer) else sum(self._overlap(buffer, s) for s in picked)

@@ -24,6 +24,9 @@ Parts = Sequence[tuple[int, int]]
 
 WHOLE: Parts = ((0, 0),)
 
+_MOST_USES = 64
+"""Reads of a constant after which it is placed once more."""
+
 
 class Unsupported(Exception):
     """Why an op has no lowering, and what to do."""
@@ -49,9 +52,13 @@ class Buffers:
         """Stands for the buffer of a view whose buffer is not made yet."""
         self.of_named: dict[tuple[Named, Layout, int, int, str], SSAValue] = {}
         self.lane_maps: dict[tuple[TensorType[Attribute], Attribute, int], SSAValue] = {}
-        """The constant maps of the permuters, by chip."""
+        """The constant maps between lanes, by chip."""
+        self.again = 0
+        """Constants that were placed once more."""
         self.padding: dict[SSAValue, Array] = {}
         """What the lanes beyond the last column of a stored tensor hold, where it is known: a number."""
+        self.repeated: set[SSAValue] = set()
+        """The buffers of tensors of one column that have it in all lanes."""
 
     def add(self, op: Operation) -> SSAValue:
         """Appends an op at the current location and gives its result, if it has one."""
@@ -116,13 +123,33 @@ class Buffers:
         for each kind of `user` that wants its own."""
         layout = named.layout(layout)
         for (known, its_layout, its_chip, its_copies, its_user), buffer in self.of_named.items():
-            if (known, its_layout, its_chip, its_user) == (named, layout, chip, user) and its_copies >= copies:
+            same = (known, its_layout, its_chip, its_user) == (named, layout, chip, user) and its_copies >= copies
+            if same and not self._worn(buffer):
                 return buffer
         tensor = TensorType(named.host.element_type, named.base)
-        name = named.name or f"constant{len(self.of_named)}"
+        name = named.name or f"constant{len(self.of_named) + self.again}"
         buffer = self.make(named.kind, name, tensor, layout, chip, named.host, named.value, parts, copies)
         self.of_named[named, layout, chip, copies, user] = buffer
         return buffer
+
+    def _worn(self, buffer: SSAValue) -> bool:
+        """Whether a buffer is a constant that enough ops use already: it must lie apart from all that they use."""
+        op = cast(ts.BufferOp, buffer.owner)
+        worn = op.kind.data == "constant" and buffer.uses.get_length() >= _MOST_USES
+        self.again += worn
+        return worn
+
+    def constant_maps(self, type_: TensorType[Attribute], value: Attribute, chip: int) -> SSAValue:
+        """Constant maps of an SXM or of scattered words, one in each word, with a copy for the SXM of each hemisphere;
+        made on their first use."""
+        known = (type_, value, chip)
+        if known not in self.lane_maps or self._worn(self.lane_maps[known]):
+            shape = type_.get_shape()
+            layout = rows(shape, element_bytes(type_.element_type), self.chip.lanes)
+            self.lane_maps[known] = self.make(
+                "constant", f"lanes{len(self.lane_maps) + self.again}", type_, layout, chip, value=value, copies=2
+            )
+        return self.lane_maps[known]
 
     def in_rows(self, tensor: Tensor, chip: int, pads: Pads = (), parts: Parts = WHOLE, copies: int = 1) -> Stored:
         """A tensor as rows in SRAM: a stored one as it lies, one that the host places in a buffer of its own."""

@@ -7,23 +7,25 @@ are loaded behind those in use. The passes of a convolution are its taps: the ro
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import I64, IntegerAttr, f32, i8, i32, i64
-from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.ir import Attribute, Region, SSAValue
+from xdsl.ir import Block as IrBlock
 
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
-from ...dialects.layout import AccessPattern, grouped_weights, identity, weights
+from ...dialects.layout import AccessPattern, Axis, grouped_weights, identity, weights
 from .buffers import WHOLE, Buffers, Destination, Parts
 from .dealing import deal_rows
-from .elementwise import parts_of
+from .elementwise import Operand, parts_of, set_apart
 from .products import Epilogue, Product
 from .units import Share, Unit
-from .views import Named, Rows, Stored, Tensor, join, rows_of
+from .views import Block, Named, Rows, Shape, Stored, Tensor, join
 
 _FEW_ROWS = 16
 """Rows of a unit below which planes may well wait for each other's visits."""
@@ -34,6 +36,12 @@ def emit_product(product: Product, to: Buffers, destination: Destination, epilog
     return _Emitter(product, to, destination, epilogue).run()
 
 
+def _shown(product: Product, view: Stored, shape: Shape) -> Rows:
+    rows = product.rows_of(view, shape)
+    assert rows is not None  # as who emits a stack has seen
+    return rows
+
+
 class _Emitter:
     def __init__(self, product: Product, to: Buffers, destination: Destination, epilogue: Epilogue | None):
         self.product, self.to, self.destination, self.epilogue = product, to, destination, epilogue
@@ -41,18 +49,18 @@ class _Emitter:
         self.lanes = self.chip.lanes
         self.dealt: dict[tuple[str, int], SSAValue] = {}
         """The buffers of computed weights, by their user and first tile."""
-        full = (*product.space, product.columns)
+        full = (*product.stack, *product.space, product.columns)
         view = destination.view
         if not product.swapped and destination.shape != full:  # a reduction that leaves out its axes
             view = view.reshaped(destination.shape, full)
             assert view is not None
-        out = rows_of(view, full, product.space)
+        out = _shown(product, view, full)
         operands = [t for t in (epilogue.operands if epilogue else ()) if t is not None]
         views = [to.operand_view(t, product.columns) for t in operands]
         all_rows = [
             product.act_rows,
             out,
-            *(rows_of(v, t.shape, product.space) for v, t in zip(views, operands, strict=True)),
+            *(_shown(product, v, t.shape) for v, t in zip(views, operands, strict=True)),
         ]
         self.space, (self.acts, self.out, *self.operand_rows) = join(product.space, all_rows)
         self.division = product.divide(self.space, to, epilogue)
@@ -61,11 +69,22 @@ class _Emitter:
         self.act_view = self._activations()
         self.apart = self._rows_apart()
         self.operands = self._operands()
-        result = self.destination.make(self._parts(self.out, by_tile=True))
+        result = self.destination.make(self._parts_of_result())
         for unit in self.division:
             self._emit(unit, result)
         type_ = self.destination.type
+        if self.product.repeated and (self.epilogue is None or not self.operands):
+            self.to.repeated.add(result.buffer)
         return Tensor(type_.get_shape(), type_.element_type, result)
+
+    def _parts_of_result(self) -> Parts:
+        """The parts of the result; matrices that will be joined to one word lie in slices of their own."""
+        if self.product.apart is None:
+            return self._parts(self.out, by_tile=True)
+        per_word, before = self.product.apart
+        whole = Block((0,) * len(self.space), self.space)
+        count = self.product.tiles(self.lanes)
+        return parts_of((self.out.pattern(whole, t), (t + before) % per_word) for t in range(count))
 
     def _parts(self, shown: Rows, by_tile: bool) -> Parts:
         """The parts of a buffer that the planes visit, so that each finds its rows in slices of its own."""
@@ -143,10 +162,25 @@ class _Emitter:
                 shown = self.operand_rows[len(found)]
                 still = not any(shown.steps)
                 parts = WHOLE if still else self._parts(shown, by_tile=True)
-                found.append(
-                    self.to.operand(tensor, self.product.columns, self.product.chip, parts, at_once if still else group)
-                )
+                copies = at_once if still else group
+                found.append(self._operand(tensor, parts, copies))
         return found
+
+    def _operand(self, tensor: Tensor, parts: Parts, copies: int) -> SSAValue:
+        """The buffer of an operand of the epilogue: the activations only where they have copies for both."""
+        source, product, to = tensor.source, self.product, self.to
+        if isinstance(source, Named):
+            user = "sums" if source == product.activations.source else ""
+            return to.named(source, to.operand_layout(tensor, product.columns), product.chip, parts, copies, user)
+        if source.buffer is self.act_view and to.copies_of(source.buffer) < 2 * copies:
+            (apart,) = set_apart([Operand(source.buffer, Rows(0, (), 0))] * 2, (), to, product.chip)[1:]
+            return apart.buffer
+        return to.in_rows(tensor, product.chip).buffer
+
+    def _copy_beside(self, buffer: SSAValue, share: Share) -> int:
+        """The copy of an operand that meets the sums of a share: not the one with its activations."""
+        number = self._hemisphere(share) if buffer is self.act_view and self.apart else share.plane
+        return self.to.copy_for(buffer, number + (self.to.copies_of(buffer) // 2 if buffer is self.act_view else 0))
 
     def _emit(self, unit: Unit, result: Stored) -> None:
         period = self._period(unit)
@@ -215,7 +249,7 @@ class _Emitter:
             buffer, shown = next(others)
             words = shown.pattern(share.block, unit.tile)
             if any(shown.steps):
-                streams.append(to.read(buffer, words, self.product.chip, cycles, to.copy_for(buffer, share.plane)))
+                streams.append(to.read(buffer, words, self.product.chip, cycles, self._copy_beside(buffer, share)))
                 continue
             key = len(streams), count
             if key not in shared:
@@ -240,10 +274,17 @@ class _Emitter:
         product, cost = self.product, self.cost
         buffer, first_tile = self._weights(unit, share)
         layout = cast(ts.BufferType, buffer.type).layout
-        first = (unit.tile - first_tile) * layout.strides[0] + share.first_pass * cost.load
+        first = (self._weight_tile(unit) - first_tile) * layout.strides[0] + share.first_pass * cost.load
         passes = 1 if product.repeats else share.passes
         cycles = AccessPattern(0, ((cost.load, 1), (passes, period)))
         return self.to.read(buffer, AccessPattern.run(first, passes * cost.load), product.chip, cycles, element=i8)
+
+    def _weight_tile(self, unit: Unit) -> int:
+        """The tile of weights of a unit."""
+        if self.product.apart is None:
+            return unit.tile
+        per_word, before = self.product.apart
+        return (unit.tile + before) // per_word
 
     @property
     def _loads_most(self) -> bool:
@@ -275,7 +316,7 @@ class _Emitter:
         busy = self._loads_most
         who = self._hemisphere(share)
         mine = [
-            u.tile
+            self._weight_tile(u)
             for u in self.division
             if u.summed == unit.summed
             for s in u.shares
@@ -288,7 +329,9 @@ class _Emitter:
             return self.to.named(
                 stationary, identity(self.cost.load, self.lanes, self.chip.weight_streams), product.chip, user=user
             ), unit.tile
-        columns = min(product.columns - first * self.lanes, (last - first + 1) * self.lanes)
+        columns = (last - first + 1) * self.lanes
+        if not product.stack:
+            columns = min(product.columns - first * self.lanes, columns)
         if isinstance(stationary, Stored):
             if (user, first) not in self.dealt:
                 dealt = deal_rows(stationary, product.k, columns, first, product.element, self.to, product.chip)
@@ -302,9 +345,15 @@ class _Emitter:
                 stationary,
                 grouped_weights(product.taps, product.groups, first, count, own_tile, size, self.lanes, streams),
             )
+        elif product.stack:
+            part = stationary.sliced((first, 0, 0), (1, 1, 1))
+            layout = weights((last - first + 1,), product.k, product.columns, size, self.lanes, streams)
+            layout = replace(layout, words=layout.words[1:])  # the tiles are the matrices
         else:
             part = stationary.sliced((*(0,) * (dims + 1), first * self.lanes), (1,) * (dims + 2))
             layout = weights(product.taps, product.k, columns, size, self.lanes, streams)
+        if product.repeated:
+            layout = replace(layout, lanes=(Axis(self.lanes),))
         return self.to.named(part, layout, product.chip, user=user), first
 
 
@@ -325,7 +374,7 @@ def meet(one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], near: int) ->
 def summing_region(region: Region | None, where: int, sums: list[Attribute]) -> Region:
     """A region whose argument `where` becomes the sum of several; without a region it yields that sum."""
     if region is None:
-        region = Region(Block(arg_types=[sums[0]]))
+        region = Region(IrBlock(arg_types=[sums[0]]))
         region.block.add_op(ts.YieldOp(region.block.args[0]))
     block = region.block
     argument = block.args[where]

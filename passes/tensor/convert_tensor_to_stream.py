@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
+import numpy as np
 from xdsl.context import Context
 from xdsl.dialects import func
-from xdsl.dialects.builtin import FunctionType, ModuleOp, TensorType, i8, i32
+from xdsl.dialects.builtin import Float16Type, FunctionType, ModuleOp, TensorType, i8, i32
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.hints import isa
@@ -24,20 +25,25 @@ from ...dialects.elements import element_bytes
 from ...dialects.errors import UnsupportedModel
 from ...dialects.layout import AccessPattern, Layout, tiles
 from ...dialects.locations import describe
+from ...dialects.semantics.arithmetic import Array
 from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
 from ...dialects.tsp_isa import ProgramOp
+from ...dialects.tsp_tensor.types import shape_of
+from ..stream.stream_place import alus_of
 from .alu_regions import UnsupportedRegion, alu_region
+from .apart import Apart, emit_joined, joins, settled, split, sums_apart
 from .buffers import WHOLE, Buffers, Destination, Output, Part, Unsupported, rows_layout
 from .contraction import emit_product
 from .demand import MOST_COPIES, Demand, demands
 from .elementwise import emit_map, move, parts_of
+from .fusing import element_of_value, is_product, keeps_columns, only_map
 from .joining import emit_concat, emit_pad
 from .lanes import reshaped, sliced, spread, transposed
 from .lanes_reduce import reduce_columns
-from .padding import emit_masked, harmless, mapped, padding_of, set_padding
+from .padding import emit_masked, harmless, mapped, mask_result, padding_of, set_padding
 from .pooling import emit_pool
-from .products import Epilogue, Product, axes_sum, conv_product, matmul_product, window_sum
+from .products import Epilogue, Product, apart_product, axes_sum, conv_product, matmul_product, stacked_product, window_sum
 from .reducing import emit_reduce, emit_window_sum
 from .sizes import check_sizes
 from .views import Named, Stored, Tensor, indices
@@ -83,6 +89,8 @@ class Converter:
         self.values: dict[SSAValue, Tensor] = {}
         self.pending: dict[SSAValue, Product] = {}
         """Products whose sums go straight into the map that uses them."""
+        self.apart: dict[SSAValue, Apart] = {}
+        """Values whose rows lie in columns of words that are not their own."""
         self.built_outputs: set[str] = set()
         self.outputs: dict[SSAValue, Output] = {}
         self.demands_met: set[SSAValue] = set()
@@ -165,8 +173,12 @@ class Converter:
     # -- ops ---------------------------------------------------------------------------------------------------
 
     def _lower(self, op: Operation, outputs: list[tuple[SSAValue, Output]]) -> None:
-        if any(v not in self.values and v not in self.pending for v in op.operands):
-            return  # a producer is among the problems already
+        known = [v in self.values or v in self.pending or v in self.apart for v in op.operands]
+        if not all(known) or self._lies_apart(op):
+            return  # a producer is among the problems already; or nothing has to be moved
+        for value in [v for v in op.operands if v in self.apart and v not in self.values]:
+            copies = self.demands.get(value, Demand()).copies
+            self.values[value] = settled(self.apart[value], self.to, copies, _chip(op))
         match op:
             case tsp_tensor.ParameterOp():
                 self.values[op.result] = _named("parameter", op.tensor_name.data, op.result.type)
@@ -214,6 +226,36 @@ class Converter:
                 )
             case _:
                 raise Unsupported("has no lowering to streams; express it with tsp_tensor ops")
+
+    def _lies_apart(self, op: Operation) -> bool:
+        """Whether the result of an op lies, or its operand may lie, in columns of words that are not its own."""
+        match op:
+            case tsp_tensor.ReshapeOp() if op.input in self.apart:
+                joint = joins(self.apart[op.input], shape_of(op.result), self.chip.lanes)
+                if joint:
+                    to = self._destination(op.result, _chip(op))
+                    self.values[op.result] = emit_joined(self.apart[op.input], self.to, to, _chip(op))
+                return joint
+            case tsp_tensor.ReshapeOp() if any(not isinstance(u.operation, func.ReturnOp) for u in op.result.uses):
+                found = split(self.values[op.input], shape_of(op.result), self.chip.lanes)
+            case tsp_tensor.TransposeOp() if op.input in self.apart:
+                found = self.apart[op.input].transposed(op.permutation.get_values())
+            case tsp_tensor.SliceOp() if op.input in self.apart:
+                part = op.offsets.get_values(), op.strides.get_values(), shape_of(op.result)
+                found = self.apart[op.input].sliced(*part)
+            case tsp_tensor.MatmulOp() if op.rhs in self.apart and op.lhs in self.values:
+                lhs, consumer = self._activations(op.lhs, _chip(op)), only_map(op)
+                product = apart_product(op, lhs, self.apart[op.rhs], self.to, _chip(op))
+                alone = consumer is not None and len({*consumer.inputs}) == 1 and _chip(consumer) == _chip(op)
+                if product is None or not alone or consumer is None or consumer.result in self.outputs:
+                    return False
+                self.pending[op.result] = product
+                return True
+            case _:
+                return False
+        if found is not None:
+            self.apart[op.results[0]] = found
+        return found is not None
 
     def _reshape(self, op: tsp_tensor.ReshapeOp) -> Tensor:
         tensor, to = self.values[op.input], op.result.type.get_shape()
@@ -274,12 +316,16 @@ class Converter:
         if all(n == 1 for n in rhs.shape[:-2]):
             self._product(op, matmul_product(op, lhs, rhs, shape[:-1], self.to, chip))
             return
+        stack = stacked_product(op, lhs, rhs, self.to, chip)
+        if stack is not None:
+            self._product(op, stack)
+            return
         products = [
             replace(matmul_product(op, lhs.matrix(i), rhs.matrix(i), shape[-2:-1], self.to, chip), one_of_many=True)
             for i in indices(shape[:-2])
         ]
         to = self._destination(op.result, chip)
-        type_ = TensorType(_element(op.result), shape[-2:])
+        type_ = TensorType(element_of_value(op.result), shape[-2:])
 
         def place(view: Stored, index: tuple[int, ...]) -> Stored:
             return cast(Stored, Tensor(shape, type_.element_type, view).matrix(index).source)
@@ -300,11 +346,14 @@ class Converter:
     def _product(self, op: Operation, product: Product) -> None:
         """Emits a product, or leaves it to the map that alone uses it."""
         value = op.results[0]
-        consumer = _only_map(op)
-        whole = (*product.space, product.columns) == cast("TensorType[Attribute]", value.type).get_shape()
-        if consumer is not None and whole and not product.swapped and _chip(consumer) == product.chip:
-            self.pending[value] = product
-            return
+        consumer = only_map(op)
+        if consumer is not None and not product.swapped and _chip(consumer) == product.chip:
+            columns = shape_of(consumer.result)[-1]
+            if product.repeated and columns <= self.chip.lanes:
+                product = replace(product, columns=columns)
+            if (*product.stack, *product.space, product.columns) == shape_of(consumer.result):
+                self.pending[value] = product
+                return
         to = self._destination(value, product.chip, product.swapped)
         self.values[value] = emit_product(product, self.to, to, None)
 
@@ -312,17 +361,39 @@ class Converter:
         chip = _chip(op)
         distinct = list(dict.fromkeys(op.inputs))  # operands that are one value share an argument
         region = alu_region(op, [distinct.index(v) for v in op.inputs])
-        product = next((self.pending[v] for v in distinct if v in self.pending), None)
         shape = op.result.type.get_shape()
         columns = shape[-1] if shape else 1
+        product = next((self.pending[v] for v in distinct if v in self.pending), None)
         operands = [None if v in self.pending else self._wide(self.values[v], columns, chip) for v in distinct]
+        if product is not None and not self._in_step(product, operands, columns):
+            where, type_ = operands.index(None), cast("TensorType[Attribute]", next(filter(self.pending.get, distinct)).type)
+            place = Destination(self.to, "scratch", "", type_, rows_layout(type_, self.chip), chip)
+            operands[where], product = emit_product(product, self.to, place, None), None
+        placed = [t for t in operands if t is not None]
+        padding = mapped(region, placed, self.to) if product is None else None
+        if self._wants_zeros(op.result, padding) and alus_of(region) < self.chip.alus:
+            operands.append(mask_result(region, columns))
+            placed, padding = [*placed, cast(Tensor, operands[-1])], np.zeros((), np.float16)
         to = self._destination(op.result, chip)
         if product is not None:
             self.values[op.result] = emit_product(product, self.to, to, Epilogue(region, tuple(operands)))
         else:
-            placed = [t for t in operands if t is not None]
             self.values[op.result] = emit_map(region, placed, self.to, to, chip)
-            set_padding(self.values[op.result], mapped(region, placed, self.to), self.to)
+        set_padding(self.values[op.result], padding, self.to)
+        if product is not None and product.apart is not None:
+            self.apart[op.result] = sums_apart(self.values.pop(op.result), product.apart[1])
+
+    def _in_step(self, product: Product, operands: Sequence[Tensor | None], columns: int) -> bool:
+        """Whether the operands of a map show themselves to the tiles of a product in equal steps."""
+        others = [t for t in operands if t is not None]
+        return all(product.rows_of(self.to.operand_view(t, columns), t.shape) for t in others)
+
+    def _wants_zeros(self, value: SSAValue, padding: Array | None) -> bool:
+        """Whether a map's result meets weights and has numbers beyond its last column that would matter there."""
+        type_ = cast("TensorType[Attribute]", value.type)
+        meets = self.demands.get(value, Demand()).meets_weights and isinstance(type_.element_type, Float16Type)
+        partial = bool(type_.get_shape()) and type_.get_shape()[-1] % self.chip.lanes != 0
+        return meets and partial and (padding is None or not np.isfinite(padding))
 
     def _wide(self, tensor: Tensor, columns: int, chip: int) -> Tensor:
         """An operand of a map of `columns` columns; a computed one of one column in all lanes."""
@@ -394,56 +465,6 @@ def _origin(value: SSAValue) -> SSAValue:
     while isinstance(value.owner, tsp_tensor.ReshapeOp):
         value = value.owner.input
     return value
-
-
-def _only_map(op: Operation) -> tsp_tensor.MapOp | None:
-    """The map that alone uses a product, if the sums may go straight into it: it is of the product's shape, and no
-    other operand of it is such a product."""
-    uses = list(op.results[0].uses)
-    if not uses or not isinstance(consumer := uses[0].operation, tsp_tensor.MapOp):
-        return None
-    shape = consumer.result.type.get_shape()
-    first = next(
-        (
-            v
-            for v in consumer.inputs
-            if is_product(v.owner)
-            and cast("TensorType[Attribute]", v.type).get_shape() == shape
-            and {u.operation for u in v.uses} == {consumer}
-        ),
-        None,
-    )
-    return consumer if first is op.results[0] else None
-
-
-def is_product(op: Operation | Block) -> bool:
-    """Whether a map can take the sums of an op as they leave the array."""
-    match op:
-        case tsp_tensor.MatmulOp():
-            return all(n == 1 for n in cast("TensorType[Attribute]", op.rhs.type).get_shape()[:-2])
-        case tsp_tensor.ConvOp():
-            return True
-        case tsp_tensor.PoolOp():
-            return op.kind.data == "sum" and widens(op)
-        case tsp_tensor.ReduceOp():
-            return op.kind.data == "sum" and widens(op) and keeps_columns(op)
-        case _:
-            return False
-
-
-def widens(op: tsp_tensor.PoolOp | tsp_tensor.ReduceOp) -> bool:
-    """Whether it sums i8 to i32."""
-    return (_element(op.input), _element(op.result)) == (i8, i32)
-
-
-def keeps_columns(op: tsp_tensor.ReduceOp) -> bool:
-    """Whether it leaves the last dimension as it is."""
-    rank = len(cast("TensorType[Attribute]", op.input.type).get_shape())
-    return rank - 1 not in op.axes.get_values()
-
-
-def _element(value: SSAValue) -> Attribute:
-    return cast("TensorType[Attribute]", value.type).element_type
 
 
 def _chip(op: Operation) -> int:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import cast
 
 from xdsl.dialects.builtin import TensorType, i8
-from xdsl.ir import Attribute, Block, Operation, SSAValue
+from xdsl.ir import Attribute, Block, SSAValue
 
 from ...dialects import tsp_tensor
 from ...dialects.target import ChipSpec
+from ...dialects.tsp_tensor.types import shape_of
 from .views import Pads
 
 
@@ -20,46 +21,57 @@ class Demand:
 
     pads: Pads = ()
     copies: int = 1
+    meets_weights: bool = False
+    """Whether its rows are multiplied by weights."""
 
     def joined(self, other: Demand) -> Demand:
         longest, shortest = sorted((self.pads, other.pads), key=len, reverse=True)
         shortest = (*shortest, *((0, 0),) * (len(longest) - len(shortest)))
         pads = tuple((max(a, c), max(b, d)) for (a, b), (c, d) in zip(longest, shortest, strict=True))
-        return Demand(pads, max(self.copies, other.copies))
+        return Demand(pads, max(self.copies, other.copies), self.meets_weights or other.meets_weights)
 
 
 MOST_COPIES = 4
 """Copies for the taps of a window; more would take too many slices."""
 
 
-def _sharing(activations: SSAValue, chip: ChipSpec) -> int:
-    """The planes of a hemisphere that may read activations at the same time to share weights."""
-    return chip.planes // 2 if cast("TensorType[Attribute]", activations.type).element_type == i8 else 1
+def _sharing(chip: ChipSpec) -> int:
+    """The planes that may read activations at the same time: for i8 those of a hemisphere, which share weights, and for
+    f16 the pair of each hemisphere."""
+    return chip.planes // 2
 
 
 def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
-    """The planes whose sums meet an operand of a map at the same time."""
-    fused = [v for v in op.inputs if isinstance(v.owner, tsp_tensor.MatmulOp | tsp_tensor.ConvOp)]
-    return max((_sharing(v.owner.operands[0], chip) for v in fused if isinstance(v.owner, Operation)), default=1)
+    """The planes whose sums meet an operand of a map at the same time, and those that take it as activations."""
+    columns = shape_of(op.result)[-1:]
+    makers = [
+        v.owner
+        for v in op.inputs
+        if isinstance(v.owner, tsp_tensor.MatmulOp | tsp_tensor.ConvOp)
+        and (shape_of(v)[-1:] == columns or columns <= (chip.lanes,))  # a single column is spread over one tile
+    ]
+    return max((_sharing(chip) * (2 if m.operands[0] is value else 1) for m in makers), default=1)
 
 
 def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
     """What is wanted of each value of a function's body."""
     found: dict[SSAValue, Demand] = defaultdict(Demand)
-    for op in body.ops:
+    for op in reversed(list(body.ops)):
         match op:
+            case tsp_tensor.ReshapeOp() | tsp_tensor.TransposeOp() | tsp_tensor.SliceOp():
+                found[op.input] = found[op.input].joined(Demand(copies=found[op.result].copies))
             case tsp_tensor.MatmulOp():
-                found[op.lhs] = found[op.lhs].joined(Demand(copies=_sharing(op.lhs, chip)))
+                found[op.lhs] = found[op.lhs].joined(Demand((), _sharing(chip), True))
             case tsp_tensor.ConvOp():
                 top, left, bottom, right = op.window.pads
                 pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()
-                found[op.input] = found[op.input].joined(Demand(pads, _sharing(op.input, chip)))
+                found[op.input] = found[op.input].joined(Demand(pads, _sharing(chip), True))
             case tsp_tensor.PoolOp() if op.kind.data == "sum":
                 top, left, bottom, right = op.window.pads
                 pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()
-                found[op.input] = found[op.input].joined(Demand(pads, _sharing(op.input, chip)))
+                found[op.input] = found[op.input].joined(Demand(pads, _sharing(chip)))
             case tsp_tensor.ReduceOp():
-                found[op.input] = found[op.input].joined(Demand(copies=_sharing(op.input, chip)))
+                found[op.input] = found[op.input].joined(Demand(copies=_sharing(chip)))
             case tsp_tensor.PoolOp():
                 found[op.input] = found[op.input].joined(Demand(copies=min(op.window.kernel[1], MOST_COPIES)))
             case tsp_tensor.MapOp():

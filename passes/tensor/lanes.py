@@ -32,6 +32,7 @@ from ...dialects.elements import element_bytes, numpy_of
 from ...dialects.layout import AccessPattern, rows
 from .buffers import WHOLE, Buffers, Destination, Unsupported
 from .padding import set_padding
+from .transposing import transpose_tiles, worth_tiles
 from .views import Shape, Stored, Tensor
 
 Numbers = npt.NDArray[np.int64]
@@ -136,11 +137,7 @@ def _map_buffer(maps: npt.NDArray[np.int16], to: Buffers, chip: int) -> SSAValue
         )
     type_ = TensorType(i16, maps.shape)
     value = DenseIntOrFPElementsAttr(type_, BytesAttr(maps.astype("<i2").tobytes()))
-    known = (type_, value, chip)
-    if known not in to.lane_maps:
-        layout = rows(maps.shape, 2, to.chip.lanes)
-        to.lane_maps[known] = to.make("constant", f"lanes{len(to.lane_maps)}", type_, layout, chip, value=value)
-    return to.lane_maps[known]
+    return to.constant_maps(type_, value, chip)
 
 
 class _Mover:
@@ -176,7 +173,7 @@ class _Mover:
                     for byte in range(element_bytes(self.element)):
                         stream = permuted(
                             self.to.read(view.buffer, read, self.chip, byte=byte),
-                            self.to.read(self.maps, map_, self.chip),
+                            self.to.read(self.maps, map_, self.chip, copy=self.to.copy_for(self.maps, byte)),
                             self.to,
                             self.chip,
                         )
@@ -272,6 +269,8 @@ def numbered(shape: Shape) -> Numbers:
 
 def spread(tensor: Tensor, columns: int, to: Buffers, chip: int) -> Tensor:
     """A computed tensor of one column with its elements in all lanes, so that it shows itself as one of `columns`."""
+    if isinstance(tensor.source, Stored) and tensor.source.buffer in to.repeated:
+        return Tensor((*tensor.leading, columns), tensor.element, replace(tensor.source, tile_stride=0))
     width = min(columns, to.chip.lanes)
     shape = (*tensor.leading, width)
     destination = scratch(tensor.element, shape, to, chip)
@@ -300,11 +299,25 @@ def reshaped(tensor: Tensor, to: Buffers, destination: Destination, chip: int) -
 
 def transposed(tensor: Tensor, permutation: Sequence[int], to: Buffers, destination: Destination, chip: int) -> Tensor:
     """A computed tensor with its last dimension moved."""
-    batch = permutation[: permutation.index(len(permutation) - 1)]
+    last = len(permutation) - 1
+    m, n = tensor.shape[permutation[-1]], tensor.columns
+    if worth_tiles(m, n, to):
+        batch = [d for d in permutation if d not in (last, permutation[-1])]
+        source = to.in_rows(tensor, chip)
+        result = destination.make(WHOLE)
+        rows_first = replace(source, strides=tuple(source.strides[d] for d in (*batch, permutation[-1])))
+        columns_first = replace(
+            result, strides=tuple(result.strides[permutation.index(d)] for d in (*batch, last))
+        )
+        transpose_tiles(rows_first, columns_first, tuple(tensor.shape[d] for d in batch), m, n, to, chip)
+        moved = Tensor(destination.shape, tensor.element, result)
+        set_padding(moved, np.zeros((), numpy_of(tensor.element)), to)
+        return moved
+    batch = permutation[: permutation.index(last)]
     rest = [d for d in range(len(permutation)) if d not in batch]
-    moved = to.in_rows(tensor, chip).transposed((*batch, *rest))
-    assert moved is not None
-    source = Tensor(tuple(tensor.shape[d] for d in (*batch, *rest)), tensor.element, moved)
+    view = to.in_rows(tensor, chip).transposed((*batch, *rest))
+    assert view is not None
+    source = Tensor(tuple(tensor.shape[d] for d in (*batch, *rest)), tensor.element, view)
     inner = numbered(source.shape[len(batch) :]).transpose([rest.index(d) for d in permutation[len(batch) :]])
     return move_lanes([source], len(batch), np.ascontiguousarray(inner), to, destination, chip)
 

@@ -15,6 +15,7 @@ from xdsl.ir import Attribute
 
 from .buffers import Buffers, Destination
 from .elementwise import emit_map, move
+from .extremes import extremes, worth_groups
 from .lanes import Numbers, move_lanes, reshaped, scratch
 from .reducing import emit_reduce, join_region
 from .views import Stored, Tensor
@@ -31,6 +32,11 @@ def reduce_columns(
         tensor = emit_reduce(kind, tensor, leading, to, between, chip)
     reduction = _Reduction(kind, element, to, chip)
     total = reduction.folded(_tiles(tensor, kind, to, chip))
+    if worth_groups(kind, total, to):
+        found = extremes(kind, total, to, chip)
+        if destination.shape != kept:
+            return reshaped(found, to, destination, chip)
+        return found if destination.kind == "scratch" else move(found, to, destination, chip)
     if destination.shape == kept:
         return reduction.across(total, destination)
     return reshaped(reduction.across(total, scratch(element, kept, to, chip)), to, destination, chip)

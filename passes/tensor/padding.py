@@ -71,6 +71,20 @@ def emit_masked(tensor: Tensor, to: Buffers, destination: Destination, chip: int
     return result
 
 
+def mask_result(region: Region, columns: int) -> Tensor:
+    """Makes the ALU region of a map give zero beyond so many columns, and gives the operand that it takes for that after
+    the others."""
+    block = region.block
+    last = block.last_op
+    assert isinstance(last, ts.YieldOp)
+    value = last.operands[0]
+    constant = arith.ConstantOp(zero(value.type))
+    select = ts.SelectOp(block.insert_arg(i8, len(block.args)), value, constant.result)
+    block.insert_ops_before([constant, select], last)
+    last.operands[0] = select.result
+    return ones(columns)
+
+
 def ones(columns: int) -> Tensor:
     """A mask of so many columns."""
     type_ = TensorType(i8, [columns])

@@ -25,10 +25,11 @@ from ...dialects.layout import (
 )
 from ...dialects.tsp_tensor.window import Window
 from ..stream.stream_place import alus_of
+from .apart import Apart
 from .buffers import Buffers, Unsupported, view_of
 from .lanes import scratch, transposed
 from .units import Cost, Division, divide
-from .views import Named, Pads, Rows, Shape, Stored, Tensor, rows_of
+from .views import Named, Pads, Rows, Shape, Stored, Tensor, join, rows_of
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,32 @@ class Product:
     """Words by which the activations move from one tile of the result to the next."""
     one_of_many: bool = False
     """Whether its result is part of a tensor, so that its rows are not dealt out to slices for each plane."""
+    stack: Shape = ()
+    """The leading dimensions of a stack of products, each with one tile of columns and matrices of its own: tiles of the
+    result are those of one after the other."""
+    apart: tuple[int, int] | None = None
+    """Of a stack whose weights lie in columns of common words: how many matrices a word holds, and how many of them
+    come before the first. The columns of the result lie in the same lanes."""
+    repeated: bool = False
+    """Whether the single column of the weights lies in all lanes, and so does that of the result."""
 
     @property
     def pass_count(self) -> int:
         return prod(n for n, _ in self.passes)
+
+    def tiles(self, lanes: int) -> int:
+        """The tiles of columns of the result."""
+        return prod(self.stack) if self.stack else tiles(self.columns, lanes)
+
+    def rows_of(self, view: Stored, shape: Shape) -> Rows | None:
+        """How a tensor that broadcasts to the result shows itself to the space of rows, and tile by tile; None where
+        it does not do so in equal steps."""
+        if not self.stack:
+            return rows_of(view, shape, self.space)
+        whole = rows_of(view, shape, (*self.stack, *self.space))
+        outer = len(self.stack)
+        space, (stacked,) = join(self.stack, [replace(whole, steps=whole.steps[:outer])])
+        return Rows(whole.offset, whole.steps[outer:], stacked.steps[0]) if len(space) == 1 else None
 
     def cost(self, to: Buffers) -> Cost:
         size = element_bytes(self.element)
@@ -102,7 +125,7 @@ class Product:
                 together = 1  # planes that share a unit read its rows at the same time
             if copies < len(planes):
                 cost = replace(cost, divisible=False)  # and so do those that share its passes
-        return divide(space, tiles(self.columns, to.chip.lanes), len(planes), together, cost)
+        return divide(space, self.tiles(to.chip.lanes), len(planes), together, cost)
 
     def planes(self, to: Buffers) -> list[int]:
         """The planes that can work on it: pairs, by their first, for two bytes."""
@@ -135,6 +158,8 @@ def matmul_product(
     *space, k = lhs.shape
     n = rhs.shape[-1]
     straight = row_product(lhs, right, leading, k, n, to, chip)
+    if n == 1 and isinstance(right, Named):
+        return replace(straight, repeated=True)
     only_returned = all(u.operation.name == "func.return" for u in op.result.uses)
     whole = len(leading) == 1 and leading == op.result.type.get_shape()[:-1]
     if isinstance(lhs.source, Named) and isinstance(right, Named) and only_returned and whole:
@@ -143,6 +168,54 @@ def matmul_product(
         if longest(swapped, to) < longest(straight, to):
             return replace(swapped, swapped=True)
     return straight
+
+
+def stacked_product(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, to: Buffers, chip: int) -> Product | None:
+    """The normal form of a stack of products of one tile of columns each; None where its matrices do not follow each
+    other in equal steps."""
+    *stack, rows_, n = op.result.type.get_shape()
+    if n > to.chip.lanes:
+        return None
+    lhs = turned(lhs, to, chip) if op.transpose_lhs else lhs
+    rhs = turned(rhs, to, chip) if op.transpose_rhs else rhs
+    k, right = rhs.shape[-2], rhs.source
+    if isinstance(right, Named) and rhs.shape[:-2] != (prod(stack),):
+        return None
+    left = to.in_rows(lhs, chip)
+    acts = Tensor(lhs.shape, lhs.element, left)
+    passes = ((tiles(k, to.chip.lanes), left.tile_stride),)
+    product = Product(
+        (rows_,), n, lhs.element, acts, None, Rows(0, (), 0), passes, right, (), k, chip, stack=tuple(stack)
+    )
+    shown = product.rows_of(left, lhs.shape)
+    if isinstance(right, Stored):
+        matrices = replace(product, space=(k,)).rows_of(to.in_rows(rhs, chip), rhs.shape)
+        if matrices is None:
+            return None
+        right = Stored(right.buffer, right.offset, right.strides[-1:], matrices.tile_step)
+    return shown and replace(product, act_rows=shown, stationary=right, tile_moves=shown.tile_step)
+
+
+def apart_product(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Apart, to: Buffers, chip: int) -> Product | None:
+    """The normal form of a stack of products whose weights lie in columns of common words; None if it is not that."""
+    lanes = to.chip.lanes
+    *stack, k, n = rhs.shape
+    if op.transpose_rhs or op.result.type.get_shape()[:-2] != (*stack,) or len(stack) != 1 or rhs.column % n:
+        return None
+    if rhs.columns != (n, 0) or rhs.words[0] or lanes % n:
+        return None
+    rows_ = replace(rhs.source, strides=(0, rhs.words[1]), tile_stride=0)
+    product = stacked_product(op, lhs, Tensor(rhs.shape, rhs.element, rows_), to, chip)
+    if product is None:
+        return None
+    first, before = divmod(rhs.column // n, lanes // n)
+    stationary = Stored(
+        rhs.source.buffer,
+        rhs.source.offset + first * rhs.source.tile_stride,
+        (rhs.words[1],),
+        rhs.source.tile_stride,
+    )
+    return replace(product, stationary=stationary, apart=(lanes // n, before))
 
 
 def turned(tensor: Tensor, to: Buffers, chip: int) -> Tensor:

@@ -111,10 +111,15 @@ def divide(space: Shape, tiles: int, planes: int, together: int, cost: Cost) -> 
     """
     found: list[tuple[int, int, Division]] = []
     for group in sorted({1, together}, reverse=True):
-        for cut in _cuts(space, planes // group, group, cost):
-            division = _dealt(cut, tiles, planes // group, group, cost)
-            drained = cost.epilogue(tiles * prod(space), group)
+        drained = cost.epilogue(tiles * prod(space), group)
+
+        def note(division: Division, drained: int = drained) -> None:
             found.append((max(division.cycles, drained), sum(map(len, division.queues)), division))
+
+        if (division := _with_rest_cut(space, tiles, planes // group, group, cost)) is not None:
+            note(division)
+        for cut in _cuts(space, planes // group, group, cost):
+            note(_dealt(cut, tiles, planes // group, group, cost))
             if cost.divisible and group == 1 and cost.passes >= planes and prod(space) <= cost.load:
                 division = _with_rest_shared(cut, tiles, planes, cost)
                 # every plane then has weights and sums of its own, which takes slices and ALUs: it must be worth it
@@ -145,6 +150,32 @@ def _dealt(cut: Sequence[Sequence[Block]], tiles: int, queues: int, group: int, 
             units.append(Unit(u // len(cut), shares))
             time += cost.of(max(block.rows for block in parts), cost.passes)
         dealt.append(tuple(units))
+        longest = max(longest, time)
+    return Division(tuple(dealt), longest)
+
+
+def _with_rest_cut(space: Shape, tiles: int, queues: int, group: int, cost: Cost) -> Division | None:
+    """As many tiles for each group of planes as there are for all, with all rows; of the tiles that remain over each has
+    some of the rows. So few weights are loaded twice: those of the tiles between what the first half of the groups and
+    the second have for themselves. None where it is no other division, or planes have no place for so many sums."""
+    whole, over = divmod(tiles, queues)
+    all_rows, cut = blocks(space, cost.most_rows, group), blocks(space, cost.most_rows, queues * group)
+    if not whole or not over or len(all_rows) != group or len(cut) != queues * group:
+        return None
+    dealt: list[tuple[Unit, ...]] = []
+    longest = 0
+    for number in range(queues):
+        first = number * whole + (over if 2 * number >= queues else 0)
+        own = [(tile, all_rows) for tile in range(first, first + whole)]
+        middle = (queues + 1) // 2 * whole
+        shared = [(middle + i, cut[number * group : (number + 1) * group]) for i in range(over)]
+        dealt.append(
+            tuple(
+                Unit(tile, tuple(Share(number * group + i, block, 0, cost.passes) for i, block in enumerate(parts)))
+                for tile, parts in (*own, *shared)
+            )
+        )
+        time = sum(cost.of(max(block.rows for block in parts), cost.passes) for _, parts in (*own, *shared))
         longest = max(longest, time)
     return Division(tuple(dealt), longest)
 
