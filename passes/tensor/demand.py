@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from math import prod
 from typing import cast
 
 from xdsl.dialects.builtin import TensorType, i8
@@ -32,13 +33,19 @@ MOST_COPIES = 4
 """Copies for the taps of a window; more would take too many slices."""
 
 
+FEW_ROWS = 16
+"""Rows below which planes may well wait for each other's visits."""
+
+
 def _sharing(activations: SSAValue, chip: ChipSpec) -> int:
     """The planes of a hemisphere that may read activations at the same time to share weights."""
     return chip.planes // 2 if cast("TensorType[Attribute]", activations.type).element_type == i8 else 1
 
 
 def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
-    """The planes whose sums meet an operand of a map at the same time."""
+    """The planes whose sums meet an operand of a map at the same time; with few rows they come after each other."""
+    if prod(cast("TensorType[Attribute]", value.type).get_shape()[:-1]) < FEW_ROWS:
+        return 1
     fused = [v for v in op.inputs if isinstance(v.owner, tsp_tensor.MatmulOp | tsp_tensor.ConvOp)]
     return max((_sharing(v.owner.operands[0], chip) for v in fused if isinstance(v.owner, Operation)), default=1)
 
@@ -46,8 +53,10 @@ def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
 def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
     """What is wanted of each value of a function's body."""
     found: dict[SSAValue, Demand] = defaultdict(Demand)
-    for op in body.ops:
+    for op in reversed(list(body.ops)):  # so that what is wanted of a view is known before what it is a view of
         match op:
+            case tsp_tensor.ReshapeOp() | tsp_tensor.TransposeOp() | tsp_tensor.SliceOp():
+                found[op.input] = found[op.input].joined(Demand(copies=found[op.result].copies))
             case tsp_tensor.MatmulOp():
                 found[op.lhs] = found[op.lhs].joined(Demand(copies=_sharing(op.lhs, chip)))
             case tsp_tensor.ConvOp():

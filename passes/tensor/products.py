@@ -88,8 +88,13 @@ class Product:
             wide = sum(element_bytes(t.element) for t in epilogue.operands if t is not None) + ts.SUM_BYTES
             if cost.alus * together > to.chip.alus or wide * together > to.chip.streams:
                 together = 1  # there are not enough ALUs or streams for several of them at the same time
-        if isinstance(self.activations.source, Stored) and to.copies_of(self.activations.source.buffer) < together:
-            together = 1  # planes that share a unit read its rows at the same time
+            stored = [t.source.buffer for t in epilogue.operands if t is not None and isinstance(t.source, Stored)]
+            if any(to.copies_of(buffer) < together for buffer in stored):
+                together = 1  # they read its operands at the same time
+        source = self.activations.source
+        if isinstance(source, Stored) and to.copies_of(source.buffer) < len(planes) // 2:
+            # planes that share a unit read its rows at the same time, be it by rows or by passes
+            together, cost = 1, replace(cost, divisible=False)
         return divide(space, tiles(self.columns, to.chip.lanes), len(planes), together, cost)
 
     def planes(self, to: Buffers) -> list[int]:
