@@ -53,7 +53,7 @@ def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
 def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
     """What is wanted of each value of a function's body."""
     found: dict[SSAValue, Demand] = defaultdict(Demand)
-    for op in reversed(list(body.ops)):  # so that what is wanted of a view is known before what it is a view of
+    for op in reversed(list(body.ops)):
         match op:
             case tsp_tensor.ReshapeOp() | tsp_tensor.TransposeOp() | tsp_tensor.SliceOp():
                 found[op.input] = found[op.input].joined(Demand(copies=found[op.result].copies))
