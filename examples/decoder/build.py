@@ -97,18 +97,6 @@ class Builder:
         lines += [f"  {line.strip()}" for line in body.strip().splitlines()]
         return self.value(name, shape, element, "\n".join([*lines, f"  tsp_tensor.yield %r : {element}", "}"]))
 
-    def quantised(self, name: str, of: Value, scale: float) -> Value:
-        return self.map(
-            name,
-            {"x": of},
-            of[1],
-            "i8",
-            f"""%s = arith.constant {1 / scale:.9e} : f32
-            %0 = arith.mulf %x, %s : f32
-            %1 = math.roundeven %0 : f32
-            %r = arith.fptosi %1 : f32 to i8""",
-        )
-
 
 def tensor(shape: Sequence[int], element: str) -> str:
     return f"tensor<{'x'.join(map(str, (*shape, element)))}>"
@@ -153,6 +141,8 @@ class Weights:
         return Weights(**made, scales=scales, norms=(norms[0], norms[1]))
 
 
+PEAK = 1 / 16
+"""Times which x is squared, so that the square of 4,000 is still a finite f16."""
 OUT, INNER = 1 / 48, 1 / 32
 """The scales of i8 activations behind attention and inside the feed-forward part."""
 
@@ -197,10 +187,36 @@ def build(shape: Shape | None = None, seed: int = 0) -> tuple[str, dict[str, np.
 
 
 def normed(made: Builder, name: str, x: Value, weights: np.ndarray, shape: Shape) -> Value:
-    """The i8 activations behind a norm."""
-    scale = made.parameter(f"{name}_scale", weights)
-    line = f"tsp_tensor.rms_norm %{x[0]}, %{scale[0]} epsilon {shape.epsilon:.6e} : {type_of(x)}, {type_of(scale)}"
-    return made.quantised(f"{name}_i8", made.value(name, x[1], "f32", line), NORMED)
+    """The i8 activations behind a norm, x / sqrt(mean of squares + epsilon) times its weights.
+
+    The MXM sums the squares, which are f16, in every column: one trip, where `rms_norm` takes one for two halvings."""
+    squares = made.map(
+        f"{name}_squares",
+        {"x": x},
+        x[1],
+        "f16",
+        f"""%c = arith.constant {PEAK:.9e} : f32
+        %0 = arith.mulf %x, %c : f32
+        %1 = arith.mulf %0, %0 : f32
+        %r = arith.truncf %1 : f32 to f16""",
+    )
+    ones = made.parameter(f"{name}_ones", np.ones((shape.width, shape.width), np.float16))
+    sums = made.op(f"{name}_sums", "matmul $", [squares, ones], x[1], "f32")
+    return made.map(
+        f"{name}_i8",
+        {"q": sums, "x": x, "s": made.parameter(f"{name}_scale", weights / np.float32(NORMED))},
+        x[1],
+        "i8",
+        f"""%share = arith.constant {1 / (shape.width * PEAK * PEAK):.9e} : f32
+        %epsilon = arith.constant {shape.epsilon:.9e} : f32
+        %0 = arith.mulf %q, %share : f32
+        %1 = arith.addf %0, %epsilon : f32
+        %2 = math.rsqrt %1 : f32
+        %3 = arith.mulf %x, %s : f32
+        %4 = arith.mulf %3, %2 : f32
+        %5 = math.roundeven %4 : f32
+        %r = arith.fptosi %5 : f32 to i8""",
+    )
 
 
 def attention(
@@ -250,6 +266,18 @@ def attention(
             %y = math.roundeven %x : f32
             %r = arith.fptosi %y : f32 to i8"""
         return made.map(name, inputs, (count, 1, width), "i8", body)
+
+    value = made.map(
+        "value",
+        {"a": made.slice("value_sums", qkv, 2 * group + 2, 1), "s": made.parameter("v_scale", v_scale)},
+        (1, 1, width),
+        "f16",
+        """%f = arith.sitofp %a : i32 to f32
+        %v = arith.mulf %f, %s : f32
+        %r = arith.truncf %v : f32 to f16""",
+    )
+    row = made.op("value_row", "reshape $", [value], (1, width), "f16")
+    new_values = made.op("new_values", "scatter $", [values, position, row], values[1], "f16")
 
     own = np.repeat(np.eye(heads, dtype=np.int8), shape.head, axis=1)[:, None]
     key = rotated("key", group, 1, [k_scale[None], swapped[1][None]])
@@ -301,28 +329,6 @@ def attention(
         %r = arith.truncf %e : f32 to f16""",
     )
 
-    column = made.op("key_column", "reshape $", [key], (width, 1), "i8")
-    new_keys = made.map(
-        "new_keys",
-        {"k": keys, "c": column, "g": age},
-        keys[1],
-        "i8",
-        """%zero = arith.constant 0 : i8
-        %is = arith.cmpi eq, %g, %zero : i8
-        %r = arith.select %is, %c, %k : i8""",
-    )
-    value = made.map(
-        "value",
-        {"a": made.slice("value_sums", qkv, 2 * group + 2, 1), "s": made.parameter("v_scale", v_scale)},
-        (1, 1, width),
-        "f16",
-        """%f = arith.sitofp %a : i32 to f32
-        %v = arith.mulf %f, %s : f32
-        %r = arith.truncf %v : f32 to f16""",
-    )
-    row = made.op("value_row", "reshape $", [value], (1, width), "f16")
-    new_values = made.op("new_values", "scatter $", [values, position, row], values[1], "f16")
-
     totals = made.parameter("ones", np.ones((entries, width), np.float16))
     total = made.op("total", "matmul $", [powers, totals], (shape.heads, width), "f32")
     mixed = made.op("mixed", "matmul $", [powers, new_values], (shape.heads, width), "f32")
@@ -345,7 +351,22 @@ def attention(
         out[head, head // group] = weights.o.reshape(shape.heads, shape.head, -1)[head]
     out_weights = made.parameter("o_weights", out.reshape(shape.heads, 1, width, -1))
     sums = made.op("o_sums", "conv $", [image, out_weights], (1, 1, 1, shape.width), "i32")
-    return residual(made, "attended", sums, x, weights.scales["o"] * np.float32(OUT)), new_keys, new_values
+    attended = residual(made, "attended", sums, x, weights.scales["o"] * np.float32(OUT))
+    return attended, entered(made, shape, keys, key, age), new_values
+
+
+def entered(made: Builder, shape: Shape, keys: Value, key: Value, age: Value) -> Value:
+    """The cache of keys with the token's own in its column."""
+    column = made.op("key_column", "reshape $", [key], (shape.keys, 1), "i8")
+    return made.map(
+        "new_keys",
+        {"k": keys, "c": column, "g": age},
+        keys[1],
+        "i8",
+        """%zero = arith.constant 0 : i8
+        %is = arith.cmpi eq, %g, %zero : i8
+        %r = arith.select %is, %c, %k : i8""",
+    )
 
 
 def residual(made: Builder, name: str, sums: Value, x: Value, scales: np.ndarray) -> Value:
