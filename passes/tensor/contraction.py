@@ -54,6 +54,7 @@ class _Emitter:
         ]
         self.space, (self.acts, self.out, *self.operand_rows) = join(product.space, all_rows)
         self.division = product.divide(self.space, to, epilogue)
+        self._take_turns()
 
     def run(self) -> Tensor:
         self.act_view = self._activations()
@@ -64,6 +65,18 @@ class _Emitter:
             self._emit(unit, result)
         type_ = self.destination.type
         return Tensor(type_.get_shape(), type_.element_type, result)
+
+    def _take_turns(self) -> None:
+        """A product that leaves planes idle begins with the one behind the last of the product before, so that the
+        weights of both are loaded side by side."""
+        used = 1 + max(share.plane for unit in self.division for share in unit.shares)
+        if used == len(self.planes):
+            return
+        group = max(len(unit.shares) for unit in self.division)
+        first = next((i for i, plane in enumerate(self.planes) if plane >= self.to.next_plane), 0)
+        first = -(-first // group) * group % len(self.planes)
+        self.planes = [*self.planes[first:], *self.planes[:first]]
+        self.to.next_plane = self.planes[used]
 
     def _result_parts(self) -> Parts:
         """The parts of the result; one where planes may wait for each other and the parts would take more slices than

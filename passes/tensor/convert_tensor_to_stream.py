@@ -30,7 +30,7 @@ from ...dialects.tsp_isa import ProgramOp
 from .alu_regions import UnsupportedRegion, alu_region
 from .buffers import WHOLE, Buffers, Destination, Output, Part, Unsupported, rows_layout
 from .contraction import emit_product
-from .demand import MOST_COPIES, Demand, demands
+from .demand import FEW_ROWS, MOST_COPIES, Demand, demands
 from .elementwise import emit_map, move, parts_of
 from .indexed import emit_gather, emit_scatter
 from .joining import emit_concat, emit_pad
@@ -290,13 +290,12 @@ class Converter:
         def place(view: Stored, index: tuple[int, ...]) -> Stored:
             return cast(Stored, Tensor(shape, type_.element_type, view).matrix(index).source)
 
-        result = to.make(
-            parts_of(
-                (AccessPattern(one.offset + tile * one.tile_stride, ()), i % MOST_COPIES)
-                for i, one in enumerate(place(to.view, index) for index in indices(shape[:-2]))
-                for tile in range(tiles(shape[-1], self.chip.lanes))
-            )
+        apart = parts_of(
+            (AccessPattern(one.offset + tile * one.tile_stride, ()), i % MOST_COPIES)
+            for i, one in enumerate(place(to.view, index) for index in indices(shape[:-2]))
+            for tile in range(tiles(shape[-1], self.chip.lanes))
         )
+        result = to.make(WHOLE if shape[-2] < FEW_ROWS else apart)
         for index, product in zip(indices(shape[:-2]), products, strict=True):
             layout = rows_layout(type_, self.chip)
             part = Part(self.to, "scratch", "", type_, layout, chip, place=place(result, index))
