@@ -6,8 +6,8 @@ The widths are those of SmolLM2-135M (d 576, 9 heads on 3 key heads, 64 each, fe
 theta 1e5) with 1024 entries of cache; the weights are random. What is computed how:
 
 * All products by weights are i8 by i8, with activations of one scale per tensor and weights of one per column.
-* Queries and keys are i8 and their products exact; softmax is f32. Its powers, up to 1 and not divided yet, are f16, as
-  the values are; the sums that divide them are products with ones.
+* Queries and keys are i8 and their products exact; softmax is f32. Its powers, not divided yet, are f16, as the values
+  are; the sums that divide them are products with ones.
 * `position` says which entry the token becomes. Its value goes into the cache by scatter, its key, of which an entry is
   a column, by a select. The scores use the cache as it was and put the token's own among them.
 * A rotation of columns is one of the weights: weights of which the halves of each head have changed places give the
@@ -143,6 +143,9 @@ class Weights:
 
 PEAK = 1 / 16
 """Times which x is squared, so that the square of 4,000 is still a finite f16."""
+STEP = 4.0
+"""The softmax is the same whatever is subtracted from all scores: their maximum in whole steps is near enough, of one
+byte, and right from -512 to 508."""
 OUT, INNER = 1 / 48, 1 / 32
 """The scales of i8 activations behind attention and inside the feed-forward part."""
 
@@ -169,8 +172,9 @@ def build(shape: Shape | None = None, seed: int = 0) -> tuple[str, dict[str, np.
     position: Value = ("position", (1,), "i32")
     keys: Value = ("keys", (shape.keys, shape.entries), "i8")
     values: Value = ("values", (shape.entries, shape.keys), "f16")
-    attended, new_keys, new_values = attention(made, shape, weights, x, position, keys, values)
+    attended, key, age, new_values = attention(made, shape, weights, x, position, keys, values)
     result = feed_forward(made, shape, weights, attended)
+    new_keys = entered(made, shape, keys, key, age)
     outputs = [("result", result), ("keys", new_keys), ("values", new_values)]
     arguments = ", ".join(f'%{v[0]}: {type_of(v)} {{tsp_tensor.name = "{v[0]}"}}' for v in (x, position, keys, values))
     results = ", ".join(f'{type_of(v)} {{tsp_tensor.name = "{name}"}}' for name, v in outputs)
@@ -221,8 +225,8 @@ def normed(made: Builder, name: str, x: Value, weights: np.ndarray, shape: Shape
 
 def attention(
     made: Builder, shape: Shape, weights: Weights, x: Value, position: Value, keys: Value, values: Value
-) -> tuple[Value, Value, Value]:
-    """x plus attention, and the cache with the token in it."""
+) -> tuple[Value, Value, Value, Value]:
+    """x plus attention, the token's key, the sign of every entry's age, and the cache of values with the token's."""
     group, heads, width, entries = shape.group, shape.key_heads, shape.keys, shape.entries
     x8 = normed(made, "norm1", x, weights.norms[0], shape)
 
@@ -318,13 +322,26 @@ def attention(
         %none = arith.constant -1.0e30 : f32
         %r = arith.select %seen, %h, %none : f32""",
     )
-    top = made.op("top", 'reduce "max" $ axes [1]', [scores], (shape.heads, 1), "f32")
+    coarse = made.map(
+        "coarse",
+        {"x": scores},
+        (shape.heads, entries),
+        "i8",
+        f"""%step = arith.constant {1 / STEP} : f32
+        %0 = arith.mulf %x, %step : f32
+        %1 = math.roundeven %0 : f32
+        %r = arith.fptosi %1 : f32 to i8""",
+    )
+    top = made.op("top", 'reduce "max" $ axes [1]', [coarse], (shape.heads, 1), "i8")
     powers = made.map(
         "powers",
         {"x": scores, "m": top},
         (shape.heads, entries),
         "f16",
-        """%d = arith.subf %x, %m : f32
+        f"""%step = arith.constant {STEP} : f32
+        %0 = arith.sitofp %m : i8 to f32
+        %1 = arith.mulf %0, %step : f32
+        %d = arith.subf %x, %1 : f32
         %e = math.exp %d : f32
         %r = arith.truncf %e : f32 to f16""",
     )
@@ -351,8 +368,7 @@ def attention(
         out[head, head // group] = weights.o.reshape(shape.heads, shape.head, -1)[head]
     out_weights = made.parameter("o_weights", out.reshape(shape.heads, 1, width, -1))
     sums = made.op("o_sums", "conv $", [image, out_weights], (1, 1, 1, shape.width), "i32")
-    attended = residual(made, "attended", sums, x, weights.scales["o"] * np.float32(OUT))
-    return attended, entered(made, shape, keys, key, age), new_values
+    return residual(made, "attended", sums, x, weights.scales["o"] * np.float32(OUT)), key, age, new_values
 
 
 def entered(made: Builder, shape: Shape, keys: Value, key: Value, age: Value) -> Value:
