@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import cast
 
 from xdsl.context import Context
@@ -30,7 +31,7 @@ from ...dialects.tsp_isa import ProgramOp
 from .alu_regions import UnsupportedRegion, alu_region
 from .buffers import WHOLE, Buffers, Destination, Output, Part, Unsupported, rows_layout
 from .contraction import emit_product
-from .demand import FEW_ROWS, MOST_COPIES, Demand, demands
+from .demand import FEW_ROWS, MOST_COPIES, Demand, demands, side_by_side
 from .elementwise import emit_map, move, parts_of
 from .indexed import emit_gather, emit_scatter
 from .joining import emit_concat, emit_pad
@@ -320,7 +321,8 @@ class Converter:
         product = next((self.pending[v] for v in distinct if v in self.pending), None)
         shape = op.result.type.get_shape()
         columns = shape[-1] if shape else 1
-        operands = [None if v in self.pending else self._wide(self.values[v], columns, chip) for v in distinct]
+        copies = side_by_side(prod(shape[:-1])) if product is None else 1
+        operands = [None if v in self.pending else self._wide(self.values[v], columns, copies, chip) for v in distinct]
         to = self._destination(op.result, chip)
         if product is not None:
             self.values[op.result] = emit_product(product, self.to, to, Epilogue(region, tuple(operands)))
@@ -329,11 +331,11 @@ class Converter:
             self.values[op.result] = emit_map(region, placed, self.to, to, chip)
             set_padding(self.values[op.result], mapped(region, placed, self.to), self.to)
 
-    def _wide(self, tensor: Tensor, columns: int, chip: int) -> Tensor:
+    def _wide(self, tensor: Tensor, columns: int, copies: int, chip: int) -> Tensor:
         """An operand of a map of `columns` columns; a computed one of one column in all lanes."""
         if isinstance(tensor.source, Named) or tensor.columns != 1 or columns == 1:
             return tensor
-        return spread(tensor, columns, self.to, chip)
+        return spread(tensor, columns, self.to, chip, copies)
 
     def _scatter(self, op: tsp_tensor.ScatterOp) -> None:
         chip = _chip(op)

@@ -30,7 +30,12 @@ class Demand:
 
 
 MOST_COPIES = 4
-"""Copies for the taps of a window; more would take too many slices."""
+"""Copies for the taps of a window, or for the slices of weights; more would take too many slices."""
+
+ENOUGH_ROWS = 64
+"""Rows below which a block is not worth a chain of ALUs of its own."""
+SIDE_BY_SIDE = 4
+"""Blocks into which rows are cut at most."""
 
 
 FEW_ROWS = 16
@@ -50,6 +55,17 @@ def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
     return max((_sharing(v.owner.operands[0], chip) for v in fused if isinstance(v.owner, Operation)), default=1)
 
 
+def side_by_side(rows: int) -> int:
+    """The blocks of so many rows on which a map works at the same time, if there are ALUs for them."""
+    return max(1, min(SIDE_BY_SIDE, rows // ENOUGH_ROWS))
+
+
+def _shown_again(op: tsp_tensor.MapOp, value: SSAValue) -> int:
+    """The blocks of a map that read the same words of an operand, whose rows are fewer than those of the result."""
+    rows, mine = (prod(cast("TensorType[Attribute]", v.type).get_shape()[:-1]) for v in (op.result, value))
+    return side_by_side(rows) if mine < rows else 1
+
+
 def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
     """What is wanted of each value of a function's body."""
     found: dict[SSAValue, Demand] = defaultdict(Demand)
@@ -58,6 +74,7 @@ def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
             case tsp_tensor.ReshapeOp() | tsp_tensor.TransposeOp() | tsp_tensor.SliceOp():
                 found[op.input] = found[op.input].joined(Demand(copies=found[op.result].copies))
             case tsp_tensor.MatmulOp():
+                found[op.rhs] = found[op.rhs].joined(Demand(copies=MOST_COPIES))  # which the slices of weights share
                 found[op.lhs] = found[op.lhs].joined(Demand(copies=_sharing(op.lhs, chip)))
             case tsp_tensor.ConvOp():
                 top, left, bottom, right = op.window.pads
@@ -73,7 +90,8 @@ def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
                 found[op.input] = found[op.input].joined(Demand(copies=min(op.window.kernel[1], MOST_COPIES)))
             case tsp_tensor.MapOp():
                 for value in op.inputs:
-                    found[value] = found[value].joined(Demand(copies=_beside(op, value, chip)))
+                    copies = max(_beside(op, value, chip), _shown_again(op, value))
+                    found[value] = found[value].joined(Demand(copies=copies))
             case _:
                 pass
     return dict(found)

@@ -270,11 +270,11 @@ def numbered(shape: Shape) -> Numbers:
     return np.arange(prod(shape)).reshape(shape)
 
 
-def spread(tensor: Tensor, columns: int, to: Buffers, chip: int) -> Tensor:
+def spread(tensor: Tensor, columns: int, to: Buffers, chip: int, copies: int = 1) -> Tensor:
     """A computed tensor of one column with its elements in all lanes, so that it shows itself as one of `columns`."""
     width = min(columns, to.chip.lanes)
     shape = (*tensor.leading, width)
-    destination = scratch(tensor.element, shape, to, chip)
+    destination = replace(scratch(tensor.element, shape, to, chip), copies=copies)
     source = Tensor((*tensor.leading, 1), tensor.element, tensor.source)
     wide = move_lanes([source], len(tensor.leading), np.zeros(width, np.int64), to, destination, chip)
     view = to.in_rows(wide, chip)
