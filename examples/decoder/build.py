@@ -172,9 +172,9 @@ def build(shape: Shape | None = None, seed: int = 0) -> tuple[str, dict[str, np.
     position: Value = ("position", (1,), "i32")
     keys: Value = ("keys", (shape.keys, shape.entries), "i8")
     values: Value = ("values", (shape.entries, shape.keys), "f16")
-    attended, key, age, new_values = attention(made, shape, weights, x, position, keys, values)
+    attended, column, age, new_values = attention(made, shape, weights, x, position, keys, values)
     result = feed_forward(made, shape, weights, attended)
-    new_keys = entered(made, shape, keys, key, age)
+    new_keys = entered(made, keys, column, age)
     outputs = [("result", result), ("keys", new_keys), ("values", new_values)]
     arguments = ", ".join(f'%{v[0]}: {type_of(v)} {{tsp_tensor.name = "{v[0]}"}}' for v in (x, position, keys, values))
     results = ", ".join(f'{type_of(v)} {{tsp_tensor.name = "{name}"}}' for name, v in outputs)
@@ -226,7 +226,8 @@ def normed(made: Builder, name: str, x: Value, weights: np.ndarray, shape: Shape
 def attention(
     made: Builder, shape: Shape, weights: Weights, x: Value, position: Value, keys: Value, values: Value
 ) -> tuple[Value, Value, Value, Value]:
-    """x plus attention, the token's key, the sign of every entry's age, and the cache of values with the token's."""
+    """x plus attention; the token's key as a column; the sign of every entry's age; the cache of values with the
+    token's."""
     group, heads, width, entries = shape.group, shape.key_heads, shape.keys, shape.entries
     x8 = normed(made, "norm1", x, weights.norms[0], shape)
 
@@ -305,6 +306,7 @@ def attention(
         %r = arith.trunci %1 : i32 to i8""",
     )
     fresh = own_scores(made, shape, query, key)
+    column = made.op("key_column", "reshape $", [key], (width, 1), "i8")
     rows = made.op("queries", "reshape $", [query], (shape.heads, width), "i8")
     sums = made.op("sums", "matmul $", [rows, keys], (shape.heads, entries), "i32")
     scores = made.map(
@@ -368,12 +370,11 @@ def attention(
         out[head, head // group] = weights.o.reshape(shape.heads, shape.head, -1)[head]
     out_weights = made.parameter("o_weights", out.reshape(shape.heads, 1, width, -1))
     sums = made.op("o_sums", "conv $", [image, out_weights], (1, 1, 1, shape.width), "i32")
-    return residual(made, "attended", sums, x, weights.scales["o"] * np.float32(OUT)), key, age, new_values
+    return residual(made, "attended", sums, x, weights.scales["o"] * np.float32(OUT)), column, age, new_values
 
 
-def entered(made: Builder, shape: Shape, keys: Value, key: Value, age: Value) -> Value:
+def entered(made: Builder, keys: Value, column: Value, age: Value) -> Value:
     """The cache of keys with the token's own in its column."""
-    column = made.op("key_column", "reshape $", [key], (shape.keys, 1), "i8")
     return made.map(
         "new_keys",
         {"k": keys, "c": column, "g": age},

@@ -52,6 +52,8 @@ class Buffers:
         """The constant maps of the permuters, by chip."""
         self.padding: dict[SSAValue, Array] = {}
         """What the lanes beyond the last column of a stored tensor hold, where it is known: a number."""
+        self.repeated: set[SSAValue] = set()
+        """The buffers of tensors of one column that have it in all lanes."""
         self.next_plane = 0
         """The plane with which a product that does not need all of them begins."""
 

@@ -80,11 +80,12 @@ class _Emitter:
 
     def _result_parts(self) -> Parts:
         """The parts of the result; one where planes may wait for each other and the parts would take more slices than
-        there are beside the weights of the planes of a hemisphere."""
+        there are beside the weights of the planes of a hemisphere, in which all lie that one run reads again."""
         parts, place = self._parts(self.out, by_tile=True), self.destination
         slices = len({owner for _, owner in parts}) * place.layout.width * place.copies
         beside = self.chip.slices - self.chip.planes // 2 * self.chip.weight_streams
-        return WHOLE if slices > beside and not self._at_once else parts
+        read_again = place.kind != "output"
+        return WHOLE if slices > beside and read_again and not self._at_once else parts
 
     @property
     def _at_once(self) -> bool:

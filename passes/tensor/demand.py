@@ -61,9 +61,11 @@ def side_by_side(rows: int) -> int:
 
 
 def _shown_again(op: tsp_tensor.MapOp, value: SSAValue) -> int:
-    """The blocks of a map that read the same words of an operand, whose rows are fewer than those of the result."""
-    rows, mine = (prod(cast("TensorType[Attribute]", v.type).get_shape()[:-1]) for v in (op.result, value))
-    return side_by_side(rows) if mine < rows else 1
+    """The blocks of a map that read words of an operand again and again: of one with fewer rows than the result, or
+    with one column."""
+    whole, mine = (cast("TensorType[Attribute]", v.type).get_shape() for v in (op.result, value))
+    again = prod(mine[:-1]) < prod(whole[:-1]) or mine[-1:] == (1,) != whole[-1:]
+    return side_by_side(prod(whole[:-1])) if again else 1
 
 
 def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:

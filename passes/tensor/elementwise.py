@@ -16,6 +16,7 @@ from .buffers import WHOLE, Buffers, Destination, Parts, rows_layout
 from .demand import side_by_side
 from .views import Block, Pads, Rows, Shape, Stored, Tensor, blocks, join, rows_of
 
+
 @dataclass(frozen=True)
 class Operand:
     """What a map reads: a buffer, and the words that it shows to the space of rows."""
