@@ -71,6 +71,8 @@ class BufferOp(StreamOp):
     place = opt_prop_def(PlaceAttr)
     external = opt_prop_def(TensorType)
     """The type by which the host knows the tensor, where a reshape makes it another one."""
+    returned = opt_prop_def(StringAttr)
+    """The name of the output that an input has become when the program ends: the host finds it in the same words."""
     parts = opt_prop_def(DenseArrayBase[I64])
     """The first words of the parts into which stream-place should cut it."""
     owners = opt_prop_def(DenseArrayBase[I64])
@@ -79,7 +81,8 @@ class BufferOp(StreamOp):
     """How many copies stream-place should make room for."""
     buffer = result_def(BufferType)
     assembly_format = (
-        "$kind ($tensor_name^)? (`value` $value^)? (`as` $external^)? (`chip` $chip^)? (`place` $place^)? "
+        "$kind ($tensor_name^)? (`value` $value^)? (`as` $external^)? (`returned` $returned^)? (`chip` $chip^)? "
+        "(`place` $place^)? "
         "(`parts` $parts^)? (`in` $owners^)? (`copies` $copies^)? attr-dict `:` type($buffer)"
     )
 
@@ -96,11 +99,19 @@ class BufferOp(StreamOp):
         super().verify_()
         if self.kind.data not in self.KINDS:
             raise VerifyException(f"kind `{self.kind.data}` is none of {', '.join(self.KINDS)}")
+        if self.returned is not None and self.kind.data != "input":
+            raise VerifyException(f"what is `returned` is an input, not of kind {self.kind.data}")
         check_host_tensor(self.kind.data, self.type.tensor, self.host_type, self.value)
         place = None if self.place is None else self.place.data
         check_place(self.type.tensor, self.type.layout, place, target_of(self).chip)
         if reason := self.wanted.cut_fault(self.type.layout):
             raise VerifyException(reason)
+
+    @property
+    def output_name(self) -> str | None:
+        """The name of the output whose words these are, if there is one."""
+        name = self.returned if self.returned is not None else self.tensor_name if self.kind.data == "output" else None
+        return None if name is None else name.data
 
     @property
     def wanted(self) -> Place:

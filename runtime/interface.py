@@ -110,6 +110,8 @@ def interface_of(module: ModuleOp) -> Interface:
                 interface.add("parameter", op.tensor_name.data, op.result.type)
             case tsp_stream.BufferOp() if op.tensor_name is not None:
                 interface.add(op.kind.data, op.tensor_name.data, op.host_type)
+                if op.returned is not None:
+                    interface.add("output", op.returned.data, op.host_type)
             case tsp_isa.BindOp():
                 interface.add(op.kind.data, op.tensor_name.data, op.external or op.tensor)
             case _:

@@ -43,13 +43,13 @@ class _Run:
         for op in function_of(module).body.block.ops:
             if isinstance(op, ts.BufferOp):
                 self.blocks[op.buffer] = self._block(op)
-                if op.kind.data == "output":
+                if op.output_name is not None:
                     outputs.append(op)
             elif isinstance(op, ts.WriteOp | ts.ScatterOp):
                 self._write(op)
             elif not isinstance(op, func.ReturnOp):
                 self.values[op.results[0]] = self._evaluate(op)
-        return {cast(str, op.tensor_name and op.tensor_name.data): self._output(op) for op in outputs}
+        return {cast(str, op.output_name): self._output(op) for op in outputs}
 
     def _block(self, op: ts.BufferOp) -> Bytes:
         """The initial words of a buffer; what nothing has written is zero."""

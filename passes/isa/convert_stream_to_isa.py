@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects import func
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 
@@ -66,7 +66,7 @@ class ConvertStreamToIsaPass(ModulePass):
                     chips[timed.chip_number][queue].append(one)
             buffers = [b for b in function.walk() if isinstance(b, ts.BufferOp)]
             for chip in sorted({*chips, *(b.chip_number for b in buffers)}):
-                binds = [bind(b) for b in buffers if b.chip_number == chip and b.kind.data != "scratch"]
+                binds = [bind for b in buffers if b.chip_number == chip for bind in binds_of(b)]
                 name = function.sym_name.data if system.chips == 1 else f"{function.sym_name.data}_chip{chip}"
                 op.body.block.add_op(chip_program(name, chip, binds, chips[chip], target_of(op)))
             function.detach()
@@ -94,13 +94,21 @@ def chip_program(name: str, chip: int, binds: Sequence[Operation], queues: Queue
     return isa.ProgramOp(name, chip, program_length(last, system), Region([Block(body)]))
 
 
-def bind(buffer: ts.BufferOp) -> isa.BindOp:
-    """What the host needs to know of a buffer."""
-    name = buffer.tensor_name
-    if name is None:
+def binds_of(buffer: ts.BufferOp) -> Iterator[isa.BindOp]:
+    """What the host needs to know of a buffer: an input that is returned is an output as well."""
+    if buffer.kind.data == "scratch":
+        return
+    if buffer.tensor_name is None:
         raise MalformedProgram(f"{describe(buffer)}: a {buffer.kind.data} needs a name")
+    yield bind(buffer, buffer.kind, buffer.tensor_name)
+    if buffer.returned is not None:
+        yield bind(buffer, StringAttr("output"), buffer.returned)
+
+
+def bind(buffer: ts.BufferOp, kind: StringAttr, name: StringAttr) -> isa.BindOp:
+    """The words of a buffer as a tensor of the host."""
     properties: dict[str, Attribute | None] = {
-        "kind": buffer.kind,
+        "kind": kind,
         "tensor_name": name,
         "tensor": buffer.type.tensor,
         "external": buffer.external,

@@ -91,7 +91,11 @@ def allocate(buffer: ts.BufferOp, life: tuple[int, int], claims: dict[SliceKey, 
     depth = place.depth_of(buffer.type.layout.depth)
     keys = [(buffer.chip_number, s) for s in place.slices]
     alive = [c for key in keys for c in claims[key] if c.born <= life[1] and life[0] <= c.dies]
-    if place.address is None:
+    fresh = max((c.high for key in keys for c in claims[key]), default=0)
+    if place.address is None and fresh + depth <= chip.words:
+        address = fresh
+        buffer.place = PlaceAttr(place.allocated(address))
+    elif place.address is None:
         starts = sorted({0, *(c.high for c in alive)})
         address = next(a for a in starts if all(c.high <= a or a + depth <= c.low for c in alive))
         if address + depth > chip.words:

@@ -59,6 +59,8 @@ class Buffers:
         """What the lanes beyond the last column of a stored tensor hold, where it is known: a number."""
         self.repeated: set[SSAValue] = set()
         """The buffers of tensors of one column that have it in all lanes."""
+        self.next_plane = 0
+        """The plane with which a product that does not need all of them begins."""
 
     def add(self, op: Operation) -> SSAValue:
         """Appends an op at the current location and gives its result, if it has one."""
@@ -78,10 +80,12 @@ class Buffers:
         value: Attribute | None = None,
         parts: Parts = WHOLE,
         copies: int = 1,
+        returned: str | None = None,
     ) -> SSAValue:
         properties: dict[str, Attribute | None] = {
             "kind": StringAttr(kind),
             "tensor_name": StringAttr(name) if name else None,
+            "returned": None if returned is None else StringAttr(returned),
             "chip": IntegerAttr(chip, i64),
             "external": host if host is not None and host != tensor else None,
             "value": value,
@@ -280,6 +284,8 @@ class Destination:
     chip: int
     copies: int = 1
     host: TensorType[Attribute] | None = None
+    returned: str | None = None
+    """The name of the output whose words are those of this input."""
 
     @property
     def shape(self) -> Shape:
@@ -294,7 +300,15 @@ class Destination:
     def make(self, parts: Parts) -> Stored:
         """The view in a buffer of its own, cut into parts."""
         buffer = self.to.make(
-            self.kind, self.name, self.type, self.layout, self.chip, self.host, parts=parts, copies=self.copies
+            self.kind,
+            self.name,
+            self.type,
+            self.layout,
+            self.chip,
+            self.host,
+            parts=parts,
+            copies=self.copies,
+            returned=self.returned,
         )
         return view_of(buffer, self.layout, self.type.get_shape())
 

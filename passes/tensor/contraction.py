@@ -22,13 +22,11 @@ from ...dialects.elements import element_bytes
 from ...dialects.layout import AccessPattern, Axis, grouped_weights, identity, weights
 from .buffers import WHOLE, Buffers, Destination, Parts
 from .dealing import deal_rows
+from .demand import FEW_ROWS
 from .elementwise import Operand, parts_of, set_apart
 from .products import Epilogue, Product
 from .units import Share, Unit
 from .views import Block, Named, Rows, Shape, Stored, Tensor, join
-
-_FEW_ROWS = 16
-"""Rows of a unit below which planes may well wait for each other's visits."""
 
 
 def emit_product(product: Product, to: Buffers, destination: Destination, epilogue: Epilogue | None) -> Tensor:
@@ -64,12 +62,13 @@ class _Emitter:
         ]
         self.space, (self.acts, self.out, *self.operand_rows) = join(product.space, all_rows)
         self.division = product.divide(self.space, to, epilogue)
+        self._take_turns()
 
     def run(self) -> Tensor:
         self.act_view = self._activations()
         self.apart = self._rows_apart()
         self.operands = self._operands()
-        result = self.destination.make(self._parts_of_result())
+        result = self.destination.make(self._result_parts())
         for unit in self.division:
             self._emit(unit, result)
         type_ = self.destination.type
@@ -77,20 +76,46 @@ class _Emitter:
             self.to.repeated.add(result.buffer)
         return Tensor(type_.get_shape(), type_.element_type, result)
 
-    def _parts_of_result(self) -> Parts:
-        """The parts of the result; matrices that will be joined to one word lie in slices of their own."""
-        if self.product.apart is None:
-            return self._parts(self.out, by_tile=True)
-        per_word, before = self.product.apart
-        whole = Block((0,) * len(self.space), self.space)
-        count = self.product.tiles(self.lanes)
-        return parts_of((self.out.pattern(whole, t), (t + before) % per_word) for t in range(count))
+    def _take_turns(self) -> None:
+        """A product that leaves planes idle begins with the one behind the last of the product before, so that the
+        weights of both are loaded side by side."""
+        used = 1 + max(share.plane for unit in self.division for share in unit.shares)
+        if used == len(self.planes):
+            return
+        group = max(len(unit.shares) for unit in self.division)
+        first = next((i for i, plane in enumerate(self.planes) if plane >= self.to.next_plane), 0)
+        first = -(-first // group) * group % len(self.planes)
+        self.planes = [*self.planes[first:], *self.planes[:first]]
+        self.to.next_plane = self.planes[used]
+
+    def _result_parts(self) -> Parts:
+        """The parts of the result; one where planes may wait for each other and the parts would take more slices than
+        there are beside the weights of the planes of a hemisphere, in which all lie that one run reads again. Matrices
+        that will be joined to one word lie in slices of their own."""
+        if self.product.apart is not None:
+            per_word, before = self.product.apart
+            whole = Block((0,) * len(self.space), self.space)
+            count = self.product.tiles(self.lanes)
+            return parts_of((self.out.pattern(whole, t), (t + before) % per_word) for t in range(count))
+        parts, place = self._parts(self.out, by_tile=True), self.destination
+        slices = len({owner for _, owner in parts}) * place.layout.width * place.copies
+        beside = self.chip.slices - self.chip.planes // 2 * self.chip.weight_streams
+        read_again = place.kind != "output"
+        return WHOLE if slices > beside and read_again and not self._at_once else parts
+
+    @property
+    def _at_once(self) -> bool:
+        """Whether planes write rows of one unit at the same time."""
+        return any(len(unit.shares) > 1 and not unit.summed for unit in self.division)
+
+    @property
+    def _few(self) -> bool:
+        """Whether planes may well wait for each other's visits."""
+        return all(share.block.rows < FEW_ROWS for unit in self.division for share in unit.shares)
 
     def _parts(self, shown: Rows, by_tile: bool) -> Parts:
         """The parts of a buffer that the planes visit, so that each finds its rows in slices of its own."""
-        few = all(share.block.rows < _FEW_ROWS for unit in self.division for share in unit.shares)
-        at_once = any(len(unit.shares) > 1 and not unit.summed for unit in self.division)
-        if few and not at_once and not self._loads_most:
+        if self._few and not self._at_once and not self._loads_most:
             return WHOLE
         return parts_of(
             (shown.pattern(share.block, unit.tile if by_tile else 0), share.plane)
@@ -155,7 +180,7 @@ class _Emitter:
         if self.epilogue is None:
             return []
         group = max((len(unit.shares) for unit in self.division if not unit.summed), default=1)
-        at_once = 2 if self.cost.passes < len(self.planes) or group > 1 else 1
+        at_once = 2 if group > 1 or (self.cost.passes < len(self.planes) and not self._few) else 1
         found: list[SSAValue] = []
         for tensor in self.epilogue.operands:
             if tensor is not None:

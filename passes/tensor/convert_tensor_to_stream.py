@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import cast
 
 import numpy as np
@@ -35,9 +36,10 @@ from .alu_regions import UnsupportedRegion, alu_region
 from .apart import Apart, emit_joined, joins, settled, split, sums_apart
 from .buffers import WHOLE, Buffers, Destination, Output, Part, Unsupported, rows_layout
 from .contraction import emit_product
-from .demand import MOST_COPIES, Demand, demands
+from .demand import FEW_ROWS, MOST_COPIES, Demand, demands, side_by_side
 from .elementwise import emit_map, move, parts_of
 from .fusing import element_of_value, is_product, keeps_columns, only_map
+from .indexed import emit_gather, emit_scatter
 from .joining import emit_concat, emit_pad
 from .lanes import reshaped, sliced, spread, transposed
 from .lanes_reduce import reduce_columns
@@ -220,10 +222,15 @@ class Converter:
                 self._transfer(op)
             case func.ReturnOp():
                 self._return(outputs)
-            case tsp_tensor.GatherOp() | tsp_tensor.ScatterOp():
-                raise Unsupported(
-                    "takes rows by numbers that only the run knows, which no lowering does yet; let the host do it"
+            case tsp_tensor.GatherOp():
+                table, rows_, to = (
+                    self.values[op.table],
+                    self.values[op.indices],
+                    self._destination(op.result, _chip(op)),
                 )
+                self.values[op.result] = emit_gather(table, rows_, self.to, to, _chip(op))
+            case tsp_tensor.ScatterOp():
+                self._scatter(op)
             case _:
                 raise Unsupported("has no lowering to streams; express it with tsp_tensor ops")
 
@@ -330,13 +337,12 @@ class Converter:
         def place(view: Stored, index: tuple[int, ...]) -> Stored:
             return cast(Stored, Tensor(shape, type_.element_type, view).matrix(index).source)
 
-        result = to.make(
-            parts_of(
-                (AccessPattern(one.offset + tile * one.tile_stride, ()), i % MOST_COPIES)
-                for i, one in enumerate(place(to.view, index) for index in indices(shape[:-2]))
-                for tile in range(tiles(shape[-1], self.chip.lanes))
-            )
+        apart = parts_of(
+            (AccessPattern(one.offset + tile * one.tile_stride, ()), i % MOST_COPIES)
+            for i, one in enumerate(place(to.view, index) for index in indices(shape[:-2]))
+            for tile in range(tiles(shape[-1], self.chip.lanes))
         )
+        result = to.make(WHOLE if shape[-2] < FEW_ROWS else apart)
         for index, product in zip(indices(shape[:-2]), products, strict=True):
             layout = rows_layout(type_, self.chip)
             part = Part(self.to, "scratch", "", type_, layout, chip, place=place(result, index))
@@ -364,7 +370,8 @@ class Converter:
         shape = op.result.type.get_shape()
         columns = shape[-1] if shape else 1
         product = next((self.pending[v] for v in distinct if v in self.pending), None)
-        operands = [None if v in self.pending else self._wide(self.values[v], columns, chip) for v in distinct]
+        copies = side_by_side(prod(shape[:-1])) if product is None else 1
+        operands = [None if v in self.pending else self._wide(self.values[v], columns, copies, chip) for v in distinct]
         if product is not None and not self._in_step(product, operands, columns):
             where, type_ = operands.index(None), cast("TensorType[Attribute]", next(filter(self.pending.get, distinct)).type)
             place = Destination(self.to, "scratch", "", type_, rows_layout(type_, self.chip), chip)
@@ -395,11 +402,51 @@ class Converter:
         partial = bool(type_.get_shape()) and type_.get_shape()[-1] % self.chip.lanes != 0
         return meets and partial and (padding is None or not np.isfinite(padding))
 
-    def _wide(self, tensor: Tensor, columns: int, chip: int) -> Tensor:
+    def _wide(self, tensor: Tensor, columns: int, copies: int, chip: int) -> Tensor:
         """An operand of a map of `columns` columns; a computed one of one column in all lanes."""
         if isinstance(tensor.source, Named) or tensor.columns != 1 or columns == 1:
             return tensor
-        return spread(tensor, columns, self.to, chip)
+        return spread(tensor, columns, self.to, chip, copies)
+
+    def _scatter(self, op: tsp_tensor.ScatterOp) -> None:
+        chip = _chip(op)
+        table, indices, updates = (self.values[v] for v in op.operands)
+        own = self._own(op, table, chip)
+        self.values[op.result] = emit_scatter(
+            table if own is None else own,
+            indices,
+            updates,
+            self.to,
+            lambda: self._destination(op.result, chip),
+            own is not None,
+            chip,
+        )
+
+    def _own(self, op: tsp_tensor.ScatterOp, table: Tensor, chip: int) -> Tensor | None:
+        """The table of a scatter in a buffer that may be changed, since nothing else uses it: an input, whose words
+        become those of the output if the result is one, or what was computed for this op alone."""
+        type_ = op.result.type
+        views = tsp_tensor.ReshapeOp | tsp_tensor.TransposeOp | tsp_tensor.SliceOp
+        if len(list(op.table.uses)) > 1 or len(table.shape) < 2 or isinstance(op.table.owner, views):
+            return None
+        output = self.outputs.get(op.result)
+        if output is not None and (output.name in self.built_outputs or output.type != type_):
+            return None
+        if isinstance(table.source, Stored):
+            buffer = cast(ts.BufferOp, table.source.buffer.owner)
+            whole = buffer.kind.data == "scratch" and buffer.type.tensor == type_ and buffer.chip_number == chip
+            return table if whole and output is None else None
+        if table.source.kind != "input" or not table.source.plain or table.source.host != type_:
+            return None
+        demand = self.demands.get(op.result, Demand())
+        self.demands_met.add(op.result)
+        if output is not None:
+            self.built_outputs.add(output.name)
+        layout, name = rows_layout(type_, self.chip, demand.pads), None if output is None else output.name
+        place = Destination(self.to, "input", table.source.name, type_, layout, chip, demand.copies, returned=name)
+        stored = place.make(WHOLE)
+        self.to.of_named[table.source, layout, chip, demand.copies, "changes it"] = stored.buffer
+        return Tensor(table.shape, table.element, stored)
 
     def _transfer(self, op: c2c.TransferOp) -> None:
         tensor = self.values[op.input]

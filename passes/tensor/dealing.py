@@ -37,5 +37,6 @@ def deal_rows(
                 target = AccessPattern(
                     first * per_pass + byte * per_byte, ((count, per_group), (passes, per_pass), (across, per_tile))
                 )
-                to.write(to.read(matrix.buffer, source, chip, byte=byte), buffer, target, chip, byte=number)
+                copy = to.copy_for(matrix.buffer, number)
+                to.write(to.read(matrix.buffer, source, chip, copy=copy, byte=byte), buffer, target, chip, byte=number)
     return buffer

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from math import prod
 from typing import cast
 
 from xdsl.dialects.builtin import TensorType, i8
 from xdsl.ir import Attribute, Block, SSAValue
 
 from ...dialects import tsp_tensor
+from ...dialects.layout import tiles
 from ...dialects.target import ChipSpec
 from ...dialects.tsp_tensor.types import shape_of
 from .views import Pads
@@ -32,7 +34,16 @@ class Demand:
 
 
 MOST_COPIES = 4
-"""Copies for the taps of a window; more would take too many slices."""
+"""Copies for the taps of a window, or for the slices of weights; more would take too many slices."""
+
+ENOUGH_ROWS = 64
+"""Rows below which a block is not worth a chain of ALUs of its own."""
+SIDE_BY_SIDE = 4
+"""Blocks into which rows are cut at most."""
+
+
+FEW_ROWS = 16
+"""Rows below which planes may well wait for each other's visits."""
 
 
 def _sharing(chip: ChipSpec) -> int:
@@ -41,8 +52,17 @@ def _sharing(chip: ChipSpec) -> int:
     return chip.planes // 2
 
 
+def _sharing_passes(value: SSAValue, chip: ChipSpec) -> int:
+    """The planes that may read activations at the same time, of which some share the passes if rows are few."""
+    few = prod(shape_of(value)[:-1]) <= tiles(chip.lanes, chip.weight_streams)
+    return chip.planes if few and cast("TensorType[Attribute]", value.type).element_type == i8 else _sharing(chip)
+
+
 def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
-    """The planes whose sums meet an operand of a map at the same time, and those that take it as activations."""
+    """The planes whose sums meet an operand of a map at the same time, and those that take it as activations; with few
+    rows they come after each other."""
+    if prod(shape_of(value)[:-1]) < FEW_ROWS:
+        return 1
     columns = shape_of(op.result)[-1:]
     makers = [
         v.owner
@@ -53,6 +73,19 @@ def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
     return max((_sharing(chip) * (2 if m.operands[0] is value else 1) for m in makers), default=1)
 
 
+def side_by_side(rows: int) -> int:
+    """The blocks of so many rows on which a map works at the same time, if there are ALUs for them."""
+    return max(1, min(SIDE_BY_SIDE, rows // ENOUGH_ROWS))
+
+
+def _shown_again(op: tsp_tensor.MapOp, value: SSAValue) -> int:
+    """The blocks of a map that read words of an operand again and again: of one with fewer rows than the result, or
+    with one column."""
+    whole, mine = (cast("TensorType[Attribute]", v.type).get_shape() for v in (op.result, value))
+    again = prod(mine[:-1]) < prod(whole[:-1]) or mine[-1:] == (1,) != whole[-1:]
+    return side_by_side(prod(whole[:-1])) if again else 1
+
+
 def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
     """What is wanted of each value of a function's body."""
     found: dict[SSAValue, Demand] = defaultdict(Demand)
@@ -61,7 +94,8 @@ def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
             case tsp_tensor.ReshapeOp() | tsp_tensor.TransposeOp() | tsp_tensor.SliceOp():
                 found[op.input] = found[op.input].joined(Demand(copies=found[op.result].copies))
             case tsp_tensor.MatmulOp():
-                found[op.lhs] = found[op.lhs].joined(Demand((), _sharing(chip), True))
+                found[op.rhs] = found[op.rhs].joined(Demand(copies=MOST_COPIES))  # which the slices of weights share
+                found[op.lhs] = found[op.lhs].joined(Demand((), _sharing_passes(op.lhs, chip), True))
             case tsp_tensor.ConvOp():
                 top, left, bottom, right = op.window.pads
                 pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()
@@ -76,7 +110,8 @@ def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
                 found[op.input] = found[op.input].joined(Demand(copies=min(op.window.kernel[1], MOST_COPIES)))
             case tsp_tensor.MapOp():
                 for value in op.inputs:
-                    found[value] = found[value].joined(Demand(copies=_beside(op, value, chip)))
+                    copies = max(_beside(op, value, chip), _shown_again(op, value))
+                    found[value] = found[value].joined(Demand(copies=copies))
             case _:
                 pass
     return dict(found)

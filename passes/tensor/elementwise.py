@@ -13,12 +13,8 @@ from ...dialects import tsp_stream as ts
 from ...dialects.layout import AccessPattern, tiles
 from ..stream.stream_place import alus_of
 from .buffers import WHOLE, Buffers, Destination, Parts, rows_layout
+from .demand import side_by_side
 from .views import Block, Pads, Rows, Shape, Stored, Tensor, blocks, join, rows_of
-
-_ENOUGH_ROWS = 64
-"""Rows below which a block is not worth a chain of ALUs of its own."""
-SIDE_BY_SIDE = 4
-"""Blocks into which rows are cut at most."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ def emit_rows(
             for operand, rows_ in zip(apart, shown, strict=True):
                 before = seen.setdefault(operand.buffer, 0)
                 seen[operand.buffer] += 1
-                copy = to.copy_for(operand.buffer, before if any(rows_.steps) else before + number)
+                copy = to.copy_for(operand.buffer, before + number)
                 streams.append(to.read(operand.buffer, rows_.pattern(block, tile), chip, copy=copy))
             vxm = ts.VxmOp.build(
                 operands=[streams],
@@ -109,7 +105,7 @@ def set_apart(operands: Sequence[Operand], space: Shape, to: Buffers, chip: int)
 def pieces(space: Sequence[int], to: Buffers, region: Region) -> int:
     """The blocks into which the rows of a map are cut: as many as there are ALUs for, if each has enough to do."""
     alus = max(1, alus_of(region))
-    return max(1, min(SIDE_BY_SIDE, to.chip.alus // alus, prod(space) // _ENOUGH_ROWS))
+    return max(1, min(side_by_side(prod(space)), to.chip.alus // alus))
 
 
 def parts_of(visits: Iterable[tuple[AccessPattern, int]]) -> Parts:

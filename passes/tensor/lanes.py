@@ -267,13 +267,13 @@ def numbered(shape: Shape) -> Numbers:
     return np.arange(prod(shape)).reshape(shape)
 
 
-def spread(tensor: Tensor, columns: int, to: Buffers, chip: int) -> Tensor:
+def spread(tensor: Tensor, columns: int, to: Buffers, chip: int, copies: int = 1) -> Tensor:
     """A computed tensor of one column with its elements in all lanes, so that it shows itself as one of `columns`."""
     if isinstance(tensor.source, Stored) and tensor.source.buffer in to.repeated:
         return Tensor((*tensor.leading, columns), tensor.element, replace(tensor.source, tile_stride=0))
     width = min(columns, to.chip.lanes)
     shape = (*tensor.leading, width)
-    destination = scratch(tensor.element, shape, to, chip)
+    destination = replace(scratch(tensor.element, shape, to, chip), copies=copies)
     source = Tensor((*tensor.leading, 1), tensor.element, tensor.source)
     wide = move_lanes([source], len(tensor.leading), np.zeros(width, np.int64), to, destination, chip)
     view = to.in_rows(wide, chip)
@@ -294,6 +294,12 @@ def reshaped(tensor: Tensor, to: Buffers, destination: Destination, chip: int) -
     while outer < min(len(a), len(b)) - 1 and a[outer] == b[outer]:
         outer += 1
     source = Tensor(a, tensor.element, tensor.source)
+    if b[-1] == 1 and destination.kind == "scratch":  # a column, in all lanes, where maps want it
+        wide = replace(scratch(tensor.element, (*b[:-1], to.chip.lanes), to, chip), copies=destination.copies)
+        elements = np.repeat(numbered(b[outer:]), to.chip.lanes, axis=-1)
+        view = to.in_rows(move_lanes([source], outer, elements, to, wide, chip), chip)
+        to.repeated.add(view.buffer)
+        return Tensor(destination.shape, tensor.element, view)
     return move_lanes([source], outer, numbered(b[outer:]), to, destination, chip)
 
 

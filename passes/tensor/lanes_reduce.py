@@ -2,22 +2,25 @@
 
 First come the other axes (reducing.py), then the tiles of columns, one after the other. What is left in the lanes of a
 word is halved until one lane has all: the upper half comes down through the permuter, and an ALU combines it with the
-lower one. So of w columns a row takes ceil(log2 w) times a vector of the permuter for each byte of the element, and as
-many of an ALU.
+lower one. Of few rows several halvings are one step, with a part of the columns for each operand of a map; so of w
+columns a row takes at most ceil(log2 w) trips through permuter and ALU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, Block, Region, SSAValue
 
+from ...dialects import tsp_stream as ts
+from ...dialects.elements import element_bytes
 from .buffers import Buffers, Destination
 from .elementwise import emit_map, move
 from .extremes import extremes, worth_groups
 from .lanes import Numbers, move_lanes, reshaped, scratch
-from .reducing import emit_reduce, join_region
+from .reducing import JOIN, emit_reduce, is_float, join_region
 from .views import Stored, Tensor
 
 
@@ -62,6 +65,25 @@ def _tiles(tensor: Tensor, kind: str, to: Buffers, chip: int) -> list[Tensor]:
     return found
 
 
+_TRIP = 70
+"""Cycles from SRAM through a permuter to SRAM, through an ALU and back, about."""
+_MOST_HALVINGS = 3
+"""With more, the lanes that one part of the columns fills are few."""
+
+
+def halving_region(kind: str, element: Attribute, count: int) -> Region:
+    """The ALU region that joins the second half of its operands to the first until one is left; of a power of two."""
+    block = Block(arg_types=[element] * count)
+    terms: list[SSAValue] = list(block.args)
+    while len(terms) > 1:
+        half = len(terms) // 2
+        joins = [JOIN[kind, is_float(element)](a, b) for a, b in zip(terms[:half], terms[half:], strict=True)]
+        block.add_ops(joins)
+        terms = [join.result for join in joins]
+    block.add_op(ts.YieldOp(terms[0]))
+    return Region(block)
+
+
 def _filled(first: int, count: int, width: int, kind: str) -> Numbers:
     """`count` columns from `first` on; in place of those from `width` on none, which is zero, or the first of all."""
     columns = first + np.arange(count)
@@ -86,24 +108,38 @@ class _Reduction:
     def across(self, tensor: Tensor, destination: Destination) -> Tensor:
         """The columns of a tensor, at most those of a tile, combined."""
         width = tensor.columns
-        half = (1 << (width - 1).bit_length()) // 2
-        if not half:
+        size = 1 << (width - 1).bit_length()
+        if size == 1:
             return move(tensor, self.to, destination, self.chip)
-        while half:
-            shape = (*tensor.leading, half)
-            upper = move_lanes(
-                [tensor],
-                len(shape) - 1,
-                _filled(half, half, width, self.kind),
-                self.to,
-                scratch(self.element, shape, self.to, self.chip),
-                self.chip,
-            )
-            lower = Tensor(shape, tensor.element, tensor.source)
-            target = destination if half == 1 else scratch(self.element, shape, self.to, self.chip)
-            tensor = self._map([lower, upper], target)
-            width, half = half, half // 2
+        while size > 1:
+            count = min(size, self._parts(prod(tensor.leading)))
+            size //= count
+            shape = (*tensor.leading, size)
+            others = [
+                move_lanes(
+                    [tensor],
+                    len(shape) - 1,
+                    _filled(part * size, size, width, self.kind),
+                    self.to,
+                    scratch(self.element, shape, self.to, self.chip),
+                    self.chip,
+                )
+                for part in range(1, count)
+            ]
+            first = Tensor(shape, tensor.element, tensor.source)
+            target = destination if size == 1 else scratch(self.element, shape, self.to, self.chip)
+            region = halving_region(self.kind, self.element, count)
+            tensor, width = emit_map(region, [first, *others], self.to, target, self.chip), size
         return tensor
+
+    def _parts(self, rows: int) -> int:
+        """Into how many parts the columns of so many rows are cut at a time, a power of two: with more there are fewer
+        trips to the permuters and back, but more vectors pass them. A map has them all as operands."""
+        size = element_bytes(self.element)
+        most = (self.to.chip.streams // 2 // size).bit_length() - 1
+        vectors = rows * size / 2  # there are two permuters
+        halvings = min(range(1, max(most, 1) + 1), key=lambda n: (vectors * ((1 << n) - 1) + _TRIP) / n)
+        return 1 << min(halvings, _MOST_HALVINGS)
 
     def _map(self, tensors: Sequence[Tensor], destination: Destination) -> Tensor:
         region = join_region(self.kind, [t.element for t in tensors], self.element)

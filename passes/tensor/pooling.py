@@ -15,8 +15,8 @@ from ...dialects import tsp_tensor
 from ...dialects.elements import element_bytes
 from ...dialects.layout import tiles
 from .buffers import Buffers, Destination
-from .demand import MOST_COPIES
-from .elementwise import SIDE_BY_SIDE, Operand, emit_rows, parts_of, scratch_like
+from .demand import MOST_COPIES, SIDE_BY_SIDE
+from .elementwise import Operand, emit_rows, parts_of, scratch_like
 from .joining import constant, fill
 from .views import Rows, Tensor, blocks, rows_of
 
