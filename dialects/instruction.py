@@ -223,9 +223,14 @@ class Instruction:
         """Cycles from dispatch to the presence of the result at the unit's own position."""
         return sum(getattr(chip, f) for f in self.func)
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of its fields."""
+        return tuple(f.name for f in self.fields)
+
     def index(self, field: str) -> int:
         """The place of a field in an instruction's values."""
-        return next(i for i, f in enumerate(self.fields) if f.name == field)
+        return self.names.index(field)
 
     @cached_property
     def stepping(self) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -17,6 +18,7 @@ from xdsl.passes import ModulePass
 if TYPE_CHECKING:
     from xdsl.context import Context
     from xdsl.dialects.builtin import ModuleOp
+    from xdsl.ir import Dialect
 
 ModuleT = TypeVar("ModuleT", "ModuleOp", str)
 
@@ -86,12 +88,19 @@ def compile(model: ModuleT, until: str = "isa-verify") -> ModuleT:
 def make_context() -> Context:
     """A context that knows all dialects of the environment; each is loaded when it is first used."""
     from xdsl.context import Context
-    from xdsl.universe import Universe
 
     context = Context()
-    for name, factory in Universe.get_multiverse().all_dialects.items():
+    for name, factory in _dialects().items():
         context.register_dialect(name, factory)
     return context
+
+
+@cache
+def _dialects() -> dict[str, Callable[[], Dialect]]:
+    """All dialects of the environment; its packages are searched once."""
+    from xdsl.universe import Universe
+
+    return Universe.get_multiverse().all_dialects
 
 
 def parse(text: str, name: str = "<text>") -> ModuleOp:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, ClassVar, TypeVar, cast
 
 from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, StringAttr, i64
@@ -91,6 +92,23 @@ def flag(words: tuple[str, str], doc: str) -> IntegerAttr[I64]:
     return _declare(FieldKind.FLAG, 1, doc, words=words)
 
 
+@lru_cache(1 << 16)
+def _number(value: int) -> IntegerAttr[I64]:
+    """A number as a property. Properties never change, so instructions share those that are alike."""
+    return IntegerAttr(value, i64)
+
+
+@lru_cache(1 << 14)
+def _loops_attr(loops: tuple[Loop, ...]) -> DenseArrayBase[I64]:
+    return DenseArrayBase.from_list(i64, [n for loop in loops for n in loop])
+
+
+@lru_cache(1 << 14)
+def _loops_of(attr: DenseArrayBase[I64]) -> tuple[Loop, ...]:
+    flat = attr.get_values()
+    return tuple(Loop(*flat[i : i + 3]) for i in range(0, len(flat), 3))
+
+
 class InstructionOp(IRDLOperation):
     """An instruction in timed form: `tsp_isa.read at 35 address 0 stream E4 repeat 360 step 1`."""
 
@@ -107,29 +125,46 @@ class InstructionOp(IRDLOperation):
     @classmethod
     def make(cls, at: int, values: Sequence[int], loops: Sequence[Loop] = ()) -> InstructionOp:
         """The op of these field values, dispatched at cycle `at`."""
-        properties: dict[str, Attribute] = {"at": IntegerAttr(at, i64)}
+        properties: dict[str, Attribute] = {"at": _number(at)}
         for f, value in zip(cls.INSTRUCTION.fields, values, strict=True):
-            properties[f.name] = IntegerAttr(value, i64)
+            properties[f.name] = _number(value)
         if loops:
-            properties["loops"] = DenseArrayBase.from_list(i64, [n for loop in loops for n in loop])
+            properties["loops"] = _loops_attr(tuple(loops))
         return cls.create(properties=properties)
 
     @property
     def values(self) -> tuple[int, ...]:
         """The field values in the order of the table."""
-        return tuple(cast("IntegerAttr[I64]", self.properties[f.name]).value.data for f in self.INSTRUCTION.fields)
+        properties = cast("dict[str, IntegerAttr[I64]]", self.properties)
+        return tuple([properties[name].value.data for name in self.INSTRUCTION.names])
 
     @property
     def loop_levels(self) -> tuple[Loop, ...]:
         """The levels of `repeat`, innermost first."""
-        if self.loops is None:
-            return ()
-        flat = self.loops.get_values()
-        return tuple(Loop(*flat[i : i + 3]) for i in range(0, len(flat), 3))
+        loops = self.properties.get("loops")
+        return () if loops is None else _loops_of(cast("DenseArrayBase[I64]", loops))
 
     def record(self, queue: int) -> Record:
         """The dispatch record for queue number `queue`."""
-        return Record(queue, self.at.value.data, self.INSTRUCTION, self.values, self.loop_levels)
+        at = cast("IntegerAttr[I64]", self.properties["at"]).value.data
+        return Record(queue, at, self.INSTRUCTION, self.values, self.loop_levels)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it has the properties of its class, each of its kind, and nothing else but attributes, as `make`
+        gives it: then there is nothing in its declaration that it could violate."""
+        names = self.INSTRUCTION.names
+        if self._operands or self.results or self.regions or self._successors:
+            return False
+        wanted = len(names) + 1
+        for name, attr in self.properties.items():
+            if name == "loops":
+                wanted += 1
+                if not isinstance(attr, DenseArrayBase) or attr.elt_type != i64:
+                    return False
+            elif not isinstance(attr, IntegerAttr) or attr.type != i64 or (name != "at" and name not in names):
+                return False
+        return len(self.properties) == wanted
 
     @classmethod
     def parse(cls, parser: Parser) -> InstructionOp:
@@ -164,7 +199,8 @@ class InstructionOp(IRDLOperation):
             raise VerifyException("an instruction stands in a tsp_isa.queue")
         queue = cast(StringAttr, parent.properties["queue"]).data
         system = target_of(self)
-        kind = next((q.kind for q in system.chip.queues if q.name == queue), None)
+        number = system.chip.queue_numbers.get(queue)
+        kind = None if number is None else system.chip.queues[number].kind
         if self.INSTRUCTION.kinds and kind not in self.INSTRUCTION.kinds:
             raise VerifyException(
                 f"`{self.INSTRUCTION.name}` runs on {' or '.join(self.INSTRUCTION.kinds)}, not on {kind}"
@@ -258,6 +294,12 @@ def instruction(
         defined.INSTRUCTION = Instruction(
             cls.name.removeprefix("tsp_isa."), opcode, kinds, tuple(fields), doc, skew, func, duration, pace
         )
+        declared_verify = defined.verify_
+
+        def verify(self: InstructionOp) -> None:
+            InstructionOp.verify_(self) if self.is_plain else declared_verify(self)
+
+        defined.verify_ = verify
         TABLE.add(defined.INSTRUCTION)
         OP_CLASSES[defined.INSTRUCTION.name] = defined
         return defined
