@@ -243,7 +243,7 @@ class Instruction:
 
     def occupancy(self, values: Sequence[int]) -> int:
         """Cycles for which one dispatch occupies the queue."""
-        return self.vectors(values) * self.pace
+        return self.vectors(values) * self.pace if self.duration else self.pace
 
     def vectors(self, values: Sequence[int]) -> int:
         """Vectors that one dispatch takes, `pace` cycles apart."""
@@ -381,7 +381,10 @@ class Record(NamedTuple):
     @property
     def last(self) -> int:
         """The last cycle in which it occupies its queue."""
-        return self.at + span(self.instruction.occupancy(self.values), self.loops) - 1
+        last = self.at + self.instruction.occupancy(self.values) - 1
+        for loop in self.loops:
+            last += (loop.count - 1) * loop.every
+        return last
 
 
 def span(occupancy: int, loops: Sequence[Loop]) -> int:
