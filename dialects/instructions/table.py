@@ -160,9 +160,11 @@ class InstructionOp(IRDLOperation):
         for name, attr in self.properties.items():
             if name == "loops":
                 wanted += 1
-                if not isinstance(attr, DenseArrayBase) or attr.elt_type != i64:
+                if not isinstance(attr, DenseArrayBase) or cast("DenseArrayBase[I64]", attr).elt_type != i64:
                     return False
-            elif not isinstance(attr, IntegerAttr) or attr.type != i64 or (name != "at" and name not in names):
+            elif not isinstance(attr, IntegerAttr) or cast("IntegerAttr[I64]", attr).type != i64:
+                return False
+            elif name != "at" and name not in names:
                 return False
         return len(self.properties) == wanted
 
@@ -273,6 +275,15 @@ def _parse_value(parser: Parser, f: Field) -> int:
 _OpT = TypeVar("_OpT", bound=InstructionOp)
 
 
+def _unless_plain(verify: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The verifier that xDSL makes of a declaration, left out for an op that is plain."""
+
+    def verify_(self: InstructionOp) -> None:
+        InstructionOp.verify_(self) if self.is_plain else verify(self)
+
+    return verify_
+
+
 def instruction(
     opcode: int,
     *kinds: str,
@@ -294,12 +305,7 @@ def instruction(
         defined.INSTRUCTION = Instruction(
             cls.name.removeprefix("tsp_isa."), opcode, kinds, tuple(fields), doc, skew, func, duration, pace
         )
-        declared_verify = defined.verify_
-
-        def verify(self: InstructionOp) -> None:
-            InstructionOp.verify_(self) if self.is_plain else declared_verify(self)
-
-        defined.verify_ = verify
+        defined.verify_ = _unless_plain(defined.verify_)
         TABLE.add(defined.INSTRUCTION)
         OP_CLASSES[defined.INSTRUCTION.name] = defined
         return defined
