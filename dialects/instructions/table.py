@@ -38,6 +38,9 @@ from ..limits import MOST_CYCLES
 from ..target import SystemSpec
 from ..target_attr import target_of
 
+NumberAttr = IntegerAttr[I64]
+DenseI64 = DenseArrayBase[I64]
+
 TABLE = Table()
 """Every instruction, by opcode and by name."""
 
@@ -93,18 +96,18 @@ def flag(words: tuple[str, str], doc: str) -> IntegerAttr[I64]:
 
 
 @lru_cache(1 << 16)
-def _number(value: int) -> IntegerAttr[I64]:
+def _number(value: int) -> NumberAttr:
     """A number as a property. Properties never change, so instructions share those that are alike."""
     return IntegerAttr(value, i64)
 
 
 @lru_cache(1 << 14)
-def _loops_attr(loops: tuple[Loop, ...]) -> DenseArrayBase[I64]:
+def _loops_attr(loops: tuple[Loop, ...]) -> DenseI64:
     return DenseArrayBase.from_list(i64, [n for loop in loops for n in loop])
 
 
 @lru_cache(1 << 14)
-def _loops_of(attr: DenseArrayBase[I64]) -> tuple[Loop, ...]:
+def _loops_of(attr: DenseI64) -> tuple[Loop, ...]:
     flat = attr.get_values()
     return tuple(Loop(*flat[i : i + 3]) for i in range(0, len(flat), 3))
 
@@ -135,18 +138,18 @@ class InstructionOp(IRDLOperation):
     @property
     def values(self) -> tuple[int, ...]:
         """The field values in the order of the table."""
-        properties = cast("dict[str, IntegerAttr[I64]]", self.properties)
+        properties = cast("dict[str, NumberAttr]", self.properties)
         return tuple([properties[name].value.data for name in self.INSTRUCTION.names])
 
     @property
     def loop_levels(self) -> tuple[Loop, ...]:
         """The levels of `repeat`, innermost first."""
         loops = self.properties.get("loops")
-        return () if loops is None else _loops_of(cast("DenseArrayBase[I64]", loops))
+        return () if loops is None else _loops_of(cast(DenseI64, loops))
 
     def record(self, queue: int) -> Record:
         """The dispatch record for queue number `queue`."""
-        at = cast("IntegerAttr[I64]", self.properties["at"]).value.data
+        at = cast(NumberAttr, self.properties["at"]).value.data
         return Record(queue, at, self.INSTRUCTION, self.values, self.loop_levels)
 
     @property
@@ -156,17 +159,12 @@ class InstructionOp(IRDLOperation):
         names = self.INSTRUCTION.names
         if self._operands or self.results or self.regions or self._successors:
             return False
-        wanted = len(names) + 1
-        for name, attr in self.properties.items():
-            if name == "loops":
-                wanted += 1
-                if not isinstance(attr, DenseArrayBase) or cast("DenseArrayBase[I64]", attr).elt_type != i64:
-                    return False
-            elif not isinstance(attr, IntegerAttr) or cast("IntegerAttr[I64]", attr).type != i64:
-                return False
-            elif name != "at" and name not in names:
-                return False
-        return len(self.properties) == wanted
+        loops, numbers = self.properties.get("loops"), [self.properties.get(name) for name in ("at", *names)]
+        if len(self.properties) != len(numbers) + (loops is not None):
+            return False
+        if loops is not None and not (isinstance(loops, DenseArrayBase) and cast(DenseI64, loops).elt_type == i64):
+            return False
+        return all(isinstance(n, IntegerAttr) and cast(NumberAttr, n).type == i64 for n in numbers)
 
     @classmethod
     def parse(cls, parser: Parser) -> InstructionOp:
@@ -234,6 +232,8 @@ def check_record(record: Record, system: SystemSpec) -> str | None:
         inner += (loop.count - 1) * loop.every
         reach = (loop.count - 1) * loop.step
         low, high = low + min(reach, 0), high + max(reach, 0)
+    if instruction.is_sound(record.values, low, high, chip):
+        return None
     for moved in {0, low, high}:
         values = record.values
         if moved and (i := instruction.stepping) is not None:
@@ -275,7 +275,7 @@ def _parse_value(parser: Parser, f: Field) -> int:
 _OpT = TypeVar("_OpT", bound=InstructionOp)
 
 
-def _unless_plain(verify: Callable[[Any], None]) -> Callable[[Any], None]:
+def _unless_plain(verify: Callable[[Any], None]) -> Any:
     """The verifier that xDSL makes of a declaration, left out for an op that is plain."""
 
     def verify_(self: InstructionOp) -> None:
