@@ -7,7 +7,8 @@ compile(module, until="stream-schedule")  # an xDSL module, in place
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -41,6 +42,9 @@ STAGES: dict[str, Callable[[], type[ModulePass]]] = {
 }
 """The passes of `tsp-compile`, in order; each imports its module only when it is used."""
 
+_COMPLETE = {"c2c-partition", "convert-tensor-to-stream", "stream-schedule", "convert-stream-to-isa", "isa-assemble"}
+"""Those after which nothing is missing for the next level."""
+
 
 @dataclass(frozen=True)
 class TspCompilePass(ModulePass):
@@ -49,11 +53,7 @@ class TspCompilePass(ModulePass):
     name = "tsp-compile"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        from ..dialects.verify import verify_module
-
-        for factory in STAGES.values():
-            factory()().apply(ctx, op)
-            verify_module(op)
+        _run(ctx, op, list(STAGES))
 
 
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
@@ -76,13 +76,27 @@ def compile(model: ModuleT, until: str = "isa-verify") -> ModuleT:
     if isinstance(model, str):
         module = parse(model)
         return str(compile(module, until))
+    _run(make_context(), model, list(STAGES)[: list(STAGES).index(until) + 1])
+    return model
+
+
+def _run(context: Context, module: ModuleOp, stages: Sequence[str]) -> None:
+    """Applies stages. The module is verified at their end, and where one has completed its level.
+
+    Compiling makes much that lives to its end and little that dies, so the garbage collector rests meanwhile.
+    """
     from ..dialects.verify import verify_module
 
-    context = make_context()
-    for name in list(STAGES)[: list(STAGES).index(until) + 1]:
-        STAGES[name]()().apply(context, model)
-        verify_module(model)
-    return model
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        for name in stages:
+            STAGES[name]()().apply(context, module)
+            if name in _COMPLETE or name == stages[-1]:
+                verify_module(module)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def make_context() -> Context:

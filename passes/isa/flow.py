@@ -51,7 +51,8 @@ class Flow:
 
     def __init__(self, records: Iterable[Record], chip: ChipSpec):
         self.chip = chip
-        self.stations = 2 * chip.mxm_distance + 1
+        self.distance = chip.mxm_distance
+        self.stations = 2 * self.distance + 1
         drives: dict[int, list[Ints]] = defaultdict(list)
         samples: dict[int, list[Ints]] = defaultdict(list)
         for record in records:
@@ -68,7 +69,7 @@ class Flow:
 
     def place(self, code: int, position: int) -> int:
         """The place of a position in the flow of a stream, from 0 on."""
-        return self.chip.mxm_distance + (-position if code & 0x80 else position)
+        return self.distance + (-position if code & 0x80 else position)
 
     def _key(self, code: int, position: int, cycle: int) -> int:
         place = self.place(code, position)

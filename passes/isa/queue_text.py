@@ -20,6 +20,7 @@ class QueueText:
 
     def __init__(self, queue: Queue, records: Sequence[Record], prologue: int, release: int, chip: ChipSpec):
         self.queue = queue
+        self.number = chip.queue_numbers[queue.name]
         self.records = sorted(records, key=_at)
         self.pads: dict[int, int] = {}
         """By the cycle of an ifetch, the nops that stand before it where fewer would do: so many that there is room."""
@@ -83,17 +84,19 @@ class QueueText:
         window = self.window
         first = max(0, bisect_left(self._slots, window.start) - 1)
         for i in range(first, len(self.records)):
-            begin, end, slot = self._begins[i], self.records[i].at, self._slots[i]
+            begin, end, slot = self._begins[i], self._ats[i], self._slots[i]
             if slot >= window.stop:
                 break
+            if not self._is_open(i):
+                continue
             last = max(begin, end - 1 - (self._following(slot + nops(end - 1 - begin)) if eager else 0))
             inner = range(begin + 1, min(end, begin + 1 + _MOST_TRIES))
             cycles = (begin, *({last} - {begin}), *(c for c in inner if c != last))
-            for cycle in cycles if self._is_open(i) else ():
+            for cycle in cycles:
                 if slot + nops(cycle - begin) in window:
                     yield cycle, nops(cycle - begin)
         for i in range(min(first, len(self.records) - 1), -1, -1):
-            begin, end, wait = self._begins[i], self.records[i].at, window.start - self._slots[i]
+            begin, end, wait = self._begins[i], self._ats[i], window.start - self._slots[i]
             if wait > 1 and self._is_open(i):
                 cycles = range(begin + wait, min(end, begin + MAX_NOP))
                 yield from ((cycle, wait) for cycle in (*cycles[-1:], *cycles[:-1][:_MOST_TRIES]))
@@ -107,7 +110,7 @@ class QueueText:
     def _is_open(self, gap: int) -> bool:
         """Whether a gap has a cycle, and lies after the last ifetch."""
         begin = self._begins[gap]
-        return begin < self.records[gap].at and (not self._fetches or begin > self._fetches[-1][0])
+        return begin < self._ats[gap] and (not self._fetches or begin > self._fetches[-1][0])
 
     def growth(self, cycle: int) -> int | None:
         """By how much one more instruction in a cycle lengthens the text; None when the queue is not free then, or when
