@@ -1,4 +1,4 @@
-"""What follows from an op and is asked for many times: worked out once while the ops that it follows from rest."""
+"""What follows from an op or a value and is asked for many times: worked out once while the ops around it rest."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar
 
-from xdsl.ir import Operation
+from xdsl.ir import Operation, SSAValue
 
-_OpT = TypeVar("_OpT", bound=Operation)
+_OfT = TypeVar("_OfT", bound=Operation | SSAValue)
 _T = TypeVar("_T")
 
-_known: ContextVar[dict[tuple[Any, Operation], Any] | None] = ContextVar("known", default=None)
+_known: ContextVar[dict[tuple[Any, Operation | SSAValue], Any] | None] = ContextVar("known", default=None)
 
 
 @contextmanager
@@ -30,17 +30,17 @@ def ops_rest() -> Generator[None]:
         _known.reset(token)
 
 
-def fact(function: Callable[[_OpT], _T]) -> Callable[[_OpT], _T]:
-    """A function of an op, and of the ops and the machine around it, that changes nothing."""
+def fact(function: Callable[[_OfT], _T]) -> Callable[[_OfT], _T]:
+    """A function of an op or a value, and of the ops and the machine around it, that changes nothing."""
 
     @wraps(function)
-    def remembered(op: _OpT) -> _T:
+    def remembered(of: _OfT) -> _T:
         known = _known.get()
         if known is None:
-            return function(op)
-        key = function, op
+            return function(of)
+        key = function, of
         if key not in known:
-            known[key] = function(op)
+            known[key] = function(of)
         return known[key]
 
     return remembered

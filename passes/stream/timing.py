@@ -83,6 +83,7 @@ def writes(op: ts.AccessOp) -> bool:
     return isinstance(op, ts.WriteOp | ts.ScatterOp)
 
 
+@fact
 def is_written(buffer: SSAValue) -> bool:
     """Whether some op writes to a buffer."""
     return any(isinstance(use.operation, ts.AccessOp) and writes(use.operation) for use in buffer.uses)
