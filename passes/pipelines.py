@@ -8,7 +8,9 @@ compile(module, until="stream-schedule")  # an xDSL module, in place
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -67,33 +69,43 @@ PASSES: dict[str, Callable[[], type[ModulePass]]] = {
 """Every pass by the name that `-p` takes."""
 
 
-def compile(model: ModuleT, until: str = "isa-verify") -> ModuleT:
+def compile(model: ModuleT, until: str = "isa-verify", took: Callable[[str, float], None] | None = None) -> ModuleT:
     """Lowers a model through the stages up to and including `until`, and gives back what it was given.
 
     `model` is an xDSL module, which is changed in place and returned, or MLIR text, for which MLIR text is returned.
+    `took` is told the seconds of every stage, those of verifying its result included.
     Raises a TspError, or a parse or verify error of xDSL.
     """
     if isinstance(model, str):
         module = parse(model)
-        return str(compile(module, until))
-    _run(make_context(), model, list(STAGES)[: list(STAGES).index(until) + 1])
+        return str(compile(module, until, took))
+    _run(make_context(), model, list(STAGES)[: list(STAGES).index(until) + 1], took)
     return model
 
 
-def _run(context: Context, module: ModuleOp, stages: Sequence[str]) -> None:
-    """Applies stages. The module is verified at their end, and where one has completed its level.
-
-    Compiling makes much that lives to its end and little that dies, so the garbage collector rests meanwhile.
-    """
+def _run(
+    context: Context, module: ModuleOp, stages: Sequence[str], took: Callable[[str, float], None] | None = None
+) -> None:
+    """Applies stages. The module is verified at their end, and where one has completed its level."""
     from ..dialects.verify import verify_module
 
-    collects = gc.isenabled()
-    gc.disable()
-    try:
+    with uncollected():
         for name in stages:
+            start = time.perf_counter()
             STAGES[name]()().apply(context, module)
             if name in _COMPLETE or (name == stages[-1] and name != "isa-verify"):
                 verify_module(module)
+            if took is not None:
+                took(name, time.perf_counter() - start)
+
+
+@contextmanager
+def uncollected() -> Generator[None]:
+    """While this lasts, the garbage collector rests: what compiling makes mostly lives until it ends."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
     finally:
         if collects:
             gc.enable()
