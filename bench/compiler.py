@@ -17,7 +17,7 @@ from typing import cast
 
 import numpy as np
 from tspc.dialects.target import DEFAULT_SYSTEM
-from tspc.passes.pipelines import STAGES, compile, make_context, parse
+from tspc.passes.pipelines import compile, parse
 from tspc.passes.stream.account import scheduled_length
 from tspc.runtime.executable import Loaded, executable_from_module
 from tspc.runtime.jit import JitEngine
@@ -66,15 +66,10 @@ def sweep(sizes: range | list[int]) -> None:
 
 def measure(name: str, text: str, weights: Arrays, inputs: Arrays, expected: np.ndarray | None = None) -> int:
     """Compiles and runs a module, and prints what that takes. Gives its cycles."""
-    module, context = parse(text), make_context()
-    stages: list[str] = []
-    whole = time.perf_counter()
-    for stage, factory in STAGES.items():
-        start = time.perf_counter()
-        factory()().apply(context, module)
-        stages.append(f"{stage} {time.perf_counter() - start:.2f}")
-    print(f"{name}: compiled in {time.perf_counter() - whole:.2f} s")
-    print(f"  {', '.join(stages)}")
+    module, stages = parse(text), dict[str, float]()
+    compile(module, took=stages.__setitem__)
+    print(f"{name}: compiled in {sum(stages.values()):.2f} s")
+    print(f"  {', '.join(f'{stage} {seconds:.2f}' for stage, seconds in stages.items())}")
     executable = executable_from_module(module, weights)
     cycles = executable.program.cycles
     results: list[np.ndarray] = []

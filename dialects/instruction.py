@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from .errors import MalformedProgram
@@ -228,9 +228,14 @@ class Instruction:
         """Cycles from dispatch to the presence of the result at the unit's own position."""
         return sum(getattr(chip, f) for f in self.func)
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of its fields."""
+        return tuple(f.name for f in self.fields)
+
     def index(self, field: str) -> int:
         """The place of a field in an instruction's values."""
-        return next(i for i, f in enumerate(self.fields) if f.name == field)
+        return self.names.index(field)
 
     @cached_property
     def stepping(self) -> int | None:
@@ -243,7 +248,7 @@ class Instruction:
 
     def occupancy(self, values: Sequence[int]) -> int:
         """Cycles for which one dispatch occupies the queue."""
-        return self.vectors(values) * self.pace
+        return self.vectors(values) * self.pace if self.duration else self.pace
 
     def vectors(self, values: Sequence[int]) -> int:
         """Vectors that one dispatch takes, `pace` cycles apart."""
@@ -267,12 +272,24 @@ class Instruction:
 
     def check(self, values: Sequence[int], chip: ChipSpec) -> str | None:
         """Why these values are no instruction of this chip, or None."""
+        if self.is_sound(values, 0, 0, chip):
+            return None
         for f, value in zip(self.fields, values, strict=True):
-            if reason := f.check(value) or self._check_on_chip(f, value, values, chip):
+            if reason := f.check(value) or self.check_on_chip(f, value, values, chip):
                 return reason
         return None
 
-    def _check_on_chip(self, f: Field, value: int, values: Sequence[int], chip: ChipSpec) -> str | None:
+    def is_sound(self, values: Sequence[int], low: int, high: int, chip: ChipSpec) -> bool:
+        """Whether these values are an instruction of this chip, also with the field that `repeat` moves as far as `low`
+        <= 0 and `high` >= 0 from its value."""
+        i = self.stepping
+        if i is None:
+            return 0 in _reach(self, tuple(values), chip)
+        reach = _reach(self, (*values[:i], self.fields[i].low, *values[i + 1 :]), chip)
+        return values[i] + low in reach and values[i] + high in reach
+
+    def check_on_chip(self, f: Field, value: int, values: Sequence[int], chip: ChipSpec) -> str | None:
+        """Why `value` of these values cannot stand in field `f` on this chip, or None."""
         if f.role and value <= 0xFF:
             width = self.group_width(f, values, chip)
             base = value & 0x7F
@@ -304,6 +321,24 @@ class Instruction:
         if word:
             raise MalformedProgram(f"`{self.name}` has bits set outside its fields")
         return tuple(values)
+
+
+@lru_cache(1 << 14)
+def _reach(instruction: Instruction, values: tuple[int, ...], chip: ChipSpec) -> range:
+    """What the field that `repeat` moves may be beside these values of the others; 0 alone where there is no such
+    field, nothing where another is at fault."""
+    i = instruction.stepping
+    if any(
+        f.check(value) or instruction.check_on_chip(f, value, values, chip)
+        for n, (f, value) in enumerate(zip(instruction.fields, values, strict=True))
+        if n != i
+    ):
+        return range(0)
+    if i is None:
+        return range(1)
+    f = instruction.fields[i]
+    limit = _CHIP_LIMITS[f.name](chip) if f.name in _CHIP_LIMITS else f.high + 1
+    return range(f.low, min(f.high + 1, limit))
 
 
 _CHIP_LIMITS: dict[str, Callable[[ChipSpec], int]] = {
@@ -381,7 +416,10 @@ class Record(NamedTuple):
     @property
     def last(self) -> int:
         """The last cycle in which it occupies its queue."""
-        return self.at + span(self.instruction.occupancy(self.values), self.loops) - 1
+        last = self.at + self.instruction.occupancy(self.values) - 1
+        for loop in self.loops:
+            last += (loop.count - 1) * loop.every
+        return last
 
 
 def span(occupancy: int, loops: Sequence[Loop]) -> int:

@@ -75,6 +75,8 @@ class _Walk:
         """Whether it stands at a sync whose notify is not known."""
         self._at = self._time = self._syncs = 0
         self._repeatable = False
+        self._decoded: dict[bytes, tuple[Instruction, tuple[int, ...]]] = {}
+        """What the same bytes were before."""
 
     @property
     def place(self) -> str:
@@ -115,12 +117,16 @@ class _Walk:
         return found
 
     def _decode(self) -> tuple[Instruction, tuple[int, ...]]:
+        data = self.data[self._at : self._at + INSTRUCTION_BYTES]
+        if (known := self._decoded.get(data)) is not None:
+            return known
         try:
-            instruction, values = TABLE.decode(self.data[self._at : self._at + INSTRUCTION_BYTES])
+            instruction, values = TABLE.decode(data)
         except MalformedProgram as e:
             raise MalformedProgram(f"{self.place}: {e}") from e
         if reason := instruction.check(values, self.system.chip):
             raise MalformedProgram(f"{self.place}, `{instruction.name}`: {reason}")
+        self._decoded[data] = instruction, values
         return instruction, values
 
     def _repeat(self, values: Sequence[int]) -> None:

@@ -62,10 +62,6 @@ class Binding:
         first = self.place.address or 0
         return range(first, first + self.place.depth_of(self.layout.depth))
 
-    def lies_in(self, word: Word) -> bool:
-        """Whether a word belongs to it."""
-        return Slice(word.hemisphere, word.slice) in self.place.slices and word.address in self.words
-
 
 @dataclass(frozen=True)
 class ChipProgram:
@@ -217,8 +213,12 @@ def _check_text(chip: ChipProgram, spec: ChipSpec) -> None:
         if reason := check_chunks(data, chip.text.get(name, ()), spec) if number or name in chip.text else None:
             raise MalformedProgram(place + reason)
     words = [word for chunks in chip.text.values() for chunk in chunks for word in chunk]
+    bound_in: dict[Slice, list[Binding]] = defaultdict(list)
+    for binding in chip.bindings:
+        for slice_ in binding.place.slices:
+            bound_in[slice_].append(binding)
     for word in words:
-        if bound := next((b for b in chip.bindings if b.lies_in(word)), None):
+        if bound := next((b for b in bound_in[Slice(*word[:2])] if word.address in b.words), None):
             raise MalformedProgram(f'chip {chip.chip}: program text and {bound.kind} "{bound.name}" lie in {word}')
     if len({*words}) != len(words):
         raise MalformedProgram(f"chip {chip.chip}: two pieces of program text lie in one word")

@@ -137,12 +137,12 @@ class ChipSpec(_Spec):
         """Bytes of SRAM on the chip."""
         return 2 * self.slices * self.words * self.lanes
 
-    @property
+    @cached_property
     def fetch_slots(self) -> int:
         """Instructions that one `ifetch` brings: as many as `fetch_bytes` and the two vectors hold."""
         return min(self.fetch_bytes, 2 * self.lanes) // self.instruction_bytes
 
-    @property
+    @cached_property
     def queue_slots(self) -> int:
         """Instructions that a queue holds."""
         return self.queue_bytes // self.instruction_bytes
@@ -157,19 +157,19 @@ class ChipSpec(_Spec):
         """fp16 multiply-accumulates per cycle: two planes hold one tile and take a vector every second cycle."""
         return self.peak_int8 // 4
 
-    @property
+    @cached_property
     def load_cycles(self) -> int:
         """Cycles in which a plane's weight buffer is filled."""
         return self.lanes // self.weight_streams
 
     # -- place -------------------------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def sxm_distance(self) -> int:
         """Hops from the VXM to an SXM, and to the C2C units beside it."""
         return 1 + (self.slices - 1) // self.slices_per_hop + 1
 
-    @property
+    @cached_property
     def mxm_distance(self) -> int:
         """Hops from the VXM to an MXM: the last stream register of the chip."""
         return self.sxm_distance + 1

@@ -51,8 +51,18 @@ def _verify_block(block: Block, defined: set[SSAValue]) -> None:
 
 def _verify_op(op: Operation) -> None:
     try:
-        op.verify_()
         if op.parent is not None and op.parent.last_op is op:
-            op.verify(verify_nested_ops=False)  # what only concerns ends of blocks
+            _verify_last(op)
+        else:
+            op.verify_()
     except VerifyException as e:
         raise VerifyException(f"{describe(op)}: {e}") from e
+
+
+def _verify_last(op: Operation) -> None:
+    """Also what only concerns ends of blocks, which xDSL checks together with the rest."""
+    try:
+        op.verify(verify_nested_ops=False)
+    except VerifyException:
+        op.verify_()  # of the reasons the short one
+        raise

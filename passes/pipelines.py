@@ -7,8 +7,12 @@ compile(module, until="stream-schedule")  # an xDSL module, in place
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -17,6 +21,7 @@ from xdsl.passes import ModulePass
 if TYPE_CHECKING:
     from xdsl.context import Context
     from xdsl.dialects.builtin import ModuleOp
+    from xdsl.ir import Dialect
 
 ModuleT = TypeVar("ModuleT", "ModuleOp", str)
 
@@ -39,6 +44,9 @@ STAGES: dict[str, Callable[[], type[ModulePass]]] = {
 }
 """The passes of `tsp-compile`, in order; each imports its module only when it is used."""
 
+_COMPLETE = {"c2c-partition", "convert-tensor-to-stream", "stream-schedule", "convert-stream-to-isa", "isa-assemble"}
+"""Those after which nothing is missing for the next level."""
+
 
 @dataclass(frozen=True)
 class TspCompilePass(ModulePass):
@@ -47,7 +55,7 @@ class TspCompilePass(ModulePass):
     name = "tsp-compile"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        _lower(ctx, op, list(STAGES))
+        _run(ctx, op, list(STAGES))
 
 
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
@@ -61,37 +69,64 @@ PASSES: dict[str, Callable[[], type[ModulePass]]] = {
 """Every pass by the name that `-p` takes."""
 
 
-def compile(model: ModuleT, until: str = "isa-verify") -> ModuleT:
+def compile(model: ModuleT, until: str = "isa-verify", took: Callable[[str, float], None] | None = None) -> ModuleT:
     """Lowers a model through the stages up to and including `until`, and gives back what it was given.
 
     `model` is an xDSL module, which is changed in place and returned, or MLIR text, for which MLIR text is returned.
+    `took` is told the seconds of every stage, those of verifying its result included.
     Raises a TspError, or a parse or verify error of xDSL.
     """
     if isinstance(model, str):
         module = parse(model)
-        return str(compile(module, until))
-    _lower(make_context(), model, list(STAGES)[: list(STAGES).index(until) + 1])
+        return str(compile(module, until, took))
+    _run(make_context(), model, list(STAGES)[: list(STAGES).index(until) + 1], took)
     return model
 
 
-def _lower(context: Context, module: ModuleOp, stages: Sequence[str]) -> None:
-    """Applies stages one after the other, and verifies the module after each."""
+def _run(
+    context: Context, module: ModuleOp, stages: Sequence[str], took: Callable[[str, float], None] | None = None
+) -> None:
+    """Applies stages. The module is verified at their end, and where one has completed its level."""
     from ..dialects.verify import verify_module
 
-    for name in stages:
-        STAGES[name]()().apply(context, module)
-        verify_module(module)
+    with uncollected():
+        for name in stages:
+            start = time.perf_counter()
+            STAGES[name]()().apply(context, module)
+            if name in _COMPLETE or (name == stages[-1] and name != "isa-verify"):
+                verify_module(module)
+            if took is not None:
+                took(name, time.perf_counter() - start)
+
+
+@contextmanager
+def uncollected() -> Generator[None]:
+    """While this lasts, the garbage collector rests: what compiling makes mostly lives until it ends."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def make_context() -> Context:
     """A context that knows all dialects of the environment; each is loaded when it is first used."""
     from xdsl.context import Context
-    from xdsl.universe import Universe
 
     context = Context()
-    for name, factory in Universe.get_multiverse().all_dialects.items():
+    for name, factory in _dialects().items():
         context.register_dialect(name, factory)
     return context
+
+
+@cache
+def _dialects() -> dict[str, Callable[[], Dialect]]:
+    """All dialects of the environment; its packages are searched once."""
+    from xdsl.universe import Universe
+
+    return Universe.get_multiverse().all_dialects
 
 
 def parse(text: str, name: str = "<text>") -> ModuleOp:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, ClassVar, TypeVar, cast
 
 from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, StringAttr, i64
@@ -36,6 +37,9 @@ from ..instruction import (
 from ..limits import MOST_CYCLES
 from ..target import SystemSpec
 from ..target_attr import target_of
+
+NumberAttr = IntegerAttr[I64]
+DenseI64 = DenseArrayBase[I64]
 
 TABLE = Table()
 """Every instruction, by opcode and by name."""
@@ -91,6 +95,23 @@ def flag(words: tuple[str, str], doc: str) -> IntegerAttr[I64]:
     return _declare(FieldKind.FLAG, 1, doc, words=words)
 
 
+@lru_cache(1 << 16)
+def _number(value: int) -> NumberAttr:
+    """A number as a property. Properties never change, so instructions share those that are alike."""
+    return IntegerAttr(value, i64)
+
+
+@lru_cache(1 << 14)
+def _loops_attr(loops: tuple[Loop, ...]) -> DenseI64:
+    return DenseArrayBase.from_list(i64, [n for loop in loops for n in loop])
+
+
+@lru_cache(1 << 14)
+def _loops_of(attr: DenseI64) -> tuple[Loop, ...]:
+    flat = attr.get_values()
+    return tuple(Loop(*flat[i : i + 3]) for i in range(0, len(flat), 3))
+
+
 class InstructionOp(IRDLOperation):
     """An instruction in timed form: `tsp_isa.read at 35 address 0 stream E4 repeat 360 step 1`."""
 
@@ -107,29 +128,43 @@ class InstructionOp(IRDLOperation):
     @classmethod
     def make(cls, at: int, values: Sequence[int], loops: Sequence[Loop] = ()) -> InstructionOp:
         """The op of these field values, dispatched at cycle `at`."""
-        properties: dict[str, Attribute] = {"at": IntegerAttr(at, i64)}
+        properties: dict[str, Attribute] = {"at": _number(at)}
         for f, value in zip(cls.INSTRUCTION.fields, values, strict=True):
-            properties[f.name] = IntegerAttr(value, i64)
+            properties[f.name] = _number(value)
         if loops:
-            properties["loops"] = DenseArrayBase.from_list(i64, [n for loop in loops for n in loop])
+            properties["loops"] = _loops_attr(tuple(loops))
         return cls.create(properties=properties)
 
     @property
     def values(self) -> tuple[int, ...]:
         """The field values in the order of the table."""
-        return tuple(cast("IntegerAttr[I64]", self.properties[f.name]).value.data for f in self.INSTRUCTION.fields)
+        properties = cast("dict[str, NumberAttr]", self.properties)
+        return tuple([properties[name].value.data for name in self.INSTRUCTION.names])
 
     @property
     def loop_levels(self) -> tuple[Loop, ...]:
         """The levels of `repeat`, innermost first."""
-        if self.loops is None:
-            return ()
-        flat = self.loops.get_values()
-        return tuple(Loop(*flat[i : i + 3]) for i in range(0, len(flat), 3))
+        loops = self.properties.get("loops")
+        return () if loops is None else _loops_of(cast(DenseI64, loops))
 
     def record(self, queue: int) -> Record:
         """The dispatch record for queue number `queue`."""
-        return Record(queue, self.at.value.data, self.INSTRUCTION, self.values, self.loop_levels)
+        at = cast(NumberAttr, self.properties["at"]).value.data
+        return Record(queue, at, self.INSTRUCTION, self.values, self.loop_levels)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it has the properties of its class, each of its kind, and nothing else but attributes, as `make`
+        gives it: then there is nothing in its declaration that it could violate."""
+        names = self.INSTRUCTION.names
+        if self._operands or self.results or self.regions or self._successors:
+            return False
+        loops, numbers = self.properties.get("loops"), [self.properties.get(name) for name in ("at", *names)]
+        if len(self.properties) != len(numbers) + (loops is not None):
+            return False
+        if loops is not None and not (isinstance(loops, DenseArrayBase) and cast(DenseI64, loops).elt_type == i64):
+            return False
+        return all(isinstance(n, IntegerAttr) and cast(NumberAttr, n).type == i64 for n in numbers)
 
     @classmethod
     def parse(cls, parser: Parser) -> InstructionOp:
@@ -164,7 +199,8 @@ class InstructionOp(IRDLOperation):
             raise VerifyException("an instruction stands in a tsp_isa.queue")
         queue = cast(StringAttr, parent.properties["queue"]).data
         system = target_of(self)
-        kind = next((q.kind for q in system.chip.queues if q.name == queue), None)
+        number = system.chip.queue_numbers.get(queue)
+        kind = None if number is None else system.chip.queues[number].kind
         if self.INSTRUCTION.kinds and kind not in self.INSTRUCTION.kinds:
             raise VerifyException(
                 f"`{self.INSTRUCTION.name}` runs on {' or '.join(self.INSTRUCTION.kinds)}, not on {kind}"
@@ -196,6 +232,8 @@ def check_record(record: Record, system: SystemSpec) -> str | None:
         inner += (loop.count - 1) * loop.every
         reach = (loop.count - 1) * loop.step
         low, high = low + min(reach, 0), high + max(reach, 0)
+    if instruction.is_sound(record.values, low, high, chip):
+        return None
     for moved in {0, low, high}:
         values = record.values
         if moved and (i := instruction.stepping) is not None:
@@ -237,6 +275,15 @@ def _parse_value(parser: Parser, f: Field) -> int:
 _OpT = TypeVar("_OpT", bound=InstructionOp)
 
 
+def _unless_plain(verify: Callable[[Any], None]) -> Any:
+    """The verifier that xDSL makes of a declaration, left out for an op that is plain."""
+
+    def verify_(self: InstructionOp) -> None:
+        InstructionOp.verify_(self) if self.is_plain else verify(self)
+
+    return verify_
+
+
 def instruction(
     opcode: int,
     *kinds: str,
@@ -258,6 +305,7 @@ def instruction(
         defined.INSTRUCTION = Instruction(
             cls.name.removeprefix("tsp_isa."), opcode, kinds, tuple(fields), doc, skew, func, duration, pace
         )
+        defined.verify_ = _unless_plain(defined.verify_)
         TABLE.add(defined.INSTRUCTION)
         OP_CLASSES[defined.INSTRUCTION.name] = defined
         return defined

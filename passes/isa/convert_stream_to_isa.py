@@ -26,6 +26,7 @@ from ...dialects.program import program_length
 from ...dialects.target import ChipSpec, SystemSpec
 from ...dialects.target_attr import target_of
 from ..stream.clusters import timed_ops
+from ..stream.facts import ops_rest
 from ..stream.stream_schedule import access_runs, check_schedule, direction_of
 from ..stream.timing import (
     activation_op,
@@ -59,11 +60,12 @@ class ConvertStreamToIsaPass(ModulePass):
         system = target_of(op)
         for function in [f for f in op.ops if isinstance(f, func.FuncOp)]:
             check_lowered(function)
-            check_schedule(op)
             chips: dict[int, Queues] = defaultdict(lambda: defaultdict(list))
-            for timed in timed_ops(op):
-                for queue, one in instructions(timed, system.chip):
-                    chips[timed.chip_number][queue].append(one)
+            with ops_rest():
+                check_schedule(op)
+                for timed in timed_ops(op):
+                    for queue, one in instructions(timed, system.chip):
+                        chips[timed.chip_number][queue].append(one)
             buffers = [b for b in function.walk() if isinstance(b, ts.BufferOp)]
             for chip in sorted({*chips, *(b.chip_number for b in buffers)}):
                 binds = [bind for b in buffers if b.chip_number == chip for bind in binds_of(b)]
@@ -163,7 +165,7 @@ def _access(op: ts.AccessOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, Dra
     kind = OP_CLASSES[op.name.partition(".")[2]]
     maps = [stream_of(op.map)] if isinstance(op, ts.GatherOp | ts.ScatterOp) else []
     first = stream_of(op.stream)
-    for slice_, number, run in access_runs(op, pace(op)):
+    for slice_, number, run in access_runs(op):
         yield slice_.queue, draft(kind, at, [address + run.word, *maps, first + number], run, op)
 
 
@@ -195,7 +197,7 @@ def _load_weights(op: ts.LoadWeightsOp, at: int, chip: ChipSpec) -> Iterator[tup
 
 def _multiply(op: ts.MatmulOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, Draft]]:
     plane = required(op, "plane", "stream-place").value.data
-    starts, one = pass_starts(op), one_pass(op, pace(op))
+    starts, one = pass_starts(op), one_pass(op)
     kind = ops.ActivationsOp if activation_op(op) == "abc" else ops.HalfActivationsOp
     step = kind.INSTRUCTION.pace
     if all(t == step for _, t in one.levels) and len(one.levels) <= 1:

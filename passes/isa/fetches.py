@@ -9,6 +9,7 @@ and placed anew with some care for it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -118,9 +119,14 @@ class Supplier:
         self._placed: list[Placement] = []
         self._left = 0
         """Fetches that are still tried before this is given up; set when the first is."""
-        self._bindings = tuple(bindings)
+        self._bound: dict[str, list[Binding]] = defaultdict(list)
+        """What lies in each slice, by its queue."""
+        for binding in bindings:
+            for slice_ in binding.place.slices:
+                self._bound[slice_.queue].append(binding)
         self._streams: Flow | None = None
         self._free: dict[int, npt.NDArray[np.int64]] = {}
+        self._lead = _READ.d_func(self.chip)
         self._mem = [q for q in self.chip.queues if q.kind == "MEM"]
 
     def _text(self, name: str, records: Sequence[Record] = ()) -> QueueText:
@@ -152,7 +158,7 @@ class Supplier:
 
     def _turn(self, text: QueueText) -> tuple[bool, int, int]:
         name = text.queue.name
-        return name not in self._care.first, text.opening, self.chip.queue_numbers[name]
+        return name not in self._care.first, text.opening, text.number
 
     def _check_sizes(self, waiting: Sequence[QueueText]) -> None:
         name, size = max(((t.queue.name, t.size) for t in waiting), key=lambda n: n[1])
@@ -272,14 +278,15 @@ class Supplier:
 
     def _feeders(self, queue: Queue, cycle: int, direction: str) -> Iterator[Feeder]:
         """The slices whose word, read in time, comes by at a queue in a cycle."""
-        sign = 1 if direction == "E" else -1
+        sign, release = 1 if direction == "E" else -1, self.release
         for mem in self._mem:
-            at = self._dispatch(mem, queue, cycle)
-            if mem is queue or sign * (queue.position - mem.position) < 0 or at < self.release:
+            hops = sign * (queue.position - mem.position)
+            at = cycle - hops - self._lead
+            if hops < 0 or at < release or mem is queue:
                 continue
-            if mem.name not in self.texts:
-                self.texts[mem.name] = self._text(mem.name)
-            text = self.texts[mem.name]
+            text = self.texts.get(mem.name)
+            if text is None:
+                text = self.texts[mem.name] = self._text(mem.name)
             growth = text.growth(at)
             if growth is not None and len(self._free_words(mem.unit)):
                 spared = any(at in cycles for cycles in self._care.spared.get(mem.name, ()))
@@ -287,7 +294,7 @@ class Supplier:
 
     def _dispatch(self, mem: Queue, queue: Queue, cycle: int) -> int:
         """The cycle in which a slice reads what a queue takes in `cycle`."""
-        return cycle - abs(queue.position - mem.position) - _READ.d_func(self.chip)
+        return cycle - abs(queue.position - mem.position) - self._lead
 
     def _no_place(self, text: QueueText) -> CapacityError | ScheduleError:
         """The error for a queue that would run dry."""
@@ -320,9 +327,8 @@ class Supplier:
         if unit not in self._free:
             queue = self._mem[unit]
             free = np.ones(self.chip.words, np.bool_)
-            for b in self._bindings:
-                if queue.name in {s.queue for s in b.place.slices}:
-                    free[b.words.start : b.words.stop] = False
+            for b in self._bound[queue.name]:
+                free[b.words.start : b.words.stop] = False
             text = self.texts.get(queue.name)
             for record in text.records if text is not None else ():
                 if record.instruction.name in ("read", "write"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -51,15 +51,16 @@ class Flow:
 
     def __init__(self, records: Iterable[Record], chip: ChipSpec):
         self.chip = chip
-        self.stations = 2 * chip.mxm_distance + 1
+        self.distance = chip.mxm_distance
+        self.stations = 2 * self.distance + 1
         drives: dict[int, list[Ints]] = defaultdict(list)
         samples: dict[int, list[Ints]] = defaultdict(list)
-        for record in records:
+        for first, starts in _alike(records):
             cycles = None
             for role, keys in (("drive", drives), ("read", samples)):
-                for use in record.instruction.stream_uses(role, record.values, chip):
-                    cycles = issue_cycles(record) if cycles is None else cycles
-                    position = chip.queues[record.queue].position
+                for use in first.instruction.stream_uses(role, first.values, chip):
+                    cycles = (starts[:, None] + issue_cycles(first)).reshape(-1) if cycles is None else cycles
+                    position = chip.queues[first.queue].position
                     for code in range(use.code, use.code + use.width):
                         keys[code].append(self._key(code, position, 0) + (cycles + use.offset) * self.stations)
         self._drives = {code: _Keys(keys) for code, keys in drives.items()}
@@ -68,7 +69,7 @@ class Flow:
 
     def place(self, code: int, position: int) -> int:
         """The place of a position in the flow of a stream, from 0 on."""
-        return self.chip.mxm_distance + (-position if code & 0x80 else position)
+        return self.distance + (-position if code & 0x80 else position)
 
     def _key(self, code: int, position: int, cycle: int) -> int:
         place = self.place(code, position)
@@ -102,6 +103,19 @@ class Flow:
         """The keys of a drive and of the sample that takes its value."""
         there = self._key(code, sampler, cycle)
         return there - (self.place(code, sampler) - self.place(code, driver)), there
+
+
+def _alike(records: Iterable[Record]) -> Iterator[tuple[Record, Ints]]:
+    """Records that differ in nothing but their times and the field that `repeat` moves: the first of each kind, and how
+    many cycles after it each of them begins, its own 0 included."""
+    kinds: dict[tuple[object, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        queue, _, instruction, values, loops, _ = record
+        if (i := instruction.stepping) is not None:
+            values = (*values[:i], *values[i + 1 :])
+        kinds[queue, instruction.opcode, values, tuple([loop[:2] for loop in loops])].append(record)
+    for alike in kinds.values():
+        yield alike[0], np.array([record.at for record in alike], np.int64) - alike[0].at
 
 
 def issue_cycles(record: Record) -> Ints:

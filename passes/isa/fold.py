@@ -31,11 +31,12 @@ def _fold(records: Sequence[Record], levels: int, tight: bool) -> list[Record]:
     gives a shorter one, so folding what is folded changes nothing.
     """
     best = list(records)
-    while True:
-        found = min((_exhaust(best, levels, tight, cut) for cut in (_longest, _cheapest)), key=_cost)
+    while max(lengths := _lengths(best, levels, tight), default=1) > 1:
+        found = min((_exhaust(best, lengths, levels, tight, cut) for cut in (_longest, _cheapest)), key=_cost)
         if _cost(found) >= _cost(best):
-            return best
+            break
         best = found
+    return best
 
 
 def nops(cycles: int) -> int:
@@ -50,20 +51,25 @@ def size(record: Record) -> int:
 
 def _cost(records: Sequence[Record]) -> tuple[int, int]:
     """What a cut is judged by: the instructions of the text, then the number of records."""
-    waits = sum(nops(b.at - a.last - 1) for a, b in pairwise(records))
-    return sum(map(size, records)) + waits, len(records)
+    text, free = len(records), records[0].at if records else 0
+    for record in records:
+        text += nops(record.at - free) + len(record.loops)
+        free = record.last + 1
+    return text, len(records)
 
 
 _Cut = Callable[[Sequence[Record], Sequence[int]], list[Record]]
 
 
-def _exhaust(records: list[Record], levels: int, tight: bool, cut: _Cut) -> list[Record]:
-    """Cuts and joins level after level, until nothing changes."""
-    while True:
-        joined = cut(records, _lengths(records, levels, tight))
+def _exhaust(records: list[Record], lengths: Sequence[int], levels: int, tight: bool, cut: _Cut) -> list[Record]:
+    """Cuts and joins level after level, until nothing changes; `lengths` are those of the first."""
+    while max(lengths) > 1:
+        joined = cut(records, lengths)
         if len(joined) == len(records):
-            return records
+            break
         records = joined
+        lengths = _lengths(records, levels, tight)
+    return records
 
 
 def _longest(records: Sequence[Record], longest: Sequence[int]) -> list[Record]:
@@ -103,13 +109,11 @@ def _tail(records: Sequence[Record], start: int, length: int, rest: tuple[int, i
 
 def _lengths(records: Sequence[Record], levels: int, tight: bool) -> list[int]:
     """For each record, how many from it on are one progression that a further level of repeat can say."""
-    deltas = [_delta(a, b) for a, b in pairwise(records)]
+    deltas = [None if tight and a.last + 1 != b.at else _delta(a, b) for a, b in pairwise(records)]
     lengths = [1] * len(records)
     for i in reversed(range(len(deltas))):
         delta = deltas[i]
         if delta is None or delta[0] > MAX_EVERY or abs(delta[1]) > MAX_STEP or len(records[i].loops) >= levels:
-            continue
-        if tight and records[i].last + 1 != records[i + 1].at:
             continue
         goes_on = i + 1 < len(deltas) and deltas[i + 1] == delta
         lengths[i] = min(MAX_COUNT, lengths[i + 1] + 1) if goes_on else 2

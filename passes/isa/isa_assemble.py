@@ -7,6 +7,7 @@ epoch with `deskew`, then it notifies.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -49,12 +50,11 @@ def assemble(program: isa.ProgramOp, checked: ChipProgram) -> None:
     timed = {q.queue.data: q for q in program.queues}
     if not timed:
         return
-    queues = dict[str, list[Record]]()
-    for name, queue in timed.items():
-        records = [i.record(system.chip.queue_numbers[name]) for i in queue.instructions]
-        _check_release(queue, records, system)
-        if records:
-            queues[name] = records
+    queues: dict[str, list[Record]] = defaultdict(list)
+    for record in checked.records:
+        queues[system.chip.queues[record.queue].name].append(record._replace(tiles=0))
+    for name, records in queues.items():
+        _check_release(timed[name], records, system)
     try:
         starter = starter_of(queues, system)
         supplier = supply(queues, starter, checked.bindings, system)

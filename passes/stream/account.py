@@ -225,7 +225,7 @@ def _count(op: OpAccount, cluster: _Placed) -> None:
             case ts.VxmOp():
                 op.work[where, "ALUs"] += vectors * len(body.op.alu_ops)
             case ts.ReadOp() | ts.WriteOp() | ts.GatherOp() | ts.ScatterOp():
-                for slice_, _, run in access_runs(body.op, body.pace):
+                for slice_, _, run in access_runs(body.op):
                     op.work[where, str(slice_)] += prod(n for n, *_ in run.loops)
                 if isinstance(body.op, ts.WriteOp | ts.ScatterOp):
                     shape = cast(ts.BufferType, body.op.buffer.type).tensor.get_shape()

@@ -17,11 +17,13 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from ...dialects import tsp_stream as ts
 from ...dialects.errors import MalformedProgram
 from ...dialects.locations import describe, located
+from .facts import fact
 
 Levels = dict[Operation, int]
 """By op: how many ALUs lie before it; 0 for the first."""
 
 
+@fact
 def alu_levels(op: ts.VxmOp) -> Levels:
     """The levels of a balanced region, in the order of its ops.
 

@@ -23,13 +23,14 @@ from xdsl.passes import ModulePass
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
 from ...dialects.errors import MalformedProgram, ScheduleError
-from ...dialects.layout import AccessPattern, Run, runs
+from ...dialects.layout import Run, runs
 from ...dialects.locations import describe
 from ...dialects.placement import Slice
 from ...dialects.target import ChipSpec, SystemSpec
 from ...dialects.target_attr import target_of
 from .alu_levels import alu_levels
 from .clusters import clusters, consumers, timed_ops, weights_load
+from .facts import fact, ops_rest
 from .footprint import Footprint, Need, Reservations, Spans, StreamNeed
 from .stream_allocate import check_allocation
 from .timing import (
@@ -68,8 +69,9 @@ class StreamSchedulePass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         check_allocation(op)
         scheduler = Scheduler(target_of(op))
-        for cluster in clusters(op):
-            scheduler.place(cluster)
+        with ops_rest():  # but for their cycles and the numbers of their streams
+            for cluster in clusters(op):
+                scheduler.place(cluster)
 
 
 def check_schedule(module: ModuleOp) -> None:
@@ -82,8 +84,9 @@ def check_schedule(module: ModuleOp) -> None:
         required(op, "at", "stream-schedule")
     check_allocation(module)
     scheduler = Scheduler(target_of(module))
-    for cluster in clusters(module):
-        scheduler.check(cluster)
+    with ops_rest():
+        for cluster in clusters(module):
+            scheduler.check(cluster)
 
 
 class Scheduler:
@@ -262,7 +265,7 @@ class Body:
         whole = ((0, self.span),)
         match op:
             case ts.ReadOp() | ts.WriteOp() | ts.GatherOp() | ts.ScatterOp():
-                for slice_, _, run in access_runs(op, self.pace):
+                for slice_, _, run in access_runs(op):
                     yield Dispatch(slice_.queue, tuple(run.busy(_BREAK)))
             case ts.LaneOp():
                 yield Dispatch(lane_queue(op), whole)
@@ -357,17 +360,20 @@ _BREAK = 8
 """Cycles without a visit that are worth to be left to others."""
 
 
-def access_runs(op: ts.AccessOp, cycles: AccessPattern) -> Iterator[tuple[Slice, int, Run]]:
+@fact
+def access_runs(op: ts.AccessOp) -> tuple[tuple[Slice, int, Run], ...]:
     """The visits of every slice, in words of its part and cycles after the op's start, and which of the op's streams it
     takes part in."""
     place, shifts = place_of(op.buffer), slice_shifts(op)
     try:
-        found = runs(op.words.data, cycles, place.starts, repeat_limits(target_of(op).chip))
+        found = runs(op.words.data, pace(op), place.starts, repeat_limits(target_of(op).chip))
     except ValueError as e:
         raise ScheduleError(f"{describe(op)}: its words and its cycles do not go together: {e}") from e
-    for part, run in found:
-        for slice_, number in access_slices(op, part):
-            yield slice_, number, run._replace(at=run.at + shifts[slice_], word=run.word + place.bases[part])
+    return tuple(
+        (slice_, number, run._replace(at=run.at + shifts[slice_], word=run.word + place.bases[part]))
+        for part, run in found
+        for slice_, number in access_slices(op, part)
+    )
 
 
 def shifted(spans: Spans, by: int) -> Spans:
@@ -379,13 +385,14 @@ def zones(low: int, high: int) -> tuple[int, ...]:
     return tuple(z for z, there in ((-1, low < 0), (0, low <= 0 <= high), (1, high > 0)) if there)
 
 
+@fact
 def slice_shifts(op: ts.AccessOp) -> dict[Slice, int]:
     """The dispatches of the slices after that of the first one, so that all meet one diagonal.
 
     Raises ScheduleError where streams of both directions would have to.
     """
     chip = target_of(op).chip
-    positions = access_positions(op, chip)
+    positions = access_positions(op)
     streams = [ts.origin(v)[0].owner for v in (*op.operands, *op.results) if isinstance(v.type, ts.StreamType)]
     ways = {direction_of(stream) for stream in streams if isinstance(stream, ts.DrivingOp)}
     if len(ways) > 1 and len({*positions}) > 1:

@@ -26,6 +26,7 @@ from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
 from .alu_levels import alu_levels
 from .clusters import tied_operands
+from .facts import fact
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def writes(op: ts.AccessOp) -> bool:
     return isinstance(op, ts.WriteOp | ts.ScatterOp)
 
 
+@fact
 def is_written(buffer: SSAValue) -> bool:
     """Whether some op writes to a buffer."""
     return any(isinstance(use.operation, ts.AccessOp) and writes(use.operation) for use in buffer.uses)
@@ -103,8 +105,10 @@ def access_parts(op: ts.AccessOp) -> range:
     return range(place.part_of(words.low), place.part_of(words.high) + 1)
 
 
-def access_positions(op: ts.AccessOp, chip: ChipSpec) -> tuple[int, ...]:
+@fact
+def access_positions(op: ts.AccessOp) -> tuple[int, ...]:
     """The positions of all slices that an access may visit, that of the least word's first slice first."""
+    chip = target_of(op).chip
     return tuple(slice_position(s, chip) for part in access_parts(op) for s, _ in access_slices(op, part))
 
 
@@ -148,17 +152,22 @@ def argument_level(op: ts.VxmOp, argument: BlockArgument, levels: dict[Operation
 # -- touches -------------------------------------------------------------------------------------------------------
 
 
-def samples(op: ts.TimedOp) -> Iterator[Touch]:
+@fact
+def samples(op: ts.TimedOp) -> tuple[Touch, ...]:
     """The streams that an op samples."""
+    return tuple(_samples(op))
+
+
+def _samples(op: ts.TimedOp) -> Iterator[Touch]:
     chip = target_of(op).chip
     match op:
         case ts.WriteOp():
             skew = OP_CLASSES["write"].INSTRUCTION.d_skew(chip)
-            yield Touch(ts.origin(op.stream)[0], skew, access_positions(op, chip))
+            yield Touch(ts.origin(op.stream)[0], skew, access_positions(op))
         case ts.GatherOp() | ts.ScatterOp():
             skew = OP_CLASSES["scatter" if isinstance(op, ts.ScatterOp) else "gather"].INSTRUCTION.d_skew(chip)
             for value in tied_operands(op):
-                yield Touch(value, skew, access_positions(op, chip))
+                yield Touch(value, skew, access_positions(op))
         case ts.LaneOp():
             for value in tied_operands(op):
                 yield _touch(value, 0, lane_position(op, chip))
@@ -176,14 +185,15 @@ def samples(op: ts.TimedOp) -> Iterator[Touch]:
             return
 
 
+@fact
 def drive(op: ts.TimedOp) -> Touch | None:
     """The stream that an op drives, if it drives one."""
     chip = target_of(op).chip
     match op:
         case ts.ReadOp():
-            return Touch(op.stream, latency("read", chip), access_positions(op, chip))
+            return Touch(op.stream, latency("read", chip), access_positions(op))
         case ts.GatherOp():
-            return Touch(op.stream, latency("gather", chip), access_positions(op, chip))
+            return Touch(op.stream, latency("gather", chip), access_positions(op))
         case ts.LaneOp():
             return _touch(op.driven, latency(op.mnemonic, chip), lane_position(op, chip))
         case ts.MatmulOp():
@@ -209,6 +219,7 @@ def _touch(value: SSAValue, offset: int, position: int) -> Touch:
 # -- pace ----------------------------------------------------------------------------------------------------------
 
 
+@fact
 def pace(op: ts.TimedOp) -> AccessPattern:
     """The cycles of an op's vectors after the first one: of those that it takes, or that it brings where it takes none.
 
@@ -232,14 +243,14 @@ def drive_pace(value: SSAValue) -> AccessPattern:
     producer = value.owner
     if not isinstance(producer, ts.DrivingOp):
         raise MalformedProgram("a stream comes from an op that drives it")
-    whole = pace(producer)
-    return whole if not isinstance(producer, ts.MatmulOp) else one_pass(producer, whole)
+    return one_pass(producer) if isinstance(producer, ts.MatmulOp) else pace(producer)
 
 
-def one_pass(op: ts.MatmulOp, whole: AccessPattern) -> AccessPattern:
+@fact
+def one_pass(op: ts.MatmulOp) -> AccessPattern:
     """The cycles of the vectors of each pass after its first one. Raises ScheduleError where passes differ."""
     wanted, levels = op.result.type.vectors, list[tuple[int, int]]()
-    for count, step in whole.levels:
+    for count, step in pace(op).levels:
         if wanted % count == 0:
             levels.append((count, step))
             wanted //= count
@@ -255,14 +266,16 @@ def one_pass(op: ts.MatmulOp, whole: AccessPattern) -> AccessPattern:
     return AccessPattern(0, tuple(levels)).canonicalize()
 
 
+@fact
 def pass_starts(op: ts.MatmulOp) -> list[int]:
     """The cycles of the first vectors of all passes after the op's start."""
-    return [int(t) for t in pace(op).words()[:: op.result.type.vectors]]
+    return pace(op).words()[:: op.result.type.vectors].tolist()
 
 
+@fact
 def install_cycles(op: ts.LoadWeightsOp) -> list[int]:
     """The cycles after the start of a load in which the weights of each pass are installed."""
-    return [int(t) + 1 for t in pace(op).words()[op.groups * op.bytes - 1 :: op.groups * op.bytes]]
+    return (pace(op).words()[op.groups * op.bytes - 1 :: op.groups * op.bytes] + 1).tolist()
 
 
 def product_offset(load: ts.LoadWeightsOp, product: ts.MatmulOp) -> int:
@@ -274,7 +287,7 @@ def product_offset(load: ts.LoadWeightsOp, product: ts.MatmulOp) -> int:
     starts = pass_starts(product)
     offset = installs[0] + target_of(load).chip.latency_install
     if len(starts) > 1 and load.passes > 1:
-        free = starts[1] - one_pass(product, pace(product)).high - 1
+        free = starts[1] - one_pass(product).high - 1
         if free <= load.groups * load.bytes + target_of(load).chip.latency_install:
             # as late as the next install lets it: then it takes no stream from the loads that run before it
             offset += max(0, free)

@@ -198,6 +198,19 @@ def test_the_values_that_a_chip_accepts(name: str, values: list[int], reason: st
     assert TABLE.by_name[name].check(values, CHIP) == reason
 
 
+@given(instructions(), st.sampled_from([CHIP, ChipSpec(streams=16, weight_streams=8, alus=4, words=1024)]))
+def test_values_are_accepted_if_every_field_is(case: tuple[Instruction, tuple[int, ...]], chip: ChipSpec) -> None:
+    """What is known of the other fields is looked up; that must agree with looking at every field anew."""
+    instruction, values = case
+    reasons = [
+        reason
+        for f, value in zip(instruction.fields, values, strict=True)
+        if (reason := f.check(value) or instruction.check_on_chip(f, value, values, chip))
+    ]
+    assert instruction.check(values, chip) == next(iter(reasons), None)
+    assert instruction.is_sound(values, 0, 0, chip) == (not reasons)
+
+
 def test_a_smaller_chip_accepts_less() -> None:
     chip = ChipSpec(words=4096, streams=16, weight_streams=8, accumulators=10, alus=2)
     read, load, acc, copy = (TABLE.by_name[n] for n in ("read", "lw", "acc", "copy"))

@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 from tspc.dialects.c2c import topology_of
 from tspc.dialects.errors import HazardError, LinkError, MalformedProgram
+from tspc.dialects.instructions import ReadOp
 from tspc.dialects.program import program_from_module
 from tspc.dialects.target_attr import target_of
+from tspc.dialects.verify import verify_module
 from tspc.passes.pipelines import parse
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, i32, i64
+from xdsl.ir import Attribute
 from xdsl.utils.exceptions import ParseError, VerifyException
 
 PLACE = "<[E0], address 0>"
@@ -136,6 +140,29 @@ def test_a_program_that_makes_no_sense(text: str, reason: str) -> None:
 def test_an_instruction_stands_in_a_queue() -> None:
     with pytest.raises(VerifyException, match=r"`tsp_isa\.iw`: an instruction stands in a tsp_isa\.queue$"):
         parse("tsp_isa.iw at 40")
+
+
+@pytest.mark.parametrize(
+    ("name", "attr", "reason"),
+    [
+        ("address", None, "property 'address' expected in operation 'tsp_isa.read'"),
+        ("address", IntegerAttr(3, i32), "i64"),
+        ("loops", DenseArrayBase.from_list(i32, [2, 1, 0]), "i64"),
+        ("pace", IntegerAttr(3, i64), "property 'pace' is not defined by the operation 'tsp_isa.read'"),
+    ],
+)
+def test_an_instruction_has_the_properties_of_its_declaration(name: str, attr: Attribute | None, reason: str) -> None:
+    module = parse(queue("MEM.E0", READ))
+    read = next(op for op in module.walk() if isinstance(op, ReadOp))
+    verify_module(module)
+    assert read.is_plain
+    if attr is None:
+        del read.properties[name]
+    else:
+        read.properties[name] = attr
+    assert not read.is_plain
+    with pytest.raises(VerifyException, match=reason):
+        verify_module(module)
 
 
 # -- programs that are well-formed IR but no programs --------------------------------------------------------------
