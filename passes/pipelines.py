@@ -62,6 +62,7 @@ PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     **STAGES,
     "tsp-tensor-canonicalize": _lazy(".tensor.tsp_tensor_canonicalize", "TspTensorCanonicalizePass"),
     "fuse-maps": _lazy(".tensor.fuse_maps", "FuseMapsPass"),
+    "stream-search": _lazy(".stream.stream_search", "StreamSearchPass"),
     "set-target": _lazy(".set_target", "SetTargetPass"),
     "isa-disassemble": _lazy(".isa.isa_disassemble", "IsaDisassemblePass"),
     "tsp-compile": lambda: TspCompilePass,

@@ -7,7 +7,9 @@ different slices, since a slice has one instruction queue; among the slices left
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import Flag, auto
 from itertools import accumulate, islice
 from typing import cast
 
@@ -72,14 +74,26 @@ _NEAR = 8
 """Clusters that are so near to each other in the program may well run at the same time."""
 
 
-def place_buffers(module: ModuleOp) -> None:
-    """Gives every buffer its slices. Raises CapacityError when too few slices are free of conflicts."""
+class Choice(Flag):
+    """What may be chosen for a buffer, as seems second best."""
+
+    FIRST = 0
+    OTHER_SIDE = auto()
+    """The hemispheres in the opposite order."""
+    OTHER_SLICES = auto()
+    """The slices that come after those which seem best."""
+
+
+def place_buffers(module: ModuleOp, choices: Mapping[int, Choice] | None = None) -> None:
+    """Gives every buffer its slices, by `choices` for some of the buffers, numbered in program order. Raises
+    CapacityError when too few slices are free of conflicts."""
     placer = _Placer(module)
     buffers = [b for b in module.walk() if isinstance(b, ts.BufferOp)]
+    chosen = {buffers[number]: choice for number, choice in (choices or {}).items()}
     # weights first: they need many slices, and those near their plane
     for buffer in sorted(buffers, key=lambda b: (b.place is None, not placer.planes(b))):
         if buffer.place is None:
-            buffer.place = PlaceAttr(placer.choose(buffer))
+            buffer.place = PlaceAttr(placer.choose(buffer, chosen.get(buffer, Choice.FIRST)))
         placer.count(buffer)
 
 
@@ -167,7 +181,7 @@ class _Placer:
         changes = sorted([(max(low, first), words) for low, _, words in beside] + [(h + 1, -w) for _, h, w in beside])
         return depth + max(accumulate(words for _, words in changes)) > self.chip.words
 
-    def choose(self, buffer: ts.BufferOp) -> Place:
+    def choose(self, buffer: ts.BufferOp, choice: Choice) -> Place:
         """A place for a buffer: each group of slices in one hemisphere, with all its copies if they are written."""
         layout, chip = buffer.type.layout, self.chip
         starts, owners, copies = buffer.wanted.starts, buffer.wanted.owners, buffer.wanted.copies
@@ -203,9 +217,17 @@ class _Placer:
                     if (picked := self._pick(buffer, hemisphere, wanted, depth, taken, near | mine, weights))
                     is not None
                 ]
+                found.sort(key=lambda f: f[0])
+                if Choice.OTHER_SIDE in choice:
+                    found.reverse()
                 if not found:
                     raise self._no_room(buffer, layout.width * shape.groups * copies)
-                slices = iter(min(found, key=lambda f: f[0])[1])
+                _, picked = found[0]
+                if Choice.OTHER_SLICES in choice:
+                    others = taken.union(picked)
+                    hemisphere = picked[0].hemisphere
+                    picked = self._pick(buffer, hemisphere, wanted, depth, others, near | mine, weights) or picked
+                slices = iter(picked)
                 for i in range(joined):
                     for k in range(groups):
                         chosen[copy + i, group + k] = [next(slices) for _ in range(layout.width)]
