@@ -375,6 +375,8 @@ class Converter:
             operands.append(mask_result(region, columns))
             placed, padding = [*placed, cast(Tensor, operands[-1])], np.zeros((), np.float16)
         to = self._destination(op.result, chip)
+        if product is not None and product.apart is not None:
+            to = replace(to, copies=1)
         if product is not None:
             self.values[op.result] = emit_product(product, self.to, to, Epilogue(region, tuple(operands)))
         else:
