@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import cast
 
-from xdsl.dialects.builtin import TensorType, i8
-from xdsl.ir import Attribute, Block, SSAValue
+from xdsl.ir import Block, SSAValue
 
 from ...dialects import tsp_tensor
 from ...dialects.target import ChipSpec

@@ -306,9 +306,7 @@ def transposed(tensor: Tensor, permutation: Sequence[int], to: Buffers, destinat
         source = to.in_rows(tensor, chip)
         result = destination.make(WHOLE)
         rows_first = replace(source, strides=tuple(source.strides[d] for d in (*batch, permutation[-1])))
-        columns_first = replace(
-            result, strides=tuple(result.strides[permutation.index(d)] for d in (*batch, last))
-        )
+        columns_first = replace(result, strides=tuple(result.strides[permutation.index(d)] for d in (*batch, last)))
         transpose_tiles(rows_first, columns_first, tuple(tensor.shape[d] for d in batch), m, n, to, chip)
         moved = Tensor(destination.shape, tensor.element, result)
         set_padding(moved, np.zeros((), numpy_of(tensor.element)), to)
