@@ -335,13 +335,11 @@ def place_alus(module: ModuleOp) -> None:
                 f"{chip.alus}; split the map into several"
             )
         first = after[regions[0].chip_number]
-        if first + needed > chip.alus:
-            first = 0
         for op in regions:
             count = len(op.alu_ops)
-            op.alus = DenseArrayBase.from_list(i64, list(range(first, first + count)))
+            op.alus = DenseArrayBase.from_list(i64, [(first + i) % chip.alus for i in range(count)])
             first += count
-        after[regions[0].chip_number] = first
+        after[regions[0].chip_number] = first % chip.alus
 
 
 def alus_of(region: Region) -> int:
