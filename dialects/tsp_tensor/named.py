@@ -186,7 +186,7 @@ class SoftmaxOp(NamedOp):
 
 
 HALF_PART = 1 / 16
-"""What is squared of a difference in f16: squares reach from 2^-24 to 2^16, so that differences from 0.004 to 4095 count."""
+"""What is squared of a difference in f16: squares reach from 2^-24 to 2^16, and so differences from 0.004 to 4095."""
 
 
 def check_row(what: str, row: SSAValue, x: Tensor) -> None:

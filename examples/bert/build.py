@@ -2,10 +2,11 @@
 
     python examples/bert/build.py bert.mlir
 
-The encoder of J. Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", NAACL 2019: layers of attention and
-of two products with GELU between them (in its tanh form, as in the published code), each added to its input and normalised.
-By default 12 layers of 768 with 12 heads and 3072 inside, for 128 tokens. The input are the hidden states behind the
-embeddings; no token is masked. Weights are f16, biases and what scales a layer norm f32, all random.
+The encoder of J. Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", NAACL 2019: layers of attention
+and of two products with GELU between them (in its tanh form, as in the published code), each added to its input and
+normalised. By default 12 layers of 768 with 12 heads and 3072 inside, for 128 tokens, on two chips: the weights fill more
+of the slices than one has for them. The input are the hidden states behind the embeddings; no token is masked. Weights
+are f16, biases and what scales a layer norm f32, all random.
 """
 
 from __future__ import annotations
@@ -93,7 +94,9 @@ class Builder:
         gap = -s.width % LANES
         together, both = 3 * s.width + gap, 2 * s.heads
         matrix, type_ = self.parameter(f"{name}_inputs_weights", self.random((s.width, together), s.width, gap))
-        bias, bias_type = self.parameter(f"{name}_inputs_bias", self.random((1, together), 100, gap)[0].astype(np.float32))
+        bias, bias_type = self.parameter(
+            f"{name}_inputs_bias", self.random((1, together), 100, gap)[0].astype(np.float32)
+        )
         flat, inputs = tensor((s.tokens, s.width), "f16"), tensor((s.tokens, together), "f16")
         sums = tensor((s.tokens, together), "f32")
         self.lines.append(f"%{name}_sums = tsp_tensor.matmul {source}, {matrix} : {flat}, {type_} -> {sums}")

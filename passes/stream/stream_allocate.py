@@ -57,9 +57,10 @@ def allocate_buffers(module: ModuleOp) -> None:
     buffers = [b for b in module.walk() if isinstance(b, ts.BufferOp)]
 
     def order(buffer: ts.BufferOp) -> tuple[bool, bool, int]:
-        """What is decided; then what the host places, then scratch, each the longest first, so that few gaps remain."""
-        place = place_of(buffer.buffer)
-        return place.address is None, buffer.kind.data == "scratch", -place.depth_of(buffer.type.layout.depth)
+        """What is decided; then parameters, the longest first, so that few gaps remain; then the others."""
+        place, parameter = place_of(buffer.buffer), buffer.kind.data == "parameter"
+        depth = place.depth_of(buffer.type.layout.depth)
+        return place.address is None, not parameter, -depth if parameter else 0
 
     for buffer in sorted(buffers, key=order):
         allocate(buffer, lives[buffer], claims, chip)

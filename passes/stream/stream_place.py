@@ -165,21 +165,24 @@ class _Placer:
         return found
 
     def _life(self, buffer: ts.BufferOp) -> tuple[int, int]:
-        """The first and the last cluster in which a buffer keeps its words: of scratch those that touch it."""
+        """The first and the last cluster in which a buffer keeps its words: of scratch without padding those that touch
+        it."""
         mine = self.clusters_of[buffer]
-        return (mine[0], mine[-1]) if buffer.kind.data == "scratch" and mine else (0, self.last)
+        passing = buffer.kind.data == "scratch" and mine and not buffer.type.layout.has_empty_words(buffer.type.shape)
+        return (mine[0], mine[-1]) if passing else (0, self.last)
 
-    def _full(self, buffer: ts.BufferOp, s: Slice, depth: int) -> bool:
-        """Whether a slice may not have room for so many words more, while a buffer lives."""
+    def _full(self, buffer: ts.BufferOp, s: Slice, depth: int) -> int:
+        """How full a slice is with so many words more: 0 if it has them beside all others, 1 if only beside those that
+        live when the buffer does, 2 if not even that."""
         key = buffer.chip_number, s
         if self.words[key] + depth <= self.chip.words:
-            return False
+            return 0
         first, last = self._life(buffer)
         beside = [life for life in self.lives[key] if life[0] <= last and first <= life[1]]
         if depth + sum(words for *_, words in beside) <= self.chip.words:
-            return False
+            return 1
         changes = sorted([(max(low, first), words) for low, _, words in beside] + [(h + 1, -w) for _, h, w in beside])
-        return depth + max(accumulate(words for _, words in changes)) > self.chip.words
+        return 1 + (depth + max(accumulate(words for _, words in changes)) > self.chip.words)
 
     def choose(self, buffer: ts.BufferOp, choice: Choice) -> Place:
         """A place for a buffer: each group of slices in one hemisphere, with all its copies if they are written."""
@@ -296,8 +299,8 @@ class _Placer:
         low, high = mine[0] - _NEAR, mine[-1] + _NEAR
         return sum(depth for n, depth in self.busy[buffer.chip_number, s].items() if low <= n <= high)
 
-    def _crowded(self, buffer: ts.BufferOp, picked: list[Slice], depth: int) -> bool:
-        return any(self._full(buffer, s, depth) for s in picked)
+    def _crowded(self, buffer: ts.BufferOp, picked: list[Slice], depth: int) -> int:
+        return max(self._full(buffer, s, depth) for s in picked)
 
     def _conflicts(self, buffer: ts.BufferOp, picked: list[Slice]) -> int:
         return 0 if self.planes(buffer) else sum(self._overlap(buffer, s) for s in picked)
@@ -429,13 +432,11 @@ def place_alus(module: ModuleOp) -> None:
                 f"{chip.alus}; split the map into several"
             )
         first = after[regions[0].chip_number]
-        if first + needed > chip.alus:
-            first = 0
         for op in regions:
             count = len(op.alu_ops)
-            op.alus = DenseArrayBase.from_list(i64, list(range(first, first + count)))
+            op.alus = DenseArrayBase.from_list(i64, [(first + i) % chip.alus for i in range(count)])
             first += count
-        after[regions[0].chip_number] = first
+        after[regions[0].chip_number] = first % chip.alus
 
 
 def alus_of(region: Region) -> int:

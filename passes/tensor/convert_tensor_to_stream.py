@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects import func
-from xdsl.dialects.builtin import Float16Type, FunctionType, ModuleOp, TensorType, i8, i32
+from xdsl.dialects.builtin import Float16Type, FunctionType, ModuleOp, TensorType
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.hints import isa
@@ -45,7 +45,16 @@ from .lanes import reshaped, sliced, spread, transposed
 from .lanes_reduce import reduce_columns
 from .padding import emit_masked, harmless, mapped, mask_result, padding_of, set_padding
 from .pooling import emit_pool
-from .products import Epilogue, Product, apart_product, axes_sum, conv_product, matmul_product, stacked_product, window_sum
+from .products import (
+    Epilogue,
+    Product,
+    apart_product,
+    axes_sum,
+    conv_product,
+    matmul_product,
+    stacked_product,
+    window_sum,
+)
 from .reducing import emit_reduce, emit_window_sum
 from .sizes import check_sizes
 from .views import Named, Stored, Tensor, indices
@@ -373,7 +382,10 @@ class Converter:
         copies = side_by_side(prod(shape[:-1])) if product is None else 1
         operands = [None if v in self.pending else self._wide(self.values[v], columns, copies, chip) for v in distinct]
         if product is not None and not self._in_step(product, operands, columns):
-            where, type_ = operands.index(None), cast("TensorType[Attribute]", next(filter(self.pending.get, distinct)).type)
+            where, type_ = (
+                operands.index(None),
+                cast("TensorType[Attribute]", next(filter(self.pending.get, distinct)).type),
+            )
             place = Destination(self.to, "scratch", "", type_, rows_layout(type_, self.chip), chip)
             operands[where], product = emit_product(product, self.to, place, None), None
         placed = [t for t in operands if t is not None]
@@ -382,6 +394,8 @@ class Converter:
             operands.append(mask_result(region, columns))
             placed, padding = [*placed, cast(Tensor, operands[-1])], np.zeros((), np.float16)
         to = self._destination(op.result, chip)
+        if product is not None and product.apart is not None:
+            to = replace(to, copies=1)
         if product is not None:
             self.values[op.result] = emit_product(product, self.to, to, Epilogue(region, tuple(operands)))
         else:

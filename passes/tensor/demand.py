@@ -70,7 +70,9 @@ def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
         if isinstance(v.owner, tsp_tensor.MatmulOp | tsp_tensor.ConvOp)
         and (shape_of(v)[-1:] == columns or columns <= (chip.lanes,))  # a single column is spread over one tile
     ]
-    return max((_sharing(chip) * (2 if m.operands[0] is value else 1) for m in makers), default=1)
+    if any(m.operands[0] is value for m in makers):
+        return 2 * (_sharing(chip) if columns > (chip.lanes,) else 1)
+    return _sharing(chip) if makers else 1
 
 
 def side_by_side(rows: int) -> int:

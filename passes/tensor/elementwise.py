@@ -120,6 +120,13 @@ def parts_of(visits: Iterable[tuple[AccessPattern, int]]) -> Parts:
     return parts
 
 
+def in_turn(destination: Destination) -> Parts:
+    """The parts of a buffer of many rows that another reads while it is filled: a slice does either in a cycle."""
+    depth = destination.layout.depth
+    count = min(SIDE_BY_SIDE, depth // (4 * _ENOUGH_ROWS))
+    return [(i * depth // count, i) for i in range(count)] or WHOLE
+
+
 def move(tensor: Tensor, to: Buffers, destination: Destination, chip: int) -> Tensor:
     """Copies a tensor from SRAM to SRAM."""
     result = destination.make(WHOLE)

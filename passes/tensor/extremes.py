@@ -1,9 +1,9 @@
 """Maxima and minima over the last dimension, whose order is free: 16 rows at a time, by the transposers.
 
 The rows are dealt out to as many slices as a tile has lanes, and transposed: then the elements of a row that lay in one
-tile lie in as many vectors, which ALUs combine. What is left is a vector for every group of rows, in which each tile has
-a number for each of them; rotations of whole tiles combine these, and the permuter spreads each number over the lanes of
-its row, where maps want it. A row so costs the permuter one vector for each byte, and the little for its group.
+tile lie in as many vectors, which ALUs combine. What is left is a vector for every group of rows, in which each tile
+has a number for each of them; rotations of whole tiles combine these, and the permuter spreads each number over the
+lanes of its row, where maps want it. A row so costs the permuter one vector for each byte, and the little for its group.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from math import prod
 from typing import cast
 
 import numpy as np
-from xdsl.dialects.builtin import FloatAttr, IntegerAttr, IntegerType, TensorType, i8, i64
+from xdsl.dialects.builtin import Float16Type, Float32Type, FloatAttr, IntegerAttr, IntegerType, TensorType, i8, i64
 from xdsl.ir import Attribute, SSAValue
 
 from ...dialects import tsp_stream as ts
@@ -23,7 +23,7 @@ from .elementwise import emit_map, move
 from .groups import group_buffer
 from .lanes import move_lanes, scratch
 from .padding import mask_region, ones
-from .reducing import is_float, join_region
+from .reducing import join_region
 from .views import Rows, Stored, Tensor, join, rows_of
 
 ORDERLESS = ("max", "min")
@@ -67,8 +67,8 @@ def extremes(kind: str, tensor: Tensor, to: Buffers, chip: int) -> Tensor:
 def _neutral(kind: str, element: Attribute) -> FloatAttr | IntegerAttr:
     """What changes no maximum or minimum."""
     sign = -1 if kind == "max" else 1
-    if is_float(element):
-        return FloatAttr(sign * float("inf"), cast("FloatAttr.type", element))
+    if isinstance(element, Float16Type | Float32Type):
+        return FloatAttr(sign * float("inf"), element)
     limit = 1 << (cast(IntegerType, element).width.data - 1)
     return IntegerAttr(-limit if kind == "max" else limit - 1, cast(IntegerType, element))
 
@@ -115,9 +115,7 @@ def _turned(dealt: SSAValue, groups: int, element: Attribute, to: Buffers, chip:
     for byte in range(size):
         vectors = to.read(dealt, AccessPattern.run(byte * groups, groups), chip)
         properties = {"chip": IntegerAttr(chip, i64)}
-        turned = to.add(
-            ts.TransposeOp.build(operands=[vectors], result_types=[vectors.type], properties=properties)
-        )
+        turned = to.add(ts.TransposeOp.build(operands=[vectors], result_types=[vectors.type], properties=properties))
         one = ts.StreamType.of((groups, to.chip.lanes), i8)
         for i in range(side):
             index = {"index": IntegerAttr(i, i64), "chip": IntegerAttr(chip, i64)}

@@ -31,6 +31,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes, numpy_of
 from ...dialects.layout import AccessPattern, rows
 from .buffers import WHOLE, Buffers, Destination, Unsupported
+from .elementwise import in_turn
 from .padding import set_padding
 from .transposing import transpose_tiles, worth_tiles
 from .views import Shape, Stored, Tensor
@@ -58,7 +59,7 @@ def move_lanes(
     source = np.repeat(np.arange(len(sources)), [prod(t.shape[outer:]) for t in sources])
     targets, wanted = _wanted(destination.view, shape, outer, elements, lanes)
     pairs = _pairs(wanted, source, words, lane, lanes)
-    result = destination.make(WHOLE)
+    result = destination.make(in_turn(destination))
     mover = _Mover(to, chip, destination.type.element_type, shape[:outer], views, result)
     mover.maps = _map_buffer(pairs.maps, to, chip)
     counts = np.bincount(pairs.target, minlength=len(targets))
@@ -312,9 +313,7 @@ def transposed(tensor: Tensor, permutation: Sequence[int], to: Buffers, destinat
         source = to.in_rows(tensor, chip)
         result = destination.make(WHOLE)
         rows_first = replace(source, strides=tuple(source.strides[d] for d in (*batch, permutation[-1])))
-        columns_first = replace(
-            result, strides=tuple(result.strides[permutation.index(d)] for d in (*batch, last))
-        )
+        columns_first = replace(result, strides=tuple(result.strides[permutation.index(d)] for d in (*batch, last)))
         transpose_tiles(rows_first, columns_first, tuple(tensor.shape[d] for d in batch), m, n, to, chip)
         moved = Tensor(destination.shape, tensor.element, result)
         set_padding(moved, np.zeros((), numpy_of(tensor.element)), to)

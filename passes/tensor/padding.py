@@ -72,8 +72,8 @@ def emit_masked(tensor: Tensor, to: Buffers, destination: Destination, chip: int
 
 
 def mask_result(region: Region, columns: int) -> Tensor:
-    """Makes the ALU region of a map give zero beyond so many columns, and gives the operand that it takes for that after
-    the others."""
+    """Makes the ALU region of a map give zero beyond so many columns, and gives the operand that it takes for that
+    after the others."""
     block = region.block
     last = block.last_op
     assert isinstance(last, ts.YieldOp)

@@ -66,8 +66,8 @@ class Product:
     one_of_many: bool = False
     """Whether its result is part of a tensor, so that its rows are not dealt out to slices for each plane."""
     stack: Shape = ()
-    """The leading dimensions of a stack of products, each with one tile of columns and matrices of its own: tiles of the
-    result are those of one after the other."""
+    """The leading dimensions of a stack of products, each with one tile of columns and matrices of its own: tiles of
+    the result are those of one after the other."""
     apart: tuple[int, int] | None = None
     """Of a stack whose weights lie in columns of common words: how many matrices a word holds, and how many of them
     come before the first. The columns of the result lie in the same lanes."""
@@ -199,7 +199,7 @@ def stacked_product(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, to: Buffe
 def apart_product(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Apart, to: Buffers, chip: int) -> Product | None:
     """The normal form of a stack of products whose weights lie in columns of common words; None if it is not that."""
     lanes = to.chip.lanes
-    *stack, k, n = rhs.shape
+    *stack, _, n = rhs.shape
     if op.transpose_rhs or op.result.type.get_shape()[:-2] != (*stack,) or len(stack) != 1 or rhs.column % n:
         return None
     if rhs.columns != (n, 0) or rhs.words[0] or lanes % n:

@@ -22,7 +22,7 @@ from xdsl.ir import Attribute, SSAValue
 
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
-from ...dialects.layout import AccessPattern, Axis, Layout, tiles
+from ...dialects.layout import AccessPattern, tiles
 from .buffers import Buffers
 from .groups import group_buffer
 from .views import Shape, Stored
@@ -47,9 +47,7 @@ def transpose_tiles(source: Stored, target: Stored, batch: Shape, m: int, n: int
     lanes = to.chip.lanes
     size = element_bytes(cast(ts.BufferType, source.buffer.type).tensor.element_type)
     for block, first in enumerate(range(0, m, lanes)):
-        part = Stored(
-            source.buffer, source.offset + first * source.strides[-1], source.strides, source.tile_stride
-        )
+        part = Stored(source.buffer, source.offset + first * source.strides[-1], source.strides, source.tile_stride)
         place = Stored(target.buffer, target.offset + block * target.tile_stride, target.strides, 0)
         _Transposer(part, place, batch, min(lanes, m - first), n, size, to, chip).emit()
 
@@ -97,9 +95,7 @@ class _Transposer:
                     if not count:
                         continue
                     steps = ((count, side * stride), (self.across, self.source.tile_stride))
-                    read = AccessPattern(
-                        self.source.offset + row * stride, (*steps, *self._outer(self.source.strides))
-                    )
+                    read = AccessPattern(self.source.offset + row * stride, (*steps, *self._outer(self.source.strides)))
                     maps_ = AccessPattern(first, ((count, 1), (self.across, 0), *self._outer(None)))
                     write = AccessPattern(
                         byte * self.groups + first,

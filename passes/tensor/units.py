@@ -155,7 +155,7 @@ def _dealt(cut: Sequence[Sequence[Block]], tiles: int, queues: int, group: int, 
 
 
 def _with_rest_cut(space: Shape, tiles: int, queues: int, group: int, cost: Cost) -> Division | None:
-    """As many tiles for each group of planes as there are for all, with all rows; of the tiles that remain over each has
+    """As many tiles for each group of planes as there are for all, with all rows; of those that remain over each has
     some of the rows. So few weights are loaded twice: those of the tiles between what the first half of the groups and
     the second have for themselves. None where it is no other division, or planes have no place for so many sums."""
     whole, over = divmod(tiles, queues)
