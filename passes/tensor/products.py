@@ -31,6 +31,10 @@ from .units import Cost, Division, divide
 from .views import Named, Pads, Rows, Shape, Stored, Tensor, rows_of
 
 
+_BETWEEN = 2
+"""Cycles, at least, by which vectors of a slice come to the planes of one hemisphere before those of the other."""
+
+
 @dataclass(frozen=True)
 class Product:
     """A product in normal form: `space` rows of activations, `passes` runs of them, and a stationary operand."""
@@ -92,9 +96,13 @@ class Product:
             if any(to.copies_of(buffer) < together for buffer in stored):
                 together = 1  # they read its operands at the same time
         source = self.activations.source
-        if isinstance(source, Stored) and to.copies_of(source.buffer) < len(planes) // 2:
-            # planes that share a unit read its rows at the same time, be it by rows or by passes
-            together, cost = 1, replace(cost, divisible=False)
+        if isinstance(source, Stored):
+            copies = to.copies_of(source.buffer)
+            if copies < together:
+                together = 1  # planes that share a unit by its rows read them at the same time
+            # those that share it by its passes, too, but of one copy each hemisphere takes few rows after the other
+            if copies < len(planes) and (copies < len(planes) // 2 or prod(space) > _BETWEEN):
+                cost = replace(cost, divisible=False)
         return divide(space, tiles(self.columns, to.chip.lanes), len(planes), together, cost)
 
     def planes(self, to: Buffers) -> list[int]:
