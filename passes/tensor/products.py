@@ -30,7 +30,6 @@ from .lanes import scratch, transposed
 from .units import Cost, Division, divide
 from .views import Named, Pads, Rows, Shape, Stored, Tensor, rows_of
 
-
 _BETWEEN = 2
 """Cycles, at least, by which vectors of a slice come to the planes of one hemisphere before those of the other."""
 
