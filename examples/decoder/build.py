@@ -31,8 +31,8 @@ ELEMENTS = {"int8": "i8", "int32": "i32", "float16": "f16", "float32": "f32"}
 Value = tuple[str, tuple[int, ...], str]
 """A value of the module: its name, shape and element type."""
 
-NORMED, HEAD = 1 / 32, 1 / 16
-"""The scales of i8 activations after a norm and of queries and keys."""
+NORMED, HEAD = 1 / 24, 1 / 16
+"""The scales of i8 activations behind a norm, and of queries and keys."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ PEAK = 1 / 16
 STEP = 4.0
 """The softmax is the same whatever is subtracted from all scores: their maximum in whole steps is near enough, of one
 byte, and right from -512 to 508."""
-OUT, INNER = 1 / 48, 1 / 32
+OUT, INNER = 1 / 20, 1 / 16
 """The scales of i8 activations behind attention and inside the feed-forward part."""
 
 

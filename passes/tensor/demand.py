@@ -46,6 +46,10 @@ FEW_ROWS = 16
 """Rows below which planes may well wait for each other's visits."""
 
 
+BETWEEN = 2
+"""Cycles, at least, by which vectors of a slice come to the planes of one hemisphere before those of the other."""
+
+
 def _sharing(chip: ChipSpec) -> int:
     """The planes that may read activations at the same time: for i8 those of a hemisphere, which share weights, and for
     f16 the pair of each hemisphere."""
@@ -53,8 +57,9 @@ def _sharing(chip: ChipSpec) -> int:
 
 
 def _sharing_passes(value: SSAValue, chip: ChipSpec) -> int:
-    """The planes that may read activations at the same time, of which some share the passes if rows are few."""
-    few = prod(shape_of(value)[:-1]) <= tiles(chip.lanes, chip.weight_streams)
+    """The planes that may read activations at the same time: all, if rows are so few that planes share the passes, and
+    too many for the planes of one hemisphere to have taken them before those of the other."""
+    few = BETWEEN < prod(shape_of(value)[:-1]) <= tiles(chip.lanes, chip.weight_streams)
     return chip.planes if few and cast("TensorType[Attribute]", value.type).element_type == i8 else _sharing(chip)
 
 

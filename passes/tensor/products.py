@@ -27,10 +27,10 @@ from ...dialects.tsp_tensor.window import Window
 from ..stream.stream_place import alus_of
 from .apart import Apart
 from .buffers import Buffers, Unsupported, view_of
+from .demand import BETWEEN
 from .lanes import scratch, transposed
 from .units import Cost, Division, divide
 from .views import Named, Pads, Rows, Shape, Stored, Tensor, join, rows_of
-
 
 @dataclass(frozen=True)
 class Product:
@@ -118,13 +118,15 @@ class Product:
                 together = 1  # there are not enough ALUs or streams for several of them at the same time
             stored = [t.source.buffer for t in epilogue.operands if t is not None and isinstance(t.source, Stored)]
             if any(to.copies_of(buffer) < together for buffer in stored):
-                together = 1  # planes that share a unit read its operands at the same time
-        if isinstance(self.activations.source, Stored):
-            copies = to.copies_of(self.activations.source.buffer)
+                together = 1  # they read its operands at the same time
+        source = self.activations.source
+        if isinstance(source, Stored):
+            copies = to.copies_of(source.buffer)
             if copies < together:
-                together = 1  # planes that share a unit read its rows at the same time
-            if copies < len(planes):
-                cost = replace(cost, divisible=False)  # and so do those that share its passes
+                together = 1  # planes that share a unit by its rows read them at the same time
+            # those that share it by its passes, too, but of one copy each hemisphere takes few rows after the other
+            if copies < len(planes) and (copies < len(planes) // 2 or prod(space) > BETWEEN):
+                cost = replace(cost, divisible=False)
         return divide(space, self.tiles(to.chip.lanes), len(planes), together, cost)
 
     def planes(self, to: Buffers) -> list[int]:

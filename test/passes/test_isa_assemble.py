@@ -207,7 +207,7 @@ def layers(count: int, batch: int = 4, width: int = 64) -> str:
 
 def test_many_layers_on_small_queues() -> None:
     rng = np.random.default_rng(3)
-    count = 12
+    count = 30
     weights = {f"w{i}": rng.integers(-128, 128, (64, 64), np.int8) for i in range(count)}
     inputs = {"x": rng.integers(-128, 128, (4, 64), np.int8)}
     outputs, lengths, fetches = [], [], []
@@ -229,7 +229,7 @@ def test_many_layers_on_small_queues() -> None:
 
 def test_a_long_chain_on_tiny_queues() -> None:
     """A fetch brings little more than it costs: hundreds of them leave hardly a free cycle, and some are taken back."""
-    subject = parse(layers(40))
+    subject = parse(layers(100))
     subject.attributes[TARGET] = TargetAttr(system_from_overrides({"chip.queue_bytes": 128, "chip.fetch_bytes": 128}))
     compile(subject, until="isa-verify")
     program = program_from_module(subject)

@@ -1,17 +1,15 @@
 // RUN: tsp-opt %s -p stream-allocate | filecheck %s
 
-// Addresses: the lowest that is free in all slices of the place. Scratch gives its words back after its last read; what
-// the host sees keeps them.
+// Addresses: those behind all words that are taken in the slices of the place, so that what waits for words waits for
+// values of its own. Only where none are left is scratch given words again (stream_allocate_full.mlir).
 
 func.func @main() {
   // CHECK: %x = tsp_stream.buffer "input" "x" place <[E0], address 0>
   // Taken by hand, and so respected by all others.
   // CHECK: %y = tsp_stream.buffer "output" "y" place <[E1], address 2>
   // CHECK: %a = tsp_stream.buffer "scratch" place <[E1], address 12>
-  // Two words are free below %y in slice 1: just enough.
-  // CHECK: %b = tsp_stream.buffer "scratch" place <[E1], address 0>
-  // %a is no longer needed when %c is written.
-  // CHECK: %c = tsp_stream.buffer "scratch" place <[E1], address 12>
+  // CHECK: %b = tsp_stream.buffer "scratch" place <[E1], address 22>
+  // CHECK: %c = tsp_stream.buffer "scratch" place <[E1], address 24>
   %x = tsp_stream.buffer "input" "x" place <[E0]> : !tsp_stream.buffer<10x320xi8, words [10 of d0], side [1 of b], lanes [320 of d1]>
   %y = tsp_stream.buffer "output" "y" place <[E1], address 2> : !tsp_stream.buffer<10x320xi8, words [10 of d0], side [1 of b], lanes [320 of d1]>
   %a = tsp_stream.buffer "scratch" place <[E1]> : !tsp_stream.buffer<10x320xi8, words [10 of d0], side [1 of b], lanes [320 of d1]>

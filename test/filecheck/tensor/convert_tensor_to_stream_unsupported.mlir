@@ -12,8 +12,10 @@ func.func @main(%x: tensor<4x4xi8> {tsp_tensor.name = "x"}, %z: tensor<4x1xi8> {
   // CHECK-NEXT: .mlir:[[# @LINE + 1]]:3: `tsp_tensor.pad`: puts 3 columns before a tensor, which moves elements between lanes unless it is a multiple of 320; pad at the end, or along another dimension
   %a = tsp_tensor.pad %n low [0, 3] high [0, 0] value 0 : i8 : tensor<4x1xi8> -> tensor<4x4xi8>
   %i = tsp_tensor.constant dense<0> : tensor<4xi32>
-  // CHECK-NEXT: .mlir:[[# @LINE + 1]]:3: `tsp_tensor.gather`: takes rows by numbers that only the run knows, which no lowering does yet; let the host do it
-  %c = tsp_tensor.gather %x, %i : tensor<4x4xi8>, tensor<4xi32> -> tensor<4x4xi8>
+  %u = tsp_tensor.constant dense<0> : tensor<4x1xi8>
+  %t = tsp_tensor.parameter "table" : tensor<9000x1xi8>
+  // CHECK-NEXT: .mlir:[[# @LINE + 1]]:3: `tsp_tensor.scatter`: writes by number to 9000x1, which takes more than the 8192 words of a slice; scatter into parts of it
+  %c = tsp_tensor.scatter %t, %i, %u : tensor<9000x1xi8>, tensor<4xi32>, tensor<4x1xi8> -> tensor<9000x1xi8>
   %d = tsp_tensor.matmul %x, %x : tensor<4x4xi8>, tensor<4x4xi8> -> tensor<4x4xi32>
   func.return %d : tensor<4x4xi32>
 }
