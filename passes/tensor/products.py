@@ -82,7 +82,7 @@ class Product:
     def divide(self, space: Shape, to: Buffers, epilogue: Epilogue | None = None) -> Division:
         """Its units, if its rows are walked along as `space`."""
         planes = self.planes(to)
-        together = len(planes) // 2
+        together = max(1, len(planes) // 2)
         cost = self.cost(to)
         if cost.passes > 1 and not cost.pause and to.chip.weight_streams + together * cost.every > to.chip.streams:
             together = 1  # there are not enough streams for weights beside the rows of all planes
@@ -105,9 +105,12 @@ class Product:
         return divide(space, tiles(self.columns, to.chip.lanes), len(planes), together, cost)
 
     def planes(self, to: Buffers) -> list[int]:
-        """The planes that can work on it: pairs, by their first, for two bytes."""
+        """The planes that can work on it: pairs, by their first, for two bytes. Raises Unsupported."""
         size = element_bytes(self.element)
-        return [p for p in range(to.chip.planes) if size == 1 or to.chip.paired_plane(p) is not None]
+        able = [p for p in range(to.chip.planes) if size == 1 or to.chip.paired_plane(p) is not None]
+        if not able:
+            raise Unsupported("multiplies f16, which takes a pair of planes, and a hemisphere has one; use i8")
+        return able
 
 
 @dataclass(frozen=True)
