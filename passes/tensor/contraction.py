@@ -291,7 +291,9 @@ class _Emitter:
         columns = min(product.columns - first * self.lanes, (last - first + 1) * self.lanes)
         if isinstance(stationary, Stored):
             if (user, first) not in self.dealt:
-                dealt = deal_rows(stationary, product.k, columns, first, product.element, self.to, product.chip)
+                dealt = deal_rows(
+                    stationary, product.taps, product.k, columns, first, product.element, self.to, product.chip
+                )
                 self.dealt[user, first] = dealt
             return self.dealt[user, first], first
         dims = len(product.taps)

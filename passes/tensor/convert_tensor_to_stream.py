@@ -239,7 +239,7 @@ class Converter:
     def _slice(self, op: tsp_tensor.SliceOp) -> Tensor:
         tensor, offsets, strides = self.values[op.input], op.offsets.get_values(), op.strides.get_values()
         if isinstance(tensor.source, Named):
-            view = tensor.source.sliced(offsets, strides)
+            view = tensor.source.sliced(offsets, strides, op.sizes.get_values())
         else:
             view = tensor.source.sliced(offsets, strides, self.chip.lanes)
         if view is None:

@@ -1,7 +1,7 @@
 """decompose-tensor-ops: writes named tensor ops out as the primitive ones that they stand for.
 
 Each named op says itself what it stands for (dialects/tsp_tensor/named.py), so the bits are those of running it. Passes
-that come later know of no named op, and of no groups of f16 channels (float_groups.py).
+that come later know of no named op, and of no groups of channels that cannot lie side by side (split_groups.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from xdsl.pattern_rewriter import GreedyRewritePatternApplier, PatternRewriter, 
 
 from ...dialects.tsp_tensor import NamedOp
 from ...dialects.tsp_tensor.expansion import Expansion
-from .float_groups import SplitGroups
+from .split_groups import SplitGroups
 
 
 @dataclass(frozen=True)

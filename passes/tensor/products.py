@@ -159,8 +159,6 @@ def turned(tensor: Tensor, to: Buffers, chip: int) -> Tensor:
 
 def conv_product(op: tsp_tensor.ConvOp, images: Tensor, kernel: Tensor, to: Buffers, chip: int) -> Product:
     """The normal form of a convolution: rows of pixels, moved tap by tap. Raises Unsupported."""
-    if not isinstance(kernel.source, Named):
-        raise Unsupported("its weights are computed; the weights of a convolution must be an input or a parameter")
     window, groups, lanes = op.window, op.groups.value.data, to.chip.lanes
     n, height, width, channels = images.shape
     rows_, columns = window.places((height, width))
@@ -169,7 +167,7 @@ def conv_product(op: tsp_tensor.ConvOp, images: Tensor, kernel: Tensor, to: Buff
     source = images.source
     depth = taps[0] * taps[1] * channels
     few = channels < depth <= lanes and groups == 1 and images.element == i8
-    if isinstance(source, Named) and few and kernel.source.plain:
+    if isinstance(source, Named) and few and isinstance(kernel.source, Named) and kernel.source.plain:
         # the host deals out the pixels of all taps to the lanes; sums of integers do not mind the order
         return _dealt_by_host(source, kernel.source, window, space, channels, outputs, to, chip)
     act_layout = None
@@ -197,14 +195,12 @@ def conv_product(op: tsp_tensor.ConvOp, images: Tensor, kernel: Tensor, to: Buff
 
 
 def _grouped(product: Product, groups: Groups, lanes: int) -> Product:
-    """The product with weights in groups. Raises Unsupported for groups that do not fit to the tiles."""
-    own_tile = groups.channels == groups.outputs and lanes % groups.channels == 0
-    if not own_tile and product.columns > lanes and lanes % groups.outputs:
+    """The product with the weights of groups side by side. Raises Unsupported for what decompose-tensor-ops splits."""
+    if isinstance(product.stationary, Stored) or not groups.fit(lanes):
         raise Unsupported(
-            f"groups of {groups.outputs} outputs do not fill the {lanes} lanes of a tile; "
-            "give each group a divisor of the lanes, or convolve the groups one by one"
+            f"its {groups.count} groups do not lie side by side in a tile; run decompose-tensor-ops first"
         )
-    if own_tile:
+    if groups.own_tile(lanes):
         step = product.passes[0][1]
         return replace(product, groups=groups, passes=((1, 0), *product.passes[1:]), tile_moves=step)
     return replace(product, groups=groups)

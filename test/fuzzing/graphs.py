@@ -1,8 +1,9 @@
 """Random graphs of all ops of tsp_tensor, by seed, and what must hold of them.
 
 A graph has one to six steps, a step being an op and what makes its operands fit. Operands are values of the graph where
-there are any of the type, and else new inputs, parameters and constants, half of them copied by a map, so that the
-program and not the host decides where they lie. Shapes are small in elements, with dimensions about 1, 16 and 320.
+there are any of the type, and else new inputs, parameters and constants: themselves, slices and transposes of them, and
+copies by a map, so that the program and not the host decides where they lie. Shapes are small in elements, with
+dimensions about 1, 16 and 320.
 """
 
 from __future__ import annotations
@@ -97,11 +98,26 @@ class Graph:
     # -- values ----------------------------------------------------------------------------------------------------
 
     def place(self, shape: Shape, element: str) -> Value:
-        """A new input, parameter or constant, or a copy of one that the program makes."""
-        array = random_array(self.rng, shape, element, self.wild)
-        return self.placed(array)
+        """A new input, parameter or constant, or a copy, a slice or a transpose of one."""
+        way = self.among(("all", "all", "copy", "copy", "slice", "transpose"))
+        if way == "slice" and shape:
+            before, after = ([self.among((0, 0, 1, 2)) for _ in shape] for _ in range(2))
+            whole = self.placed(self.random([a + n + b for a, n, b in zip(before, shape, after, strict=True)], element))
+            return self.define(
+                f"tsp_tensor.slice {whole.name} {before} {[*shape]} {[1] * len(shape)}", [whole], shape, element
+            )
+        if way == "transpose" and len(shape) > 1:
+            order = [int(d) for d in self.rng.permutation(len(shape))]
+            whole = self.placed(self.random([shape[order.index(d)] for d in range(len(shape))], element))
+            return self.define(f"tsp_tensor.transpose {whole.name} permutation {order}", [whole], shape, element)
+        value = self.placed(self.random(shape, element))
+        return self.converted(value, element) if way == "copy" else value
+
+    def random(self, shape: Sequence[int], element: str) -> Array:
+        return random_array(self.rng, shape, element, self.wild)
 
     def placed(self, array: Array) -> Value:
+        """A new input, parameter or constant."""
         element = next(name for name, dtype in DTYPES.items() if dtype == array.dtype)
         value = Value(f"%p{len(self.lines) + len(self.inputs)}", array.shape, element)
         name, kind = value.name[1:], self.among(("input", "input", "parameter", "constant"))
@@ -116,7 +132,7 @@ class Graph:
         else:
             self.inputs[name] = array
         self.values.append(value)
-        return self.converted(value, element) if self.chance() else value
+        return value
 
     def value(self, elements: Sequence[str], low: int = 0, high: int = 4) -> Value:
         """A value of one of these element types and of a rank from low to high: most often the last of all that fit."""

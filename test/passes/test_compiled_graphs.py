@@ -1,4 +1,4 @@
-"""Random graphs of all tensor ops, compiled for several machines: the results are those of the tensor level, bit for bit.
+"""Random graphs of all tensor ops, compiled for several machines: they give the bits of the tensor level.
 
 test/fuzzing/graphs.py draws and checks them; `python bench/fuzz.py --kind graph` runs as many as one likes.
 """

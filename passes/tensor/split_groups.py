@@ -1,6 +1,7 @@
-"""Grouped convolutions of f16 as expressions in which the channels of one group meet no weights of another.
+"""Grouped convolutions as expressions in which the channels of one group meet no weights of another.
 
-The MXM has the weights of several groups side by side, with zeros in between. Of integers that does no harm; of f16, an
+The host can lay the weights of several groups side by side, with zeros in between, so that they meet all channels at
+the same time. That is not possible of weights that are computed, and not of all sizes of groups. And of f16, an
 infinity or NaN in a channel of one group would make NaN of the outputs of the others.
 """
 
@@ -8,35 +9,47 @@ from __future__ import annotations
 
 from itertools import product
 
-from xdsl.dialects.builtin import FloatAttr, TensorType, f16, f32
-from xdsl.ir import SSAValue
+from xdsl.dialects.builtin import FloatAttr, TensorType, f16, i8
+from xdsl.ir import Block, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 
-from ...dialects.tsp_tensor import ConcatOp, ConvOp, PadOp, SliceOp
+from ...dialects.layout import Groups
+from ...dialects.target_attr import target_of
+from ...dialects.tsp_tensor import ConcatOp, ConstantOp, ConvOp, PadOp, ParameterOp, ReshapeOp, SliceOp, TransposeOp
 from ...dialects.tsp_tensor.expansion import Expansion, Scalars
 from ...dialects.tsp_tensor.types import number, numbers, shape_of, tensor_of
 
 
 class SplitGroups(RewritePattern):
-    """A depthwise convolution of f16 becomes a product and a sum for every tap; one of larger groups a convolution for
-    each group, which are joined. The order of sums is the same."""
+    """Where groups cannot lie side by side, a depthwise convolution of f16 becomes a product and a sum for every tap,
+    and any other a convolution for each group, which are joined. The order of sums is the same."""
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: ConvOp, rewriter: PatternRewriter) -> None:
-        groups, outputs = op.groups.value.data, shape_of(op.result)[3]
-        if groups == 1 or tensor_of(op.input).element_type != f16:
+        groups, (*_, each, outputs) = op.groups.value.data, shape_of(op.weights)
+        lanes, integers = target_of(op).chip.lanes, tensor_of(op.input).element_type == i8
+        beside = Groups(groups, each, outputs // groups).fit(lanes)
+        if groups == 1 or (integers and beside and placed_by_host(op.weights)):
             return
         to = Expansion(op)
-        each = shape_of(op.weights)[2]
-        result = by_taps(op, to) if (each, outputs) == (1, groups) else by_groups(op, to)
+        result = by_taps(op, to) if (each, outputs) == (1, groups) and not integers else by_groups(op, to)
         rewriter.replace(op, to.ops, [result])
+
+
+def placed_by_host(value: SSAValue) -> bool:
+    """Whether a value is a view of an input, a parameter or a constant: one that is reshaped first, if at all."""
+    while isinstance(op := value.owner, SliceOp | TransposeOp):
+        value = op.input
+    while isinstance(op := value.owner, ReshapeOp):
+        value = op.input
+    return isinstance(value.owner, Block | ParameterOp | ConstantOp)
 
 
 def by_groups(op: ConvOp, to: Expansion) -> SSAValue:
     """The outputs of one group after the other."""
     groups, (n, rows, columns, outputs) = op.groups.value.data, shape_of(op.result)
     each, mine = shape_of(op.weights)[2], outputs // groups
-    shape = TensorType(f32, (n, rows, columns, mine))
+    shape = TensorType(tensor_of(op.result).element_type, (n, rows, columns, mine))
     results: list[SSAValue] = []
     for group in range(groups):
         operands = [columns_of(op.input, group * each, each, to), columns_of(op.weights, group * mine, mine, to)]
