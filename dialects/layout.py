@@ -3,7 +3,7 @@
 A layout maps a tensor to a block of words [width, depth, lanes]: `width` words are read side by side in a cycle, one
 from each slice, and `depth` is the number of words that follow each other. The map is affine: every axis of the block
 walks along dimensions of the tensor, so a layout can tile, transpose, deal out, pad and repeat. What it shows of places
-outside the tensor is zero.
+outside the tensor, or outside the part of it that is meant, is zero.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ class Layout:
     """The axes of the lanes of a word, the outermost first."""
     start: tuple[int, ...] = ()
     """The element of each dimension at the block's first place; negative where padding comes first; 0 if absent."""
+    within: tuple[tuple[int, int], ...] = ()
+    """The part of the tensor that is meant: of each dimension the first element, and the one after the last; all of it
+    if absent."""
 
     @cached_property
     def depth(self) -> int:
@@ -87,16 +90,30 @@ class Layout:
 
     def has_empty_words(self, shape: Sequence[int]) -> bool:
         """Whether words, or rows of words, show places outside a tensor of `shape` only, which are zero."""
-        for dim, size in enumerate(shape):
-            low = high = self.start[dim] if dim < len(self.start) else 0
-            for axis in (*self.side, *self.words):
-                for walked, step in axis.steps:
-                    if walked == dim:
-                        low += min(0, (axis.extent - 1) * step)
-                        high += max(0, (axis.extent - 1) * step)
-            if low < 0 or high >= size:
-                return True
-        return False
+        spans = self._spans(len(shape), (*self.side, *self.words))
+        return any(
+            low < first or high >= end for (low, high), (first, end) in zip(spans, self._meant(shape), strict=True)
+        )
+
+    def shows_beside(self, part: Sequence[tuple[int, int]], shape: Sequence[int]) -> bool:
+        """Whether it comes to elements of a tensor of `shape` beside a part of it, given as `within`."""
+        spans = zip(self._spans(len(shape), self.axes), part, shape, strict=True)
+        return any(max(low, 0) < first or min(high, n - 1) >= end for (low, high), (first, end), n in spans)
+
+    def _meant(self, shape: Sequence[int]) -> Sequence[tuple[int, int]]:
+        """The part of a tensor of `shape` that is meant."""
+        return self.within or [(0, n) for n in shape]
+
+    def _spans(self, rank: int, axes: Sequence[Axis]) -> list[tuple[int, int]]:
+        """The least and the greatest place along each dimension that some axes come to."""
+        low = [self.start[d] if d < len(self.start) else 0 for d in range(rank)]
+        high = list(low)
+        for axis in axes:
+            for dim, step in axis.steps:
+                if dim != BYTE:
+                    low[dim] += min(0, (axis.extent - 1) * step)
+                    high[dim] += max(0, (axis.extent - 1) * step)
+        return list(zip(low, high, strict=True))
 
     def fault(self, rank: int, lanes: int) -> str | None:
         """Why a tensor of `rank` dimensions cannot lie so in words of `lanes` bytes, or None."""
@@ -108,32 +125,29 @@ class Layout:
                     return f"axis `{axis}` walks along d{dim}, the tensor has {rank} dimensions"
         if len(self.start) > rank:
             return f"there are {len(self.start)} starts, the tensor has {rank} dimensions"
+        if self.within and (len(self.within) != rank or any(not 0 <= first < end for first, end in self.within)):
+            return f"`within` names no part of a tensor of {rank} dimensions"
         if self.lane_count > lanes:
             return f"{self.lane_count} elements side by side do not fit into {lanes} lanes"
         return None
 
     def reach(self, shape: Sequence[int]) -> int:
         """Elements of the smallest box that holds a tensor and all places outside of it that the axes come to."""
-        low = [self.start[d] if d < len(self.start) else 0 for d in range(len(shape))]
-        high = list(low)
-        for axis in self.axes:
-            for dim, step in axis.steps:
-                if dim != BYTE:
-                    low[dim] += min(0, (axis.extent - 1) * step)
-                    high[dim] += max(0, (axis.extent - 1) * step)
-        return math.prod(max(n, h + 1) - min(0, at) for n, at, h in zip(shape, low, high, strict=True))
+        spans = self._spans(len(shape), self.axes)
+        return math.prod(max(n, high + 1) - min(0, low) for n, (low, high) in zip(shape, spans, strict=True))
 
     def pack(self, array: npt.NDArray[np.generic], lanes: int) -> Bytes:
         """The block [width, depth, lanes] that holds `array`."""
         block = np.zeros((self.width, self.depth, lanes), np.uint8)
         padded, view = self._view(array.shape, array.dtype.itemsize)
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-        padded[...] = little.reshape(-1).view(np.uint8).reshape(*array.shape, array.dtype.itemsize)
+        part = tuple(slice(*ends) for ends in self._meant(array.shape))
+        padded[part] = little.reshape(-1).view(np.uint8).reshape(*array.shape, array.dtype.itemsize)[part]
         block[:, :, : self.lane_count] = view.reshape(self.width, self.depth, self.lane_count)
         return block
 
     def unpack(self, block: Bytes, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[np.generic]:
-        """The tensor of `shape` and `dtype` that lies in a block of this layout."""
+        """The tensor of `shape` and `dtype` that lies in a block of this layout, all of it."""
         dtype = np.dtype(dtype)
         padded, view = self._view(tuple(shape), dtype.itemsize)
         view[...] = block[:, :, : self.lane_count].reshape(view.shape)
@@ -211,6 +225,14 @@ class Groups:
     """Of each group."""
     outputs: int
     """Of each group."""
+
+    def own_tile(self, lanes: int) -> bool:
+        """Whether a tile of outputs meets only the tile of channels with the same number."""
+        return self.channels == self.outputs and lanes % self.channels == 0
+
+    def fit(self, lanes: int) -> bool:
+        """Whether the groups fall to the tiles of outputs so that their weights can lie side by side."""
+        return self.own_tile(lanes) or self.count * self.outputs <= lanes or lanes % self.outputs == 0
 
 
 def grouped_weights(

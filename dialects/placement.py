@@ -200,7 +200,7 @@ def check_host_tensor(
 @irdl_attr_definition
 class LayoutAttr(Data[Layout]):
     """`#tsp_stream.layout<words [2 of d1 * 320, 360 of d0], side [1 of b], lanes [320 of d1]>`; `from [-1, 0]` where
-    the block does not begin with the tensor's first element."""
+    the block does not begin with the tensor's first element, `within [0 to 9, 0 to 320]` where a part is meant."""
 
     name = "tsp_stream.layout"
 
@@ -221,6 +221,8 @@ def layout_text(layout: Layout) -> str:
     ]
     if layout.start:
         parts.append(f"from [{', '.join(map(str, layout.start))}]")
+    if layout.within:
+        parts.append(f"within [{', '.join(f'{first} to {end}' for first, end in layout.within)}]")
     return ", ".join(parts)
 
 
@@ -232,10 +234,21 @@ def parse_layout(parser: AttrParser) -> Layout:
         parser.parse_keyword(name)
         axes.append(tuple(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: _parse_axis(parser))))
     start: tuple[int, ...] = ()
-    if parser.parse_optional_punctuation(","):
-        parser.parse_keyword("from")
+    within: tuple[tuple[int, int], ...] = ()
+    more = parser.parse_optional_punctuation(",")
+    if more and parser.parse_optional_keyword("from"):
         start = tuple(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer))
-    return Layout(axes[0], axes[1], axes[2], start)
+        more = parser.parse_optional_punctuation(",")
+    if more:
+        parser.parse_keyword("within")
+        within = tuple(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: _parse_ends(parser)))
+    return Layout(axes[0], axes[1], axes[2], start, within)
+
+
+def _parse_ends(parser: AttrParser) -> tuple[int, int]:
+    first = parser.parse_integer(allow_negative=False)
+    parser.parse_keyword("to")
+    return first, parser.parse_integer(allow_negative=False)
 
 
 def _parse_axis(parser: AttrParser) -> Axis:

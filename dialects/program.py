@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -310,7 +311,7 @@ def _binding(op: BindOp) -> Binding:
     if isa(op.value, DenseIntOrFPElementsAttr):
         value = np.array(op.value.get_values(), numpy_of(op.tensor.element_type)).reshape(-1)
         shape = op.tensor.get_shape()
-        value = np.broadcast_to(value, shape) if value.size == 1 else value.reshape(shape)
+        value = value.reshape(shape) if value.size == prod(shape) else np.broadcast_to(value, shape)
     return Binding(
         op.kind.data, op.tensor_name.data, op.layout.data, op.place.data, op.tensor.get_shape(), host, element, value
     )

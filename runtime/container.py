@@ -35,7 +35,7 @@ from ..dialects.target import ChipSpec, SystemSpec, system_from_overrides, syste
 from ..dialects.topology import Port, Topology
 from .executable import Executable, Image
 
-VERSION = 3
+VERSION = 4
 """The version of the format; a file of another version is refused."""
 
 Tensors = dict[str, npt.NDArray[np.uint8]]
@@ -112,6 +112,7 @@ def _layout_to_json(layout: Layout) -> dict[str, Any]:
         "side": axes(layout.side),
         "lanes": axes(layout.lanes),
         "start": list(layout.start),
+        "within": list(map(list, layout.within)),
     }
 
 
@@ -277,7 +278,8 @@ def _layout_from_json(entry: dict[str, Any]) -> Layout:
         )
 
     start = tuple(map(_integer, _list(entry["start"])))
-    return Layout(axes(entry["words"]), axes(entry["side"]), axes(entry["lanes"]), start)
+    within = tuple((_natural(first), _natural(end)) for first, end in map(_list, _list(entry["within"])))
+    return Layout(axes(entry["words"]), axes(entry["side"]), axes(entry["lanes"]), start, within)
 
 
 def _integer(value: Any) -> int:

@@ -359,7 +359,9 @@ class _Emitter:
             columns = min(product.columns - first * self.lanes, columns)
         if isinstance(stationary, Stored):
             if (user, first) not in self.dealt:
-                dealt = deal_rows(stationary, product.k, columns, first, product.element, self.to, product.chip)
+                dealt = deal_rows(
+                    stationary, product.taps, product.k, columns, first, product.element, self.to, product.chip
+                )
                 self.dealt[user, first] = dealt
             return self.dealt[user, first], first
         dims = len(product.taps)

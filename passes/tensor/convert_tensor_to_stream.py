@@ -276,9 +276,10 @@ class Converter:
     def _reshape(self, op: tsp_tensor.ReshapeOp) -> Tensor:
         tensor, to = self.values[op.input], op.result.type.get_shape()
         if isinstance(tensor.source, Named):
-            if not tensor.source.plain:
-                raise Unsupported(f"reshapes a slice or transpose of {tensor.source.name}; do it before the program")
-            return Tensor(to, tensor.element, tensor.source.reshaped(to))
+            if tensor.source.plain:
+                return Tensor(to, tensor.element, tensor.source.reshaped(to))
+            tensor = Tensor(tensor.shape, tensor.element, self.to.in_rows(tensor, _chip(op)))
+            assert isinstance(tensor.source, Stored)
         view = tensor.source.reshaped(tensor.shape, to)
         if view is None and all(isinstance(use.operation, func.ReturnOp) for use in op.result.uses):
             return tensor  # the host reads the elements in their order
@@ -296,7 +297,7 @@ class Converter:
     def _slice(self, op: tsp_tensor.SliceOp) -> Tensor:
         tensor, offsets, strides = self.values[op.input], op.offsets.get_values(), op.strides.get_values()
         if isinstance(tensor.source, Named):
-            view = tensor.source.sliced(offsets, strides)
+            view = tensor.source.sliced(offsets, strides, op.sizes.get_values())
         else:
             view = tensor.source.sliced(offsets, strides, self.chip.lanes)
         if view is None:

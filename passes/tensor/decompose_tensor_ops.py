@@ -1,7 +1,7 @@
 """decompose-tensor-ops: writes named tensor ops out as the primitive ones that they stand for.
 
 Each named op says itself what it stands for (dialects/tsp_tensor/named.py), so the bits are those of running it. Passes
-that come later know of no named op.
+that come later know of no named op, and of no groups of channels that cannot lie side by side (split_groups.py).
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
-from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern
+from xdsl.pattern_rewriter import GreedyRewritePatternApplier, PatternRewriter, PatternRewriteWalker, RewritePattern
 
 from ...dialects.tsp_tensor import NamedOp
 from ...dialects.tsp_tensor.expansion import Expansion
+from .split_groups import SplitGroups
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class DecomposeTensorOpsPass(ModulePass):
     name = "decompose-tensor-ops"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        PatternRewriteWalker(Decompose()).rewrite_module(op)
+        PatternRewriteWalker(GreedyRewritePatternApplier([Decompose(), SplitGroups()])).rewrite_module(op)
 
 
 class Decompose(RewritePattern):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr, TensorType
 
 from ...dialects import tsp_tensor
@@ -11,10 +12,10 @@ from ...dialects.elements import element_bytes
 from ...dialects.layout import BYTE, AccessPattern, Axis, Layout, tiles
 from ...dialects.semantics.tensor import number
 from ...dialects.tsp_tensor.types import dense
-from .buffers import WHOLE, Buffers, Destination, Unsupported
+from .buffers import WHOLE, Buffers, Destination, Part
 from .elementwise import Operand, copy_rows, emit_rows
-from .lanes import joined
-from .padding import mask_region, ones
+from .lanes import joined, move_lanes
+from .padding import mask_region, ones, set_padding
 from .views import Block, Named, Rows, Shape, Stored, Tensor, rows_of
 
 
@@ -38,16 +39,17 @@ def part(whole: Stored, offsets: Sequence[int], to: Buffers) -> Stored:
 
 
 def emit_pad(op: tsp_tensor.PadOp, tensor: Tensor, to: Buffers, destination: Destination, chip: int) -> Tensor:
-    """Emits a tensor with a number around it. Raises Unsupported where its columns do not stay in their lanes."""
+    """Emits a tensor with a number around it."""
     low, lanes, shape = op.low.get_values(), to.chip.lanes, destination.shape
-    if not shape or low[-1] % lanes:
-        raise Unsupported(
-            f"puts {low[-1] if low else 0} columns before a tensor, which moves elements between lanes unless it is a "
-            f"multiple of {lanes}; pad at the end, or along another dimension"
-        )
     result = destination.make(WHOLE)
-    inner = part(result, low, to)
-    if op.high.get_values()[-1] and tensor.columns % lanes:
+    if not shape:
+        copy_rows(tensor, result, to, chip)
+        return Tensor(shape, tensor.element, result)
+    border = constant(op.value, to, chip)
+    if low[-1] % lanes:
+        tensor = _columns_between(border, tensor, low[-1], part(result, (*low[:-1], 0), to), destination)
+        low = (*low[:-1], 0)
+    elif op.high.get_values()[-1] and tensor.columns % lanes:
         source = to.in_rows(tensor, chip)
         mask = ones(tensor.columns)
         assert isinstance(mask.source, Named)
@@ -58,15 +60,29 @@ def emit_pad(op: tsp_tensor.PadOp, tensor: Tensor, to: Buffers, destination: Des
             ),
             Operand(source.buffer, rows_of(source, tensor.shape, shape_of_rows)),
         ]
-        target = Operand(result.buffer, rows_of(inner, tensor.shape, space))
+        target = Operand(result.buffer, rows_of(part(result, low, to), tensor.shape, space))
         numbers = range(tiles(tensor.columns, lanes))
         emit_rows(mask_region(tensor.element, op.value), operands, target, space, numbers, tensor.element, to, chip)
     else:
-        copy_rows(tensor, inner, to, chip)
-    border = constant(op.value, to, chip)
+        copy_rows(tensor, part(result, low, to), to, chip)
     for start, extent in around(tensor.shape, low, shape, lanes):
         fill(border, part(result, start, to), extent, to, chip)
-    return Tensor(shape, tensor.element, result)
+    padded = Tensor(shape, tensor.element, result)
+    set_padding(padded, None, to)  # some of its words have the number in all lanes
+    return padded
+
+
+def _columns_between(word: Operand, tensor: Tensor, before: int, view: Stored, destination: Destination) -> Tensor:
+    """Writes a tensor that begins `before` columns on to a view of rows as long as those of the destination, with the
+    number of a word in all their other columns. Gives what the view then holds."""
+    columns = destination.shape[-1]
+    type_ = TensorType(tensor.element, (*tensor.leading, columns))
+    place = Part(destination.to, "scratch", "", type_, destination.layout, destination.chip, place=view)
+    border = Stored(word.buffer, word.rows.offset, (0,) * len(tensor.leading), 0)
+    inside = np.arange(columns) - before
+    elements = np.where((inside >= 0) & (inside < tensor.columns), inside + 1, 0)
+    sources = [Tensor((*tensor.leading, 1), tensor.element, border), tensor]
+    return move_lanes(sources, len(tensor.leading), elements, destination.to, place, destination.chip)
 
 
 def _still(view: Stored, space: Shape) -> Rows:

@@ -42,9 +42,11 @@ def padding_of(tensor: Tensor, to: Buffers) -> Array | None:
 
 
 def set_padding(tensor: Tensor, padding: Array | None, to: Buffers) -> None:
-    """Takes note of what lies beyond the last column of a computed tensor."""
-    if padding is not None and isinstance(tensor.source, Stored):
-        to.padding[tensor.source.buffer] = padding
+    """Takes note of what lies beyond the last column of a computed tensor, or that it is not known."""
+    if isinstance(tensor.source, Stored):
+        to.padding.pop(tensor.source.buffer, None)
+        if padding is not None:
+            to.padding[tensor.source.buffer] = padding
 
 
 def mapped(region: Region, operands: Sequence[Tensor], to: Buffers) -> Array | None:

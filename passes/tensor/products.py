@@ -105,7 +105,7 @@ class Product:
     def divide(self, space: Shape, to: Buffers, epilogue: Epilogue | None = None) -> Division:
         """Its units, if its rows are walked along as `space`."""
         planes = self.planes(to)
-        together = len(planes) // 2
+        together = max(1, len(planes) // 2)
         cost = self.cost(to)
         if cost.passes > 1 and not cost.pause and to.chip.weight_streams + together * cost.every > to.chip.streams:
             together = 1  # there are not enough streams for weights beside the rows of all planes
@@ -130,9 +130,12 @@ class Product:
         return divide(space, self.tiles(to.chip.lanes), len(planes), together, cost)
 
     def planes(self, to: Buffers) -> list[int]:
-        """The planes that can work on it: pairs, by their first, for two bytes."""
+        """The planes that can work on it: pairs, by their first, for two bytes. Raises Unsupported."""
         size = element_bytes(self.element)
-        return [p for p in range(to.chip.planes) if size == 1 or to.chip.paired_plane(p) is not None]
+        able = [p for p in range(to.chip.planes) if size == 1 or to.chip.paired_plane(p) is not None]
+        if not able:
+            raise Unsupported("multiplies f16, which takes a pair of planes, and a hemisphere has one; use i8")
+        return able
 
 
 @dataclass(frozen=True)
@@ -231,8 +234,6 @@ def turned(tensor: Tensor, to: Buffers, chip: int) -> Tensor:
 
 def conv_product(op: tsp_tensor.ConvOp, images: Tensor, kernel: Tensor, to: Buffers, chip: int) -> Product:
     """The normal form of a convolution: rows of pixels, moved tap by tap. Raises Unsupported."""
-    if not isinstance(kernel.source, Named):
-        raise Unsupported("its weights are computed; the weights of a convolution must be an input or a parameter")
     window, groups, lanes = op.window, op.groups.value.data, to.chip.lanes
     n, height, width, channels = images.shape
     rows_, columns = window.places((height, width))
@@ -241,7 +242,7 @@ def conv_product(op: tsp_tensor.ConvOp, images: Tensor, kernel: Tensor, to: Buff
     source = images.source
     depth = taps[0] * taps[1] * channels
     few = channels < depth <= lanes and groups == 1 and images.element == i8
-    if isinstance(source, Named) and few and kernel.source.plain:
+    if isinstance(source, Named) and few and isinstance(kernel.source, Named) and kernel.source.plain:
         # the host deals out the pixels of all taps to the lanes; sums of integers do not mind the order
         return _dealt_by_host(source, kernel.source, window, space, channels, outputs, to, chip)
     act_layout = None
@@ -269,14 +270,12 @@ def conv_product(op: tsp_tensor.ConvOp, images: Tensor, kernel: Tensor, to: Buff
 
 
 def _grouped(product: Product, groups: Groups, lanes: int) -> Product:
-    """The product with weights in groups. Raises Unsupported for groups that do not fit to the tiles."""
-    own_tile = groups.channels == groups.outputs and lanes % groups.channels == 0
-    if not own_tile and product.columns > lanes and lanes % groups.outputs:
+    """The product with the weights of groups side by side. Raises Unsupported for what decompose-tensor-ops splits."""
+    if isinstance(product.stationary, Stored) or not groups.fit(lanes):
         raise Unsupported(
-            f"groups of {groups.outputs} outputs do not fill the {lanes} lanes of a tile; "
-            "give each group a divisor of the lanes, or convolve the groups one by one"
+            f"its {groups.count} groups do not lie side by side in a tile; run decompose-tensor-ops first"
         )
-    if own_tile:
+    if groups.own_tile(lanes):
         step = product.passes[0][1]
         return replace(product, groups=groups, passes=((1, 0), *product.passes[1:]), tile_moves=step)
     return replace(product, groups=groups)

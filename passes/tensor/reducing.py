@@ -94,7 +94,9 @@ def emit_reduce(
             tensor = _shrunk(kind, tensor, axis, smaller, to, between, chip)
             if rest == 1:
                 break
-    return Tensor(destination.shape, element, tensor.source)
+    view = to.in_rows(tensor, chip).reshaped(tensor.shape, destination.shape)
+    assert view is not None  # dimensions of size 1 are left out
+    return Tensor(destination.shape, element, view)
 
 
 def _shrunk(

@@ -36,19 +36,22 @@ class Named:
     """The first element along each dimension of `base`."""
     steps: tuple[int, ...]
     """The step along each dimension of `base`."""
+    ends: tuple[int, ...]
+    """The place after the last element along each dimension of `base`."""
     value: Attribute | None = None
 
     @staticmethod
     def of(kind: str, name: str, host: TensorType[Attribute], value: Attribute | None = None) -> Named:
         shape = host.get_shape()
         n = len(shape)
-        return Named(kind, name, host, shape, tuple(range(n)), (0,) * n, (1,) * n, value)
+        return Named(kind, name, host, shape, tuple(range(n)), (0,) * n, (1,) * n, tuple(shape), value)
 
     @property
     def plain(self) -> bool:
         """Whether it is all of the tensor, in its own order."""
         n = len(self.base)
-        return self.dims == tuple(range(n)) and not any(self.start) and set(self.steps) <= {1}
+        whole = not any(self.start) and set(self.steps) <= {1} and self.ends == self.base
+        return self.dims == tuple(range(n)) and whole
 
     def axis(self, extent: int, dim: int, step: int = 1) -> Axis:
         """An axis of a layout along dimension `dim` of the view."""
@@ -56,7 +59,7 @@ class Named:
         return Axis(extent, ((base, step * self.steps[base]),) if base >= 0 else ())
 
     def layout(self, layout: Layout) -> Layout:
-        """A layout of the view as one of `base`."""
+        """A layout of the view as one of `base`: what lies outside the view is zero."""
 
         def along(axis: Axis) -> Axis:
             steps = [(d if d == BYTE else self.dims[d], s) for d, s in axis.steps]
@@ -68,24 +71,29 @@ class Named:
         start = list(self.start)
         for dim, at in enumerate(layout.start):
             start[self.dims[dim]] += at * self.steps[self.dims[dim]]
-        return Layout(
+        result = Layout(
             all_of(layout.words), all_of(layout.side), all_of(layout.lanes), tuple(start) if any(start) else ()
         )
+        part = tuple(zip(self.start, self.ends, strict=True))
+        return replace(result, within=part) if result.shows_beside(part, self.base) else result
 
     def reshaped(self, to: Shape) -> Named:
         """All of the tensor under another shape."""
         n = len(to)
-        return replace(self, base=to, dims=tuple(range(n)), start=(0,) * n, steps=(1,) * n)
+        return replace(self, base=to, dims=tuple(range(n)), start=(0,) * n, steps=(1,) * n, ends=tuple(to))
 
     def transposed(self, permutation: Sequence[int]) -> Named:
         return replace(self, dims=tuple(self.dims[p] for p in permutation))
 
-    def sliced(self, offsets: Sequence[int], strides: Sequence[int]) -> Named:
-        start, steps = list(self.start), list(self.steps)
-        for dim, offset, stride in zip(self.dims, offsets, strides, strict=True):
+    def sliced(self, offsets: Sequence[int], strides: Sequence[int], sizes: Sequence[int] = ()) -> Named:
+        """The part from some offsets on, of so many elements, or up to the end."""
+        start, steps, ends = list(self.start), list(self.steps), list(self.ends)
+        for i, (dim, offset, stride) in enumerate(zip(self.dims, offsets, strides, strict=True)):
             start[dim] += offset * steps[dim]
             steps[dim] *= stride
-        return replace(self, start=tuple(start), steps=tuple(steps))
+            if sizes:
+                ends[dim] = start[dim] + (sizes[i] - 1) * steps[dim] + 1
+        return replace(self, start=tuple(start), steps=tuple(steps), ends=tuple(ends))
 
 
 @dataclass(frozen=True)

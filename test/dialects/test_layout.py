@@ -37,18 +37,21 @@ def places(axes: tuple[Axis, ...]) -> Iterator[dict[int, int]]:
 
 
 def packed_by_definition(array: np.ndarray, layout: Layout, lanes: int) -> np.ndarray:
-    """Every byte on its own: where the axes lead, or zero outside the tensor."""
+    """Every byte on its own: where the axes lead, or zero outside the part of the tensor that is meant."""
     size = array.dtype.itemsize
     data = array.reshape(array.shape).tobytes()
     sides, words, columns = (list(places(axes)) for axes in (layout.side, layout.words, layout.lanes))
     block = np.zeros((len(sides), len(words), lanes), np.uint8)
+    part = layout.within or [(0, n) for n in array.shape]
     for (s, side), (w, word), (n, lane) in product(enumerate(sides), enumerate(words), enumerate(columns)):
         at = [
             (layout.start[d] if d < len(layout.start) else 0) + sum(m.get(d, 0) for m in (side, word, lane))
             for d in range(array.ndim)
         ]
         byte = sum(m.get(BYTE, 0) for m in (side, word, lane))
-        if 0 <= byte < size and all(0 <= i < n for i, n in zip(at, array.shape, strict=True)):
+        if 0 <= byte < size and all(
+            max(0, a) <= i < min(b, n) for i, (a, b), n in zip(at, part, array.shape, strict=True)
+        ):
             element = int(np.ravel_multi_index(at, array.shape)) if at else 0
             block[s, w, n] = data[element * size + byte]
     return block
@@ -56,11 +59,15 @@ def packed_by_definition(array: np.ndarray, layout: Layout, lanes: int) -> np.nd
 
 @st.composite
 def layouts(draw: st.DrawFn, rank: int) -> Layout:
-    """Any affine layout: axes that overlap, go backward, walk along several dimensions, repeat or leave the tensor."""
+    """Any affine layout: axes that overlap, go backward, walk along several dimensions, repeat or leave the tensor, of all of it
+    or a part."""
     step = st.tuples(st.integers(BYTE, rank - 1), st.integers(-3, 4))
     axis = st.builds(Axis, st.integers(1, 3), st.lists(step, max_size=2).map(tuple))
     axes = st.lists(axis, max_size=3).map(tuple)
-    layout = Layout(draw(axes), draw(axes), draw(axes), tuple(draw(st.lists(st.integers(-3, 4), max_size=rank))))
+    start = tuple(draw(st.lists(st.integers(-3, 4), max_size=rank)))
+    ends = st.tuples(st.integers(0, 3), st.integers(1, 6)).filter(lambda e: e[0] < e[1])
+    within = tuple(draw(st.one_of(st.just([]), st.lists(ends, min_size=rank, max_size=rank))))
+    layout = Layout(draw(axes), draw(axes), draw(axes), start, within)
     assume(layout.fault(rank, LANES) is None)
     return layout
 
@@ -93,6 +100,8 @@ def test_unpack_gives_back_what_the_layout_shows(array: np.ndarray, data: st.Dat
         (Layout((Axis.of(2, 2),), (), ()), "axis `2 of d2` walks along d2, the tensor has 2 dimensions"),
         (Layout((), (), (Axis.of(9, 1),)), "9 elements side by side do not fit into 8 lanes"),
         (Layout((), (), (), (0, 0, 0)), "there are 3 starts, the tensor has 2 dimensions"),
+        (Layout((), (), (), (), ((0, 2),)), "`within` names no part of a tensor of 2 dimensions"),
+        (Layout((), (), (), (), ((0, 2), (3, 3))), "`within` names no part of a tensor of 2 dimensions"),
     ],
 )
 def test_a_layout_that_makes_no_sense(layout: Layout, reason: str) -> None:

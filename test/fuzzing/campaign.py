@@ -14,6 +14,7 @@ from tspc.dialects.program import Program
 from tspc.runtime.jit.cache import available_paths
 
 from .checks import agree
+from .graphs import check_graph
 from .hostile import check_file, check_text
 from .mutations import mutated_program
 from .programs import long_program, noise, overlapping_program, plain_program, random_program
@@ -61,7 +62,7 @@ def damaged(seed: int) -> str:
     return check_file(seed) if seed % 2 else check_text(seed)
 
 
-CASES: dict[str, Callable[[int], str]] = {"valid": valid, "mutated": mutated, "bytes": damaged}
+CASES: dict[str, Callable[[int], str]] = {"valid": valid, "mutated": mutated, "bytes": damaged, "graph": check_graph}
 
 
 class Hang(BaseException):

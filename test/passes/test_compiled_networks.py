@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject, DrawFn
-from tspc.dialects.target import ChipSpec, SystemSpec
+from machines import MACHINES
+from tspc.dialects.target import SystemSpec
 from tspc.dialects.target_attr import TARGET, TargetAttr
 from tspc.passes.pipelines import STAGES, make_context, parse
 from tspc.runtime.executable import Loaded, executable_from_module
@@ -23,19 +24,6 @@ from tspc.runtime.jit.engine import JitEngine
 from tspc.runtime.tensor_level import run_tensor
 
 Array = npt.NDArray[Any]
-
-MACHINES = {
-    "default": ChipSpec(),
-    "a slice per hop": ChipSpec(slices_per_hop=1),
-    "half the streams": ChipSpec(streams=16, weight_streams=8),
-    "two planes": ChipSpec(planes=2),
-    "ten tiles": ChipSpec(tiles=10),
-    "more words": ChipSpec(words=16384),
-    "slow": ChipSpec(
-        latency_read=2, latency_alu=6, latency_array=26, latency_egress=40, latency_vxm_entry=2, latency_install=2
-    ),
-    "few accumulators": ChipSpec(accumulators=16),
-}
 
 
 @dataclass

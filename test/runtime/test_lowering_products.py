@@ -8,7 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from lowered import assert_lowers
-from tensors import random_array, tensor_type
+from tensors import module_of, random_array, tensor_type
+from tspc.dialects.errors import UnsupportedModel
+from tspc.passes.pipelines import compile
 
 CHECKS = settings(deadline=None, derandomize=True, suppress_health_check=[*HealthCheck], max_examples=10)
 
@@ -114,3 +116,36 @@ def test_infinity_beyond_the_last_column_does_not_matter(text: str, inputs: list
     if "slice" in text:
         values[0][:, 7:] = np.inf
     assert np.isfinite(assert_lowers(text, values, result, lanes=32)).all()
+
+
+@st.composite
+def grouped(draw: DrawFn) -> tuple[str, list[np.ndarray], str]:
+    """A convolution of f16 in groups, in which there are infinities and NaNs."""
+    groups = draw(st.sampled_from((2, 3, 5, 16)))
+    each, mine = draw(st.sampled_from(((1, 1), (1, 1), (1, 2), (2, 2), (3, 1), (7, 11))))
+    kernel, size = [draw(st.integers(1, 3)) for _ in range(2)], [draw(st.integers(3, 5)) for _ in range(2)]
+    pads = [draw(st.integers(0, k - 1)) for k in (*kernel, *kernel)]
+    strides = [draw(st.integers(1, 2)) for _ in range(2)]
+    places = [(size[d] + pads[d] + pads[d + 2] - kernel[d]) // strides[d] + 1 for d in range(2)]
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    x = rng.normal(0, 1, (2, *size, groups * each)).astype(np.float16)
+    x[rng.random(x.shape) < 0.05] = np.float16(draw(st.sampled_from((np.inf, -np.inf, np.nan))))
+    w = rng.normal(0, 1, (*kernel, each, groups * mine)).astype(np.float16)
+    result = f"tensor<2x{places[0]}x{places[1]}x{groups * mine}xf32>"
+    text = twice("%x", "%a", tensor_type(x), "f16") if draw(st.booleans()) else ""
+    op = f"tsp_tensor.conv {'%x' if text else '%a'}, %b strides {strides} pads {pads} groups {groups}"
+    return f"{text}\n%y = {op} : {tensor_type(x)}, {tensor_type(w)} -> {result}", [x, w], result
+
+
+@settings(CHECKS, max_examples=8)
+@given(grouped())
+def test_infinity_in_a_channel_of_another_group_does_not_matter(case: tuple[str, list[np.ndarray], str]) -> None:
+    assert_lowers(*case, lanes=32)
+
+
+def test_f16_on_a_chip_without_pairs_of_planes_is_refused() -> None:
+    text = "%y = tsp_tensor.matmul %a, %b : tensor<2x3xf16>, tensor<3x4xf16> -> tensor<2x4xf32>"
+    a, b = np.zeros((2, 3), np.float16), np.zeros((3, 4), np.float16)
+    module = module_of(text, [a, b], "tensor<2x4xf32>").replace("chip.tiles = 20", "chip.planes = 2")
+    with pytest.raises(UnsupportedModel, match=r"tsp_tensor.matmul`: multiplies f16, which takes a pair .*; use i8"):
+        compile(module)

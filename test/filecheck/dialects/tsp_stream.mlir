@@ -8,6 +8,9 @@
 func.func @lowered() {
   // CHECK-NEXT: %x = tsp_stream.buffer "input" "x" : !tsp_stream.buffer<4x64xi8, words [4 of d0], side [1 of b], lanes [64 of d1]>
   %x = tsp_stream.buffer "input" "x" : !tsp_stream.buffer<4x64xi8, words [4 of d0], side [1 of b], lanes [64 of d1]>
+  // A part of a tensor with a border of zeros.
+  // CHECK-NEXT: %part = tsp_stream.buffer "input" "part" : !tsp_stream.buffer<9x64xi8, words [6 of d0], side [1 of b], lanes [64 of d1], from [1, 0], within [2 to 6, 0 to 64]>
+  %part = tsp_stream.buffer "input" "part" : !tsp_stream.buffer<9x64xi8, words [6 of d0], side [1 of b], lanes [64 of d1], from [1, 0], within [2 to 6, 0 to 64]>
   // CHECK-NEXT: %w = tsp_stream.buffer "parameter" "w" : !tsp_stream.buffer<400x32xi8, words [2 of d0 * 320, 1 of b, 20 of d0 * 16], side [16 of d0], lanes [32 of d1]>
   %w = tsp_stream.buffer "parameter" "w" : !tsp_stream.buffer<400x32xi8, words [2 of d0 * 320, 1 of b, 20 of d0 * 16], side [16 of d0], lanes [32 of d1]>
   // The host knows this output by another shape.

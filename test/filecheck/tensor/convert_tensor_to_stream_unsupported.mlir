@@ -9,8 +9,10 @@ func.func @main(%x: tensor<4x4xi8> {tsp_tensor.name = "x"}, %z: tensor<4x1xi8> {
     %0 = arith.addi %l, %l : i8
     tsp_tensor.yield %0 : i8
   }
-  // CHECK-NEXT: .mlir:[[# @LINE + 1]]:3: `tsp_tensor.pad`: puts 3 columns before a tensor, which moves elements between lanes unless it is a multiple of 320; pad at the end, or along another dimension
-  %a = tsp_tensor.pad %n low [0, 3] high [0, 0] value 0 : i8 : tensor<4x1xi8> -> tensor<4x4xi8>
+  %w = tsp_tensor.reshape %n : tensor<4x1xi8> -> tensor<1x1x1x4xi8>
+  %p = tsp_tensor.reshape %x : tensor<4x4xi8> -> tensor<1x2x2x4xi8>
+  // CHECK-NEXT: .mlir:[[# @LINE + 1]]:3: `tsp_tensor.conv`: its 4 groups do not lie side by side in a tile; run decompose-tensor-ops first
+  %a = tsp_tensor.conv %p, %w groups 4 : tensor<1x2x2x4xi8>, tensor<1x1x1x4xi8> -> tensor<1x2x2x4xi32>
   %i = tsp_tensor.constant dense<0> : tensor<4xi32>
   %u = tsp_tensor.constant dense<0> : tensor<4x1xi8>
   %t = tsp_tensor.parameter "table" : tensor<9000x1xi8>
