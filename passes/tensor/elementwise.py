@@ -13,7 +13,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects.layout import AccessPattern, tiles
 from ..stream.stream_place import alus_of
 from .buffers import WHOLE, Buffers, Destination, Parts, rows_layout
-from .demand import side_by_side
+from .demand import ENOUGH_ROWS, SIDE_BY_SIDE, side_by_side
 from .views import Block, Pads, Rows, Shape, Stored, Tensor, blocks, join, rows_of
 
 
@@ -123,7 +123,7 @@ def parts_of(visits: Iterable[tuple[AccessPattern, int]]) -> Parts:
 def in_turn(destination: Destination) -> Parts:
     """The parts of a buffer of many rows that another reads while it is filled: a slice does either in a cycle."""
     depth = destination.layout.depth
-    count = min(SIDE_BY_SIDE, depth // (4 * _ENOUGH_ROWS))
+    count = min(SIDE_BY_SIDE, depth // (4 * ENOUGH_ROWS))
     return [(i * depth // count, i) for i in range(count)] or WHOLE
 
 

@@ -32,6 +32,7 @@ from .lanes import scratch, transposed
 from .units import Cost, Division, divide
 from .views import Named, Pads, Rows, Shape, Stored, Tensor, join, rows_of
 
+
 @dataclass(frozen=True)
 class Product:
     """A product in normal form: `space` rows of activations, `passes` runs of them, and a stationary operand."""
