@@ -210,7 +210,8 @@ class _Placer:
                     (
                         (
                             self._crowded(buffer, picked, depth),
-                            any(self._too_wide(buffer, n, hemisphere) for n in numbers),
+                            any(self._too_wide(buffer, n, hemisphere) for n in numbers)
+                            or self._both_ways(buffer, hemisphere),
                             self._conflicts(buffer, picked),
                             order,
                         ),
@@ -252,7 +253,8 @@ class _Placer:
         free = [s for n in range(self.chip.slices) if (s := Slice(hemisphere, n)) not in taken]
         if len(free) < wanted:
             return None
-        if len(apart := [s for s in free if s not in near]) >= wanted:
+        by_number = any(isinstance(use.operation, ts.GatherOp | ts.ScatterOp) for use in buffer.buffer.uses)
+        if not by_number and len(apart := [s for s in free if s not in near]) >= wanted:
             free = apart
         key = buffer.chip_number
         if weights:
@@ -278,7 +280,7 @@ class _Placer:
                 )
             )
             picked = free[:wanted]
-        if any(isinstance(use.operation, ts.GatherOp | ts.ScatterOp) for use in buffer.buffer.uses):
+        if by_number:
             picked = self._one_position_first(free, wanted)[:wanted]
         return sorted(picked)
 
@@ -363,6 +365,18 @@ class _Placer:
         wide = sum(op.stream.type.width for op in results)
         wide += sum(cast(ts.StreamType, v.type).width for v in coming if self._comes_from(v) not in (hemisphere, ""))
         return wide > self.chip.streams
+
+    def _both_ways(self, buffer: ts.BufferOp, hemisphere: str) -> bool:
+        """Whether what is scattered would come to its slices against the map, which comes from the ALUs: from further
+        out on the same side."""
+        others: list[SSAValue] = []
+        for op in [use.operation for use in buffer.buffer.uses]:
+            if isinstance(op, ts.ScatterOp) and isinstance(read := op.stream.owner, ts.ReadOp):
+                others.append(read.buffer)
+            elif isinstance(op, ts.ReadOp):
+                others += [u.operation.buffer for u in op.stream.uses if isinstance(u.operation, ts.ScatterOp)]
+        places = [place.data for other in others if (place := cast(ts.BufferOp, other.owner).place) is not None]
+        return any(s.hemisphere == hemisphere for place in places for s in place.slices)
 
     def _comes_from(self, stream: SSAValue) -> str:
         """The hemisphere from which a stream comes to the ALUs, or nothing where it is not known yet."""
