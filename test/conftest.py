@@ -7,6 +7,7 @@ each file reports its part of the answer.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from typing import Any
 import pytest
 from directives import problems
 from hypothesis import settings
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # products are small; threads of BLAS would only wait for each other
 
 FILECHECK = Path(__file__).parent / "filecheck"
 
