@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+from xdsl.dialects.builtin import i8
 from xdsl.ir import Block, SSAValue
 
 from ...dialects import tsp_tensor
 from ...dialects.target import ChipSpec
 from ...dialects.tsp_tensor.types import shape_of
+from .fusing import element_of_value
 from .views import Pads
 
 
@@ -48,8 +50,11 @@ def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
         if isinstance(v.owner, tsp_tensor.MatmulOp | tsp_tensor.ConvOp)
         and (shape_of(v)[-1:] == columns or columns <= (chip.lanes,))  # a single column is spread over one tile
     ]
+    if value.owner in makers:
+        return 1  # the sums themselves
     if any(m.operands[0] is value for m in makers):
-        return 2 * (_sharing(chip) if columns > (chip.lanes,) else 1)
+        shared = columns > (chip.lanes,) or element_of_value(value) == i8
+        return 2 * (_sharing(chip) if shared else 1)
     return _sharing(chip) if makers else 1
 
 

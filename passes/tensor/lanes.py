@@ -30,8 +30,7 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes, numpy_of
 from ...dialects.layout import AccessPattern, rows
-from .buffers import WHOLE, Buffers, Destination, Unsupported
-from .elementwise import in_turn
+from .buffers import WHOLE, Buffers, Destination, Parts, Unsupported
 from .padding import set_padding
 from .transposing import transpose_tiles, worth_tiles
 from .views import Shape, Stored, Tensor
@@ -43,7 +42,13 @@ _MOST_LEVELS = 4
 
 
 def move_lanes(
-    sources: Sequence[Tensor], outer: int, elements: Numbers, to: Buffers, destination: Destination, chip: int
+    sources: Sequence[Tensor],
+    outer: int,
+    elements: Numbers,
+    to: Buffers,
+    destination: Destination,
+    chip: int,
+    parts: Parts = WHOLE,
 ) -> Tensor:
     """Puts a tensor together from elements of others of the same type.
 
@@ -59,7 +64,7 @@ def move_lanes(
     source = np.repeat(np.arange(len(sources)), [prod(t.shape[outer:]) for t in sources])
     targets, wanted = _wanted(destination.view, shape, outer, elements, lanes)
     pairs = _pairs(wanted, source, words, lane, lanes)
-    result = destination.make(in_turn(destination))
+    result = destination.make(parts)
     mover = _Mover(to, chip, destination.type.element_type, shape[:outer], views, result)
     mover.maps = _map_buffer(pairs.maps, to, chip)
     counts = np.bincount(pairs.target, minlength=len(targets))
