@@ -1,4 +1,4 @@
-"""The BERT encoder with random f16 weights compiles, verifies, has the tensor level's bits, and is near its formulas."""
+"""The BERT encoder, with random f16 weights: it compiles, has the tensor level's bits, and is near its formulas."""
 
 from __future__ import annotations
 
