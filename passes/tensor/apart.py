@@ -20,6 +20,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects.elements import numpy_of
 from ...dialects.layout import AccessPattern, tiles
 from .buffers import WHOLE, Buffers, Destination
+from .elementwise import in_turn
 from .lanes import move_lanes, scratch
 from .padding import set_padding, zero
 from .views import Named, Shape, Stored, Tensor
@@ -99,7 +100,7 @@ def settled(apart: Apart, to: Buffers, copies: int, chip: int) -> Tensor:
     first = (np.arange(prod(inner)) * wide).reshape(starts.shape) + starts
     elements = (first[:, None] + np.arange(size)).reshape(*inner, size)
     place = replace(scratch(apart.element, (*outer, *inner, size), to, chip), copies=copies)
-    moved = move_lanes([source], len(outer), elements, to, place, chip)
+    moved = move_lanes([source], len(outer), elements, to, place, chip, in_turn(place))
     there = to.in_rows(moved, chip)
     strides = tuple(there.strides[order.index(d)] for d in leading)
     return Tensor(apart.shape, apart.element, replace(there, strides=strides))

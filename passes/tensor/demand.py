@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from math import prod
 
 from xdsl.dialects.builtin import i8
 from xdsl.ir import Block, SSAValue
@@ -66,7 +67,9 @@ def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
             case tsp_tensor.ReshapeOp() | tsp_tensor.TransposeOp() | tsp_tensor.SliceOp():
                 found[op.input] = found[op.input].joined(Demand(copies=found[op.result].copies))
             case tsp_tensor.MatmulOp():
-                found[op.lhs] = found[op.lhs].joined(Demand((), _sharing(chip), True))
+                # of a stack of f16 each matrix goes to one pair of planes
+                apart = element_of_value(op.lhs) != i8 and prod(shape_of(op.rhs)[:-2]) > 1
+                found[op.lhs] = found[op.lhs].joined(Demand((), 1 if apart else _sharing(chip), True))
             case tsp_tensor.ConvOp():
                 top, left, bottom, right = op.window.pads
                 pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()
