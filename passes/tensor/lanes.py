@@ -39,6 +39,8 @@ Numbers = npt.NDArray[np.int64]
 
 _MOST_LEVELS = 4
 """Nested loops that one run has at most within the inner dimensions."""
+_WRITTEN = 2
+"""Which of the patterns of a run says the words that it writes."""
 
 
 def move_lanes(
@@ -172,9 +174,8 @@ class _Mover:
             for source, view in enumerate(self.views):
                 mine: list[list[int]] = points[step[0] == source].tolist()
                 for run in fold(mine):
-                    read, map_, write, joined = (
-                        self._pattern(run, i, strides)
-                        for i, strides in enumerate((view.strides, (0,) * len(self.outer), target_strides, joint))
+                    read, map_, write, joined = self._patterns(
+                        run, (view.strides, (0,) * len(self.outer), target_strides, joint)
                     )
                     for byte in range(element_bytes(self.element)):
                         stream = permuted(
@@ -195,10 +196,16 @@ class _Mover:
             "scratch", "", type_, rows(type_.get_shape(), element_bytes(self.element), self.to.chip.lanes), self.chip
         )
 
-    def _pattern(self, run: Fold, which: int, strides: Sequence[int]) -> AccessPattern:
-        levels = [(count, steps[which]) for count, steps in run.levels]
-        levels += list(zip(reversed(self.outer), reversed(strides[: len(self.outer)]), strict=True))
-        return AccessPattern(run.start[which], tuple(levels))
+    def _patterns(self, run: Fold, strides: Sequence[Sequence[int]]) -> list[AccessPattern]:
+        """The words that a run reads, those of its maps, those that it writes and those that it joins: in the order of
+        the words that it writes, so that who uses the first need not wait for the last."""
+        levels = [[(count, steps[which]) for count, steps in run.levels] for which in range(len(strides))]
+        for which, steps in enumerate(strides):
+            levels[which] += zip(reversed(self.outer), reversed(steps[: len(self.outer)]), strict=True)
+        order = sorted(range(len(levels[_WRITTEN])), key=lambda i: abs(levels[_WRITTEN][i][1]))
+        return [
+            AccessPattern(start, tuple(those[i] for i in order)) for start, those in zip(run.start, levels, strict=True)
+        ]
 
 
 def permuted(stream: SSAValue, map_: SSAValue, to: Buffers, chip: int) -> SSAValue:
