@@ -2,11 +2,11 @@
 
     python examples/bert/build.py bert.mlir
 
-The encoder of J. Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", NAACL 2019: layers of attention
-and of two products with GELU between them (in its tanh form, as in the published code), each added to its input and
-normalised. By default 12 layers of 768 with 12 heads and 3072 inside, for 128 tokens, on two chips: the weights fill more
-of the slices than one has for them. The input are the hidden states behind the embeddings; no token is masked. Weights
-are f16, biases and what scales a layer norm f32, all random.
+The encoder of J. Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", NAACL 2019: layers of
+attention and of two products with GELU between them (in its tanh form, as in the published code), each added to its
+input and normalised. By default 12 layers of 768 with 12 heads and 3072 inside, for 128 tokens, on two chips, as the
+weights take more slices than one has for them. The input are the hidden states behind the embeddings; no token is
+masked. Weights are f16, biases and what scales a layer norm f32, all random.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import numpy_of
 from ...dialects.layout import AccessPattern, tiles
-from .buffers import WHOLE, Buffers, Destination
+from .buffers import WHOLE, Buffers, Destination, Part
+from .elementwise import in_turn
 from .lanes import move_lanes, scratch
 from .padding import set_padding, zero
 from .views import Named, Shape, Stored, Tensor
@@ -98,11 +99,14 @@ def settled(apart: Apart, to: Buffers, copies: int, chip: int) -> Tensor:
     source = Tensor((*outer, *inner, wide), apart.element, view)
     first = (np.arange(prod(inner)) * wide).reshape(starts.shape) + starts
     elements = (first[:, None] + np.arange(size)).reshape(*inner, size)
-    place = replace(scratch(apart.element, (*outer, *inner, size), to, chip), copies=copies)
-    moved = move_lanes([source], len(outer), elements, to, place, chip)
-    there = to.in_rows(moved, chip)
-    strides = tuple(there.strides[order.index(d)] for d in leading)
-    return Tensor(apart.shape, apart.element, replace(there, strides=strides))
+    place = replace(scratch(apart.element, apart.shape, to, chip), copies=copies)
+    made = place.make(in_turn(place))
+    type_ = TensorType(apart.element, (*outer, *inner, size))
+    there = Part(
+        to, "scratch", "", type_, place.layout, chip, place=replace(made, strides=tuple(made.strides[d] for d in order))
+    )
+    move_lanes([source], len(outer), elements, to, there, chip)
+    return Tensor(apart.shape, apart.element, made)
 
 
 def _sums(levels: Sequence[tuple[int, int]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

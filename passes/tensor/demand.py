@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from math import prod
-from typing import cast
 
-from xdsl.dialects.builtin import TensorType, i8
-from xdsl.ir import Attribute, Block, SSAValue
+from xdsl.dialects.builtin import i8
+from xdsl.ir import Block, SSAValue
 
 from ...dialects import tsp_tensor
 from ...dialects.layout import tiles
 from ...dialects.target import ChipSpec
 from ...dialects.tsp_tensor.types import shape_of
+from .fusing import element_of_value
 from .views import Pads
 
 
@@ -60,7 +60,7 @@ def _sharing_passes(value: SSAValue, chip: ChipSpec) -> int:
     """The planes that may read activations at the same time: all, if rows are so few that planes share the passes, and
     too many for the planes of one hemisphere to have taken them before those of the other."""
     few = BETWEEN < prod(shape_of(value)[:-1]) <= tiles(chip.lanes, chip.weight_streams)
-    return chip.planes if few and cast("TensorType[Attribute]", value.type).element_type == i8 else _sharing(chip)
+    return chip.planes if few and element_of_value(value) == i8 else _sharing(chip)
 
 
 def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
@@ -75,8 +75,11 @@ def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
         if isinstance(v.owner, tsp_tensor.MatmulOp | tsp_tensor.ConvOp)
         and (shape_of(v)[-1:] == columns or columns <= (chip.lanes,))  # a single column is spread over one tile
     ]
+    if value.owner in makers:
+        return 1  # the sums themselves
     if any(m.operands[0] is value for m in makers):
-        return 2 * (_sharing(chip) if columns > (chip.lanes,) else 1)
+        shared = columns > (chip.lanes,) or element_of_value(value) == i8
+        return 2 * (_sharing(chip) if shared else 1)
     return _sharing(chip) if makers else 1
 
 
@@ -88,7 +91,7 @@ def side_by_side(rows: int) -> int:
 def _shown_again(op: tsp_tensor.MapOp, value: SSAValue) -> int:
     """The blocks of a map that read words of an operand again and again: of one with fewer rows than the result, or
     with one column."""
-    whole, mine = (cast("TensorType[Attribute]", v.type).get_shape() for v in (op.result, value))
+    whole, mine = (shape_of(v) for v in (op.result, value))
     again = prod(mine[:-1]) < prod(whole[:-1]) or mine[-1:] == (1,) != whole[-1:]
     return side_by_side(prod(whole[:-1])) if again else 1
 
@@ -102,7 +105,9 @@ def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
                 found[op.input] = found[op.input].joined(Demand(copies=found[op.result].copies))
             case tsp_tensor.MatmulOp():
                 found[op.rhs] = found[op.rhs].joined(Demand(copies=MOST_COPIES))  # which the slices of weights share
-                found[op.lhs] = found[op.lhs].joined(Demand((), _sharing_passes(op.lhs, chip), True))
+                # of a stack of f16 each matrix goes to one pair of planes
+                apart = element_of_value(op.lhs) != i8 and prod(shape_of(op.rhs)[:-2]) > 1
+                found[op.lhs] = found[op.lhs].joined(Demand((), 1 if apart else _sharing_passes(op.lhs, chip), True))
             case tsp_tensor.ConvOp():
                 top, left, bottom, right = op.window.pads
                 pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()

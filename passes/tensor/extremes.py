@@ -3,7 +3,8 @@
 The rows are dealt out to as many slices as a tile has lanes, and transposed: then the elements of a row that lay in one
 tile lie in as many vectors, which ALUs combine. What is left is a vector for every group of rows, in which each tile
 has a number for each of them; rotations of whole tiles combine these, and the permuter spreads each number over the
-lanes of its row, where maps want it. A row so costs the permuter one vector for each byte, and the little for its group.
+lanes of its row, where maps want it. A row so costs the permuter one vector for each byte, and a little for its
+group.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
 from ...dialects.layout import AccessPattern, rows, tiles
 from .buffers import Buffers
-from .elementwise import emit_map, move
+from .elementwise import emit_map, in_turn, move
 from .groups import group_buffer
 from .lanes import move_lanes, scratch
 from .padding import mask_region, ones
@@ -58,7 +59,7 @@ def extremes(kind: str, tensor: Tensor, to: Buffers, chip: int) -> Tensor:
         have += step
     everywhere = np.repeat(np.arange(side)[:, None], to.chip.lanes, axis=1)
     place = scratch(tensor.element, (groups, *everywhere.shape), to, chip)
-    wide = to.in_rows(move_lanes([total], 1, everywhere, to, place, chip), chip)
+    wide = to.in_rows(move_lanes([total], 1, everywhere, to, place, chip, in_turn(place)), chip)
     to.repeated.add(wide.buffer)
     strides = tuple(prod(leading[d + 1 :]) for d in range(len(leading)))
     return Tensor((*leading, 1), tensor.element, Stored(wide.buffer, wide.offset, strides, 0))

@@ -30,8 +30,7 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes, numpy_of
 from ...dialects.layout import AccessPattern, rows
-from .buffers import WHOLE, Buffers, Destination, Unsupported
-from .elementwise import in_turn
+from .buffers import WHOLE, Buffers, Destination, Parts, Unsupported
 from .padding import set_padding
 from .transposing import transpose_tiles, worth_tiles
 from .views import Shape, Stored, Tensor
@@ -40,10 +39,18 @@ Numbers = npt.NDArray[np.int64]
 
 _MOST_LEVELS = 4
 """Nested loops that one run has at most within the inner dimensions."""
+_WRITTEN = 2
+"""Which of the patterns of a run says the words that it writes."""
 
 
 def move_lanes(
-    sources: Sequence[Tensor], outer: int, elements: Numbers, to: Buffers, destination: Destination, chip: int
+    sources: Sequence[Tensor],
+    outer: int,
+    elements: Numbers,
+    to: Buffers,
+    destination: Destination,
+    chip: int,
+    parts: Parts = WHOLE,
 ) -> Tensor:
     """Puts a tensor together from elements of others of the same type.
 
@@ -59,7 +66,7 @@ def move_lanes(
     source = np.repeat(np.arange(len(sources)), [prod(t.shape[outer:]) for t in sources])
     targets, wanted = _wanted(destination.view, shape, outer, elements, lanes)
     pairs = _pairs(wanted, source, words, lane, lanes)
-    result = destination.make(in_turn(destination))
+    result = destination.make(parts)
     mover = _Mover(to, chip, destination.type.element_type, shape[:outer], views, result)
     mover.maps = _map_buffer(pairs.maps, to, chip)
     counts = np.bincount(pairs.target, minlength=len(targets))
@@ -167,9 +174,8 @@ class _Mover:
             for source, view in enumerate(self.views):
                 mine: list[list[int]] = points[step[0] == source].tolist()
                 for run in fold(mine):
-                    read, map_, write, joined = (
-                        self._pattern(run, i, strides)
-                        for i, strides in enumerate((view.strides, (0,) * len(self.outer), target_strides, joint))
+                    read, map_, write, joined = self._patterns(
+                        run, (view.strides, (0,) * len(self.outer), target_strides, joint)
                     )
                     for byte in range(element_bytes(self.element)):
                         stream = permuted(
@@ -190,10 +196,16 @@ class _Mover:
             "scratch", "", type_, rows(type_.get_shape(), element_bytes(self.element), self.to.chip.lanes), self.chip
         )
 
-    def _pattern(self, run: Fold, which: int, strides: Sequence[int]) -> AccessPattern:
-        levels = [(count, steps[which]) for count, steps in run.levels]
-        levels += list(zip(reversed(self.outer), reversed(strides[: len(self.outer)]), strict=True))
-        return AccessPattern(run.start[which], tuple(levels))
+    def _patterns(self, run: Fold, strides: Sequence[Sequence[int]]) -> list[AccessPattern]:
+        """The words that a run reads, those of its maps, those that it writes and those that it joins: in the order of
+        the words that it writes, so that who uses the first need not wait for the last."""
+        levels = [[(count, steps[which]) for count, steps in run.levels] for which in range(len(strides))]
+        for which, steps in enumerate(strides):
+            levels[which] += zip(reversed(self.outer), reversed(steps[: len(self.outer)]), strict=True)
+        order = sorted(range(len(levels[_WRITTEN])), key=lambda i: abs(levels[_WRITTEN][i][1]))
+        return [
+            AccessPattern(start, tuple(those[i] for i in order)) for start, those in zip(run.start, levels, strict=True)
+        ]
 
 
 def permuted(stream: SSAValue, map_: SSAValue, to: Buffers, chip: int) -> SSAValue:
