@@ -1,7 +1,7 @@
 """stream-allocate: the addresses of buffers in their slices.
 
-A buffer lies behind all others in the slices of its place: so what waits for words waits for its own values, and not for
-the last use of what lay there before. Where the slices are full, the words of what is no longer needed are used again.
+A buffer lies behind all others in the slices of its place: so what waits for words waits for values, not for the last
+use of what lay there before. Where the slices are full, the words of what is no longer needed are used again.
 Inputs, outputs, parameters and constants keep their words for the whole program; scratch lives from its first write to
 its last read, in program order. First fit: the lowest address that is free in all slices of the place meanwhile.
 """

@@ -39,7 +39,7 @@ from .contraction import emit_product
 from .demand import FEW_ROWS, MOST_COPIES, Demand, demands, side_by_side
 from .elementwise import emit_map, move, parts_of
 from .fusing import element_of_value, is_product, keeps_columns, only_map
-from .indexed import emit_gather, emit_scatter
+from .indexed import emit_gather, emit_scatter, own_table
 from .joining import emit_concat, emit_pad
 from .lanes import reshaped, sliced, spread, transposed
 from .lanes_reduce import reduce_columns
@@ -424,44 +424,18 @@ class Converter:
         return spread(tensor, columns, self.to, chip, copies)
 
     def _scatter(self, op: tsp_tensor.ScatterOp) -> None:
-        chip = _chip(op)
-        table, indices, updates = (self.values[v] for v in op.operands)
-        own = self._own(op, table, chip)
-        self.values[op.result] = emit_scatter(
-            table if own is None else own,
-            indices,
-            updates,
-            self.to,
-            lambda: self._destination(op.result, chip),
-            own is not None,
-            chip,
-        )
-
-    def _own(self, op: tsp_tensor.ScatterOp, table: Tensor, chip: int) -> Tensor | None:
-        """The table of a scatter in a buffer that may be changed, since nothing else uses it: an input, whose words
-        become those of the output if the result is one, or what was computed for this op alone."""
-        type_ = op.result.type
-        views = tsp_tensor.ReshapeOp | tsp_tensor.TransposeOp | tsp_tensor.SliceOp
-        if len(list(op.table.uses)) > 1 or len(table.shape) < 2 or isinstance(op.table.owner, views):
-            return None
-        output = self.outputs.get(op.result)
-        if output is not None and (output.name in self.built_outputs or output.type != type_):
-            return None
-        if isinstance(table.source, Stored):
-            buffer = cast(ts.BufferOp, table.source.buffer.owner)
-            whole = buffer.kind.data == "scratch" and buffer.type.tensor == type_ and buffer.chip_number == chip
-            return table if whole and output is None else None
-        if table.source.kind != "input" or not table.source.plain or table.source.host != type_:
-            return None
-        demand = self.demands.get(op.result, Demand())
+        (table, indices, updates), chip = (self.values[v] for v in op.operands), _chip(op)
+        output, own = self.outputs.get(op.result), None
+        if output is None or (output.name not in self.built_outputs and output.type == op.result.type):
+            own = own_table(op, table, output, self.demands.get(op.result, Demand()), self.to, chip)
+        if own is None:
+            place = self._destination(op.result, chip)
+            self.values[op.result] = emit_scatter(table, indices, updates, self.to, place, chip)
+            return
         self.demands_met.add(op.result)
         if output is not None:
             self.built_outputs.add(output.name)
-        layout, name = rows_layout(type_, self.chip, demand.pads), None if output is None else output.name
-        place = Destination(self.to, "input", table.source.name, type_, layout, chip, demand.copies, returned=name)
-        stored = place.make(WHOLE)
-        self.to.of_named[table.source, layout, chip, demand.copies, "changes it"] = stored.buffer
-        return Tensor(table.shape, table.element, stored)
+        self.values[op.result] = emit_scatter(own, indices, updates, self.to, None, chip)
 
     def _transfer(self, op: c2c.TransferOp) -> None:
         tensor = self.values[op.input]

@@ -8,7 +8,6 @@ them are asked, and a second map picks the words of the segment that has the row
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import cast
@@ -19,9 +18,11 @@ from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, IntegerAttr, TensorT
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from ...dialects import tsp_stream as ts
+from ...dialects import tsp_tensor
 from ...dialects.elements import element_bytes
 from ...dialects.layout import BYTE, AccessPattern, Axis, Layout, rows, tiles
-from .buffers import WHOLE, Buffers, Destination, Unsupported
+from .buffers import WHOLE, Buffers, Destination, Output, Unsupported, rows_layout
+from .demand import Demand
 from .elementwise import copy_rows, move
 from .lanes import move_lanes, reshaped, scratch
 from .padding import padding_of, set_padding
@@ -53,24 +54,40 @@ def emit_gather(table: Tensor, indices: Tensor, to: Buffers, destination: Destin
     return gathered
 
 
+def own_table(
+    op: tsp_tensor.ScatterOp, table: Tensor, output: Output | None, demand: Demand, to: Buffers, chip: int
+) -> Tensor | None:
+    """The table of a scatter in a buffer that may be changed, since nothing else uses it; None where there is none.
+
+    That is an input, whose words become those of the output if the result is one, or what was computed for this op.
+    """
+    type_, views = op.result.type, tsp_tensor.ReshapeOp | tsp_tensor.TransposeOp | tsp_tensor.SliceOp
+    if len(list(op.table.uses)) > 1 or len(table.shape) < 2 or isinstance(op.table.owner, views):
+        return None
+    if isinstance(table.source, Stored):
+        buffer = cast(ts.BufferOp, table.source.buffer.owner)
+        whole = buffer.kind.data == "scratch" and buffer.type.tensor == type_ and buffer.chip_number == chip
+        return table if whole and output is None else None
+    if table.source.kind != "input" or not table.source.plain or table.source.host != type_:
+        return None
+    layout, name = rows_layout(type_, to.chip, demand.pads), None if output is None else output.name
+    place = Destination(to, "input", table.source.name, type_, layout, chip, demand.copies, returned=name)
+    stored = place.make(WHOLE)
+    to.of_named[table.source, layout, chip, demand.copies, "changes it"] = stored.buffer
+    return Tensor(table.shape, table.element, stored)
+
+
 def emit_scatter(
-    table: Tensor,
-    indices: Tensor,
-    updates: Tensor,
-    to: Buffers,
-    destination: Callable[[], Destination],
-    in_place: bool,
-    chip: int,
+    table: Tensor, indices: Tensor, updates: Tensor, to: Buffers, destination: Destination | None, chip: int
 ) -> Tensor:
-    """Emits a table [n, *row] with `updates` [*indices, *row] in place of some rows: the table itself, which is in
-    SRAM, if it is to be changed in place, else a copy of it. Raises Unsupported."""
-    if len(table.shape) == 1:
+    """Emits a table [n, *row] with `updates` [*indices, *row] in place of some rows: a copy of it at a destination, or
+    without one the table itself, which is in SRAM. Raises Unsupported."""
+    if len(table.shape) == 1 and destination is not None:
         between = scratch(table.element, (*table.shape, 1), to, chip)
         table, updates = (_column(t, to, chip) for t in (table, updates))
-        changed = emit_scatter(table, indices, updates, to, lambda: between, False, chip)
-        return reshaped(changed, to, destination(), chip)
-    if not in_place:
-        table = move(table, to, destination(), chip)
+        return reshaped(emit_scatter(table, indices, updates, to, between, chip), to, destination, chip)
+    if destination is not None:
+        table = move(table, to, destination, chip)
     view, source = cast(Stored, table.source), to.in_rows(updates, chip)
     (whole, *more) = _segments(table, to, chip)
     if more:
