@@ -7,8 +7,9 @@ different slices, since a slice has one instruction queue; among the slices left
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, pairwise
 from typing import cast
 
 from xdsl.context import Context
@@ -163,15 +164,19 @@ class _Placer:
                 wanted = layout.width * joined * groups
                 numbers = {n for i in range(joined) for k in range(groups) for n in visitors[copy + i, group + k]}
                 taken = mine.union(*(self.visited[buffer.chip_number, n] for n in numbers))
-                found = [
-                    ((self._crowded(buffer, picked, depth), self._conflicts(buffer, picked), order), picked)
-                    for order, hemisphere in enumerate(self._preference(buffer, weights, shape, copy, group))
-                    if (picked := self._pick(buffer, hemisphere, wanted, depth, taken, near | mine, weights))
-                    is not None
-                ]
+                hemispheres = self._preference(buffer, weights, shape, copy, group)
+                found: list[tuple[tuple[bool, bool, int, int], list[Slice]]] = []
+                for zone in self._zones(buffer):
+                    if found and not min(found)[0][0]:
+                        break
+                    for order, hemisphere in enumerate(hemispheres):
+                        beyond = {s for s in self._all(hemisphere) if slice_position(s, self.chip) not in zone}
+                        picked = self._pick(buffer, hemisphere, wanted, depth, taken | beyond, near | mine, weights)
+                        if picked is not None:
+                            found.append(((*self._faults(buffer, picked, depth), order), picked))
                 if not found:
                     raise self._no_room(buffer, layout.width * shape.groups * copies)
-                slices = iter(min(found, key=lambda f: f[0])[1])
+                slices = iter(min(found)[1])
                 for i in range(joined):
                     for k in range(groups):
                         chosen[copy + i, group + k] = [next(slices) for _ in range(layout.width)]
@@ -190,7 +195,7 @@ class _Placer:
     ) -> list[Slice] | None:
         """The best slices of a hemisphere, in their order, or None where too few are free: of those that none of the
         same clusters visits, and where there are enough, of those that hold nothing of the same clusters."""
-        free = [s for n in range(self.chip.slices) if (s := Slice(hemisphere, n)) not in taken]
+        free = [s for s in self._all(hemisphere) if s not in taken]
         if len(free) < wanted:
             return None
         if len(apart := [s for s in free if s not in near]) >= wanted:
@@ -223,6 +228,9 @@ class _Placer:
             picked = self._one_position_first(free, wanted)[:wanted]
         return sorted(picked)
 
+    def _all(self, hemisphere: str) -> list[Slice]:
+        return [Slice(hemisphere, n) for n in range(self.chip.slices)]
+
     def _one_position_first(self, free: list[Slice], wanted: int) -> list[Slice]:
         """Free slices, first the best that lie at one position where there are enough: there the map's stream and that
         of the words meet whichever ways they flow."""
@@ -240,8 +248,42 @@ class _Placer:
         low, high = mine[0] - _NEAR, mine[-1] + _NEAR
         return sum(depth for n, depth in self.busy[buffer.chip_number, s].items() if low <= n <= high)
 
-    def _crowded(self, buffer: ts.BufferOp, picked: list[Slice], depth: int) -> bool:
-        return any(self.words[buffer.chip_number, s] + depth > self.chip.words for s in picked)
+    def _faults(self, buffer: ts.BufferOp, picked: list[Slice], depth: int) -> tuple[bool, bool, int]:
+        """What is wrong with slices, the worst first: copies flow both ways, words do not fit, visits meet."""
+        full = any(self.words[buffer.chip_number, s] + depth > self.chip.words for s in picked)
+        return self._both_ways(buffer, picked), full, self._conflicts(buffer, picked)
+
+    def _both_ways(self, buffer: ts.BufferOp, picked: list[Slice]) -> bool:
+        """Whether the bytes of a copy to or from another buffer would have to flow both ways."""
+        mine = [slice_position(s, self.chip) for s in picked]
+        for slices in self._copied(buffer):
+            theirs = [slice_position(s, self.chip) for s in slices]
+            if max(mine) > min(theirs) and max(theirs) > min(mine):
+                return True
+        return False
+
+    def _zones(self, buffer: ts.BufferOp) -> Iterator[range]:
+        """Where it may lie: at any position, or else on one side of all that it is copied to or from."""
+        yield range(-self.chip.slices, self.chip.slices + 1)
+        spans = [sorted(slice_position(s, self.chip) for s in slices) for slices in self._copied(buffer)]
+        edges = sorted({-self.chip.slices, self.chip.slices, *(edge for s in spans for edge in (s[0], s[-1]))})
+        for low, high in pairwise(edges):
+            if all(high <= span[0] or low >= span[-1] for span in spans):
+                yield range(low, high + 1)
+
+    def _copied(self, buffer: ts.BufferOp) -> Iterator[Sequence[Slice]]:
+        """The slices to which it is copied, and from which, as far as they are chosen."""
+        for use in buffer.buffer.uses:
+            op = use.operation
+            if isinstance(op, ts.WriteOp) and isinstance(read := op.stream.owner, ts.ReadOp):
+                source = cast(ts.BufferOp, read.buffer.owner)
+                if source.place is not None:
+                    each = len(source.place.data.slices) // source.place.data.copies
+                    yield source.place.data.slices[read.from_copy * each : (read.from_copy + 1) * each]
+            elif isinstance(op, ts.ReadOp):
+                writes_ = [u.operation for u in op.stream.uses if isinstance(u.operation, ts.WriteOp)]
+                targets = [cast(ts.BufferOp, write.buffer.owner) for write in writes_]
+                yield from (target.place.data.slices for target in targets if target.place is not None)
 
     def _conflicts(self, buffer: ts.BufferOp, picked: list[Slice]) -> int:
         return 0 if self.planes(buffer) else sum(self._overlap(buffer, s) for s in picked)
@@ -296,16 +338,12 @@ class _Placer:
 
     def _preference(self, buffer: ts.BufferOp, weights: list[int], shape: Place, copy: int, group: int) -> list[str]:
         """The hemispheres in the order of preference: that of the planes which use the slices, where it is one, a copy
-        opposite to what it copies (so that all its bytes flow one way), and else the less loaded."""
+        opposite to what it copies, and else the less loaded."""
         sides = {plane < self.chip.planes // 2 for plane in weights or self._users(buffer, shape, copy, group)}
         if len(sides) == 1:
             return ["E", "W"] if sides == {True} else ["W", "E"]
-        for use in buffer.buffer.uses:
-            op = use.operation
-            if isinstance(op, ts.WriteOp) and isinstance(read := op.stream.owner, ts.ReadOp):
-                source = cast(ts.BufferOp, read.buffer.owner)
-                if source.place is not None:
-                    return ["W" if source.place.data.slices[0].hemisphere == "E" else "E"]
+        for slices in self._copied(buffer):
+            return ["W", "E"] if slices[0].hemisphere == "E" else ["E", "W"]
         sums = {h: sum(n for (_, s), n in self.words.items() if s.hemisphere == h) for h in "EW"}
         return sorted("EW", key=lambda h: sums[h])
 
