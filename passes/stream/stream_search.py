@@ -19,9 +19,10 @@ from xdsl.passes import ModulePass
 from ...dialects import tsp_stream as ts
 from ...dialects.errors import TspError
 from .account import scheduled_length
+from .buffer_places import Choice, place_buffers
 from .sides import place_sides
 from .stream_allocate import StreamAllocatePass
-from .stream_place import Choice, StreamPlacePass, place_buffers, place_planes
+from .stream_place import StreamPlacePass, place_planes
 from .stream_schedule import StreamSchedulePass
 
 _CHANGES = (1, 2, 4, 8)

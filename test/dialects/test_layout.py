@@ -59,8 +59,8 @@ def packed_by_definition(array: np.ndarray, layout: Layout, lanes: int) -> np.nd
 
 @st.composite
 def layouts(draw: st.DrawFn, rank: int) -> Layout:
-    """Any affine layout: axes that overlap, go backward, walk along several dimensions, repeat or leave the tensor, of all of it
-    or a part."""
+    """Any affine layout: axes that overlap, go backward, walk along several dimensions, repeat or leave the tensor, of
+    which all or a part is meant."""
     step = st.tuples(st.integers(BYTE, rank - 1), st.integers(-3, 4))
     axis = st.builds(Axis, st.integers(1, 3), st.lists(step, max_size=2).map(tuple))
     axes = st.lists(axis, max_size=3).map(tuple)

@@ -83,3 +83,16 @@ def paddings(draw: DrawFn) -> Case:
 @given(paddings())
 def test_paddings(case: Case) -> None:
     assert_lowers(*case, lanes=32)
+
+
+def test_words_of_four_bytes_from_many_places_flow_one_way() -> None:
+    """What is joined lies in slices of both hemispheres, several positions apart."""
+    shapes, element = [(5, 161, 1), (5, 161, 1), (1, 161, 1)], "i32"
+    inputs = [random_array(np.random.default_rng(i), shape, element) for i, shape in enumerate(shapes)]
+    text = "".join(
+        copied(f"%{n}c", f"%{n}", type_of(shape, element), element) for n, shape in zip("ab", shapes, strict=False)
+    )
+    for order in ("%ac, %bc, %c", "%c, %ac, %bc", "%bc, %c, %ac"):
+        types = ", ".join(type_of(shapes["abc".index(name[1])], element) for name in order.split(", "))
+        op = f"%y = tsp_tensor.concat dim(0) {order} : ({types}) -> tensor<11x161x1xi32>"
+        assert_lowers(text + op, inputs, "tensor<11x161x1xi32>")

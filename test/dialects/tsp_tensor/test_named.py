@@ -100,7 +100,7 @@ def test_the_edges(op: str, expected: list[float]) -> None:
 # -- functions of rows ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("shape", "dim"), [((7,), 0), ((3, 401), 1), ((5, 2, 6), 1), ((2, 3, 1), 2)])
+@pytest.mark.parametrize(("shape", "dim"), [((7,), 0), ((3, 401), 1), ((5, 2, 6), 1), ((2, 3, 1), 2), ((641, 3), 0)])
 def test_softmax(shape: tuple[int, ...], dim: int) -> None:
     """The difference to the greatest, less than 64, is rounded by up to 2^-19; the rest is less than that."""
     x = random_array(np.random.default_rng(1), shape, "f32", wild=False)
@@ -136,19 +136,21 @@ def test_norms(size: int, element: str) -> None:
     np.testing.assert_allclose(got, exact, rtol=4 * tolerance, atol=4 * tolerance)
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 5, 8), (1, 2), (17, 642)])
 @pytest.mark.parametrize("interleaved", [False, True])
 @pytest.mark.parametrize("element", ["f16", "f32"])
-def test_rope(interleaved: bool, element: str) -> None:
+def test_rope(shape: tuple[int, ...], interleaved: bool, element: str) -> None:
     """Rotates pairs, which are complex numbers, by the angle of their place."""
     rng = np.random.default_rng(1)
-    x = random_array(rng, (2, 3, 5, 8), element, wild=False)
-    angle = np.multiply.outer(np.arange(5), 100.0 ** (-np.arange(4) / 4))
+    x = random_array(rng, shape, element, wild=False)
+    half = shape[-1] // 2
+    angle = np.multiply.outer(np.arange(shape[-2]), 100.0 ** (-np.arange(half) / half))
     cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
     flag = " {interleaved}" if interleaved else ""
     text = f"tsp_tensor.rope %a, %b, %c{flag} : {tensor_type(x)}, {tensor_type(cos)}, {tensor_type(sin)}"
     got = run(text, [x, cos, sin], tensor_type(x)).astype(np.float64)
     wide = x.astype(np.float64)
-    first, second = (np.s_[..., 0::2], np.s_[..., 1::2]) if interleaved else (np.s_[..., :4], np.s_[..., 4:])
+    first, second = (np.s_[..., 0::2], np.s_[..., 1::2]) if interleaved else (np.s_[..., :half], np.s_[..., half:])
     turned = (wide[first] + 1j * wide[second]) * np.exp(1j * angle)
     tolerance = 2.0**-20 if element == "f32" else 2.0**-10
     np.testing.assert_allclose(got[first], turned.real, rtol=tolerance, atol=20 * tolerance)
@@ -175,18 +177,33 @@ def test_attention(result: str, masked: bool) -> None:
     np.testing.assert_allclose(got, exact, rtol=2.0**-10, atol=2.0**-10)
 
 
+@pytest.mark.parametrize("queries, keys, inner, columns", [(1, 1, 1, 1), (3, 321, 17, 1), (33, 15, 65, 319)])
+def test_attention_of_all_sizes(queries: int, keys: int, inner: int, columns: int) -> None:
+    rng = np.random.default_rng(keys)
+    query, key, value = (
+        rng.normal(size=shape).astype(np.float16) for shape in ((queries, inner), (keys, inner), (keys, columns))
+    )
+    types, shape = ", ".join(map(tensor_type, (query, key, value))), f"tensor<{queries}x{columns}xf32>"
+    got = run(f"tsp_tensor.attention %a, %b, %c scale 0.125 : {types} -> {shape}", [query, key, value], shape)
+    scores = query.astype(np.float64) @ key.astype(np.float64).T * 0.125
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    exact = powers / powers.sum(axis=-1, keepdims=True) @ value.astype(np.float64)
+    np.testing.assert_allclose(got, exact, rtol=2.0**-10, atol=2.0**-10)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 321])
 @pytest.mark.parametrize("element", ["f16", "f32"])
 @pytest.mark.parametrize("count_padding", [False, True])
-def test_avg_pool(element: str, count_padding: bool) -> None:
+def test_avg_pool(element: str, count_padding: bool, channels: int) -> None:
     rng = np.random.default_rng(1)
-    x = random_array(rng, (2, 5, 7, 3), element, wild=False)
-    expected = np.empty((2, 3, 4, 3))
+    x = random_array(rng, (2, 5, 7, channels), element, wild=False)
+    expected = np.empty((2, 3, 4, channels))
     for n, r, c, k in np.ndindex(expected.shape):
         rows, columns = slice(max(0, 2 * r - 1), 2 * r + 2), slice(max(0, 2 * c - 1), 2 * c + 2)
         taps = x[n, rows, columns, k].astype(np.float64)
         expected[n, r, c, k] = taps.sum() / (9 if count_padding else taps.size)
     flag = " count_padding" if count_padding else ""
-    shape = f"tensor<2x3x4x3x{element}>"
+    shape = f"tensor<2x3x4x{channels}x{element}>"
     text = f"tsp_tensor.avg_pool %a window [3, 3] strides [2, 2] pads [1, 1, 1, 1]{flag} : {tensor_type(x)} -> {shape}"
     tolerance = 2.0**-21 if element == "f32" else 2.0**-10
     np.testing.assert_allclose(run(text, [x], shape), expected, rtol=tolerance, atol=10 * tolerance)

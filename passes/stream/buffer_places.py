@@ -1,0 +1,425 @@
+"""Which slices hold each buffer: those of one cluster apart, since a slice has one instruction queue, and among the
+slices left those that are used least at the time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from enum import Flag, auto
+from itertools import accumulate, islice, pairwise
+from typing import cast
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation, SSAValue
+
+from ...dialects import tsp_stream as ts
+from ...dialects.errors import CapacityError
+from ...dialects.locations import describe
+from ...dialects.placement import Place, PlaceAttr, Slice
+from ...dialects.target_attr import target_of
+from .clusters import clusters, consumers
+from .timing import is_written, pace, slice_position, writes
+
+_NEAR = 8
+"""Clusters that are so near to each other in the program may well run at the same time."""
+
+
+class Choice(Flag):
+    """What may be chosen for a buffer, as seems second best."""
+
+    FIRST = 0
+    OTHER_SIDE = auto()
+    """The hemispheres in the opposite order."""
+    OTHER_SLICES = auto()
+    """The slices that come after those which seem best."""
+
+
+def place_buffers(module: ModuleOp, choices: Mapping[int, Choice] | None = None) -> None:
+    """Gives every buffer its slices, by `choices` for some of the buffers, numbered in program order. Raises
+    CapacityError when too few slices are free of conflicts."""
+    placer = _Placer(module)
+    buffers = [b for b in module.walk() if isinstance(b, ts.BufferOp)]
+    chosen = {buffers[number]: choice for number, choice in (choices or {}).items()}
+    # weights first: they need many slices, and those near their plane
+    for buffer in sorted(buffers, key=lambda b: (b.place is None, not placer.planes(b))):
+        if buffer.place is None:
+            buffer.place = PlaceAttr(placer.choose(buffer, chosen.get(buffer, Choice.FIRST)))
+        placer.count(buffer)
+
+
+_SMALL = 64
+"""Words of a read-only buffer that is no activation matrix but a vector for every row."""
+
+
+class _Placer:
+    """Chooses slices: those of one cluster apart, since a slice has one instruction queue, those of clusters that may
+    run at the same time apart if there is room, and among the others those with the fewest words."""
+
+    def __init__(self, module: ModuleOp):
+        self.chip = target_of(module).chip
+        self.words: dict[tuple[int, Slice], int] = defaultdict(int)
+        """Words that lie in each slice so far."""
+        self.busy: dict[tuple[int, Slice], dict[int, int]] = defaultdict(dict)
+        """For each slice the clusters in which it takes part so far, and the visits there."""
+        self.visited: dict[tuple[int, int], set[Slice]] = defaultdict(set)
+        """The slices that each cluster visits so far, by chip and the number of the cluster."""
+        self.lives: dict[tuple[int, Slice], list[tuple[int, int, int]]] = defaultdict(list)
+        """For each slice the first and the last cluster of each buffer there, and its words."""
+        self.last = 0
+        """The last cluster."""
+        self.together: dict[ts.BufferOp, set[ts.BufferOp]] = defaultdict(set)
+        self.clusters_of: dict[ts.BufferOp, list[int]] = defaultdict(list)
+        self.accesses: dict[ts.BufferOp, list[tuple[int, ts.AccessOp]]] = defaultdict(list)
+        """The ops that visit each buffer, with the numbers of their clusters."""
+        self.writers: dict[ts.BufferOp, set[ts.VxmOp | ts.MatmulOp]] = defaultdict(set)
+        self.alus_of: list[list[ts.VxmOp]] = []
+        """The ALU regions of each cluster."""
+        for number, cluster in enumerate(clusters(module)):
+            self.last = number
+            self.alus_of.append([op for op in cluster if isinstance(op, ts.VxmOp)])
+            touched: set[ts.BufferOp] = set()
+            for op in cluster:
+                if isinstance(op, ts.AccessOp) and isinstance(op.buffer.owner, ts.BufferOp):
+                    touched.add(op.buffer.owner)
+                    self.accesses[op.buffer.owner].append((number, op))
+            for buffer in touched:
+                self.together[buffer] |= {b for b in touched if b is not buffer and b.chip == buffer.chip}
+                self.clusters_of[buffer].append(number)
+
+    def count(self, buffer: ts.BufferOp) -> None:
+        """Takes note of a placed buffer."""
+        assert buffer.place is not None
+        place = buffer.place.data
+        depth = place.depth_of(buffer.type.layout.depth)
+        slices = iter(place.slices)
+        for visitors in self._visitors(buffer, place).values():
+            for s in islice(slices, buffer.type.layout.width):
+                self.words[buffer.chip_number, s] += depth
+                self.lives[buffer.chip_number, s].append((*self._life(buffer), depth))
+                busy = self.busy[buffer.chip_number, s]
+                for number in visitors:
+                    busy[number] = busy.get(number, 0) + depth
+                    self.visited[buffer.chip_number, number].add(s)
+
+    def _visitors(self, buffer: ts.BufferOp, shape: Place) -> dict[tuple[int, int], set[int]]:
+        """The clusters that visit each copy of each group of slices, in the order of the slices."""
+        found: dict[tuple[int, int], set[int]] = {
+            (copy, group): set() for copy in range(shape.copies) for group in range(shape.groups)
+        }
+        for number, op in self.accesses[buffer]:
+            copies = range(shape.copies) if writes(op) else [op.from_copy if isinstance(op, ts.ReadOp) else 0]
+            first, last = shape.part_of(op.words.data.low), shape.part_of(op.words.data.high)
+            for group in {shape.owner(part) for part in range(first, last + 1)}:
+                for copy in copies:
+                    found[copy, group].add(number)
+        return found
+
+    def _life(self, buffer: ts.BufferOp) -> tuple[int, int]:
+        """The first and the last cluster in which a buffer keeps its words: of scratch without padding those that touch
+        it."""
+        mine = self.clusters_of[buffer]
+        passing = buffer.kind.data == "scratch" and mine and not buffer.type.layout.has_empty_words(buffer.type.shape)
+        return (mine[0], mine[-1]) if passing else (0, self.last)
+
+    def _full(self, buffer: ts.BufferOp, s: Slice, depth: int) -> int:
+        """How full a slice is with so many words more: 0 if it has them beside all others, 1 if only beside those that
+        live when the buffer does, 2 if not even that."""
+        key = buffer.chip_number, s
+        if self.words[key] + depth <= self.chip.words:
+            return 0
+        first, last = self._life(buffer)
+        beside = [life for life in self.lives[key] if life[0] <= last and first <= life[1]]
+        if depth + sum(words for *_, words in beside) <= self.chip.words:
+            return 1
+        changes = sorted([(max(low, first), words) for low, _, words in beside] + [(h + 1, -w) for _, h, w in beside])
+        return 1 + (depth + max(accumulate(words for _, words in changes)) > self.chip.words)
+
+    def choose(self, buffer: ts.BufferOp, choice: Choice) -> Place:
+        """A place for a buffer: each group of slices in one hemisphere, with all its copies if they are written."""
+        layout, chip = buffer.type.layout, self.chip
+        starts, owners, copies = buffer.wanted.starts, buffer.wanted.owners, buffer.wanted.copies
+        if layout.depth > chip.words and len(starts) == 1:
+            pieces = -(-layout.depth // chip.words)
+            starts = tuple(i * -(-layout.depth // pieces) for i in range(pieces))
+            owners = ()
+        shape = Place((), starts, owners, copies)
+        depth = shape.depth_of(layout.depth)
+        visitors = self._visitors(buffer, shape)
+        near = {s for b in self.together[buffer] if b.place is not None for s in b.place.data.slices}
+        mine: set[Slice] = set()
+        weights = self.planes(buffer)
+        joined = copies if self._is_written(buffer) else 1
+        groups = shape.groups if self._on_one_side(buffer, shape) else 1
+        chosen: dict[tuple[int, int], list[Slice]] = {}
+        for copy in range(0, copies, joined):
+            for group in range(0, shape.groups, groups):
+                wanted = layout.width * joined * groups
+                numbers = {n for i in range(joined) for k in range(groups) for n in visitors[copy + i, group + k]}
+                taken = mine.union(*(self.visited[buffer.chip_number, n] for n in numbers))
+                hemispheres = self._preference(buffer, weights, shape, copy, group)
+                found: list[tuple[tuple[bool, int, int, int], list[Slice]]] = []
+                for zone in self._zones(buffer):
+                    if found and not min(found)[0][0]:
+                        break
+                    for order, hemisphere in enumerate(hemispheres):
+                        beyond = {s for s in self._all(hemisphere) if slice_position(s, self.chip) not in zone}
+                        picked = self._pick(buffer, hemisphere, wanted, depth, taken | beyond, near | mine, weights)
+                        if picked is not None and Choice.OTHER_SLICES in choice:
+                            others = taken.union(beyond, picked)
+                            picked = (
+                                self._pick(buffer, hemisphere, wanted, depth, others, near | mine, weights) or picked
+                            )
+                        if picked is not None:
+                            found.append(((*self._faults(buffer, picked, depth, numbers), order), picked))
+                if not found:
+                    raise self._no_room(buffer, layout.width * shape.groups * copies)
+                found.sort()
+                second = Choice.OTHER_SIDE in choice and len(found) > 1 and not found[1][0][0]
+                slices = iter(found[second][1])
+                for i in range(joined):
+                    for k in range(groups):
+                        chosen[copy + i, group + k] = [next(slices) for _ in range(layout.width)]
+                        mine |= {*chosen[copy + i, group + k]}
+        return replace(shape, slices=tuple(s for key in sorted(chosen) for s in chosen[key]))
+
+    def _pick(
+        self,
+        buffer: ts.BufferOp,
+        hemisphere: str,
+        wanted: int,
+        depth: int,
+        taken: set[Slice],
+        near: set[Slice],
+        weights: list[int],
+    ) -> list[Slice] | None:
+        """The best slices of a hemisphere, in their order, or None where too few are free: of those that none of the
+        same clusters visits, and where there are enough, of those that hold nothing of the same clusters."""
+        free = [s for s in self._all(hemisphere) if s not in taken]
+        if len(free) < wanted:
+            return None
+        by_number = any(isinstance(use.operation, ts.GatherOp | ts.ScatterOp) for use in buffer.buffer.uses)
+        if not by_number and len(apart := [s for s in free if s not in near]) >= wanted:
+            free = apart
+        key = buffer.chip_number
+        if weights:
+            # next to the planes; where each plane of the hemisphere has its own weights, beside those of the others
+            own = len(weights) == 1
+            skip = weights[0] % (self.chip.planes // 2) * wanted if own and self._loads_most(buffer) else 0
+            free.sort(key=lambda s: (self._full(buffer, s, depth), -s.number))
+            picked = free[skip : skip + wanted] if len(free) >= skip + wanted else free[:wanted]
+        elif not self._is_written(buffer) and depth <= _SMALL:
+            # what meets every row lies in the same slices for all ops, beside the weights and away from the rows
+            weights_from = self.chip.slices - self.chip.weight_streams
+            free.sort(key=lambda s: (self._full(buffer, s, depth), s.number >= weights_from, -s.number))
+            picked = free[:wanted]
+        else:
+            rows_until = self.chip.slices - 3 * self.chip.weight_streams // 2
+            free.sort(
+                key=lambda s: (
+                    self._full(buffer, s, depth),
+                    s.number >= rows_until,
+                    self._overlap(buffer, s),
+                    self.words[key, s],
+                    s.number,
+                )
+            )
+            picked = free[:wanted]
+        if by_number:
+            picked = self._one_position_first(free, wanted)[:wanted]
+        return sorted(picked)
+
+    def _all(self, hemisphere: str) -> list[Slice]:
+        return [Slice(hemisphere, n) for n in range(self.chip.slices)]
+
+    def _one_position_first(self, free: list[Slice], wanted: int) -> list[Slice]:
+        """Free slices, first the best that lie at one position where there are enough: there the map's stream and that
+        of the words meet whichever ways they flow."""
+        by_position: dict[int, list[Slice]] = defaultdict(list)
+        for s in free:
+            by_position[slice_position(s, self.chip)].append(s)
+        together = next((slices for slices in by_position.values() if len(slices) >= wanted), list[Slice]())
+        return together + [s for s in free if s not in together]
+
+    def _overlap(self, buffer: ts.BufferOp, s: Slice) -> int:
+        """Visits of a slice by clusters that may run at the same time as those of a buffer."""
+        mine = self.clusters_of[buffer]
+        if not mine:
+            return 0
+        low, high = mine[0] - _NEAR, mine[-1] + _NEAR
+        return sum(depth for n, depth in self.busy[buffer.chip_number, s].items() if low <= n <= high)
+
+    def _crowded(self, buffer: ts.BufferOp, picked: list[Slice], depth: int) -> int:
+        return max(self._full(buffer, s, depth) for s in picked)
+
+    def _faults(self, buffer: ts.BufferOp, picked: list[Slice], depth: int, numbers: set[int]) -> tuple[bool, int, int]:
+        """What is wrong with slices for the clusters with these numbers, the worst first: streams cannot come there,
+        words do not fit, visits meet."""
+        wide = any(self._too_wide(buffer, n, picked[0].hemisphere) for n in numbers)
+        never = wide or self._both_ways(buffer, picked) or self._against_map(buffer, picked)
+        return never, self._crowded(buffer, picked, depth), self._conflicts(buffer, picked)
+
+    def _both_ways(self, buffer: ts.BufferOp, picked: list[Slice]) -> bool:
+        """Whether the bytes of a copy to or from another buffer would have to flow both ways."""
+        mine = [slice_position(s, self.chip) for s in picked]
+        for slices in self._copied(buffer):
+            theirs = [slice_position(s, self.chip) for s in slices]
+            if max(mine) > min(theirs) and max(theirs) > min(mine):
+                return True
+        return False
+
+    def _zones(self, buffer: ts.BufferOp) -> Iterator[range]:
+        """Where it may lie: at any position, or else on one side of all that it is copied to or from."""
+        yield range(-self.chip.slices, self.chip.slices + 1)
+        spans = [sorted(slice_position(s, self.chip) for s in slices) for slices in self._copied(buffer)]
+        edges = sorted({-self.chip.slices, self.chip.slices, *(edge for s in spans for edge in (s[0], s[-1]))})
+        for low, high in pairwise(edges):
+            if all(high <= span[0] or low >= span[-1] for span in spans):
+                yield range(low, high + 1)
+
+    def _copied(self, buffer: ts.BufferOp) -> Iterator[Sequence[Slice]]:
+        """The slices to which it is copied, and from which, as far as they are chosen."""
+        for use in buffer.buffer.uses:
+            op = use.operation
+            if isinstance(op, ts.WriteOp) and isinstance(read := op.stream.owner, ts.ReadOp):
+                source = cast(ts.BufferOp, read.buffer.owner)
+                if source.place is not None:
+                    each = len(source.place.data.slices) // source.place.data.copies
+                    yield source.place.data.slices[read.from_copy * each : (read.from_copy + 1) * each]
+            elif isinstance(op, ts.ReadOp):
+                for write in [
+                    u.operation for u in op.stream.uses if isinstance(u.operation, ts.WriteOp | ts.ScatterOp)
+                ]:
+                    yield from self._slices_of(write.buffer)
+            elif isinstance(op, ts.ScatterOp) and isinstance(read := op.stream.owner, ts.ReadOp):
+                yield from self._slices_of(read.buffer)
+
+    def _conflicts(self, buffer: ts.BufferOp, picked: list[Slice]) -> int:
+        return 0 if self.planes(buffer) else sum(self._overlap(buffer, s) for s in picked)
+
+    def planes(self, buffer: ts.BufferOp) -> list[int]:
+        """The planes for which a buffer holds weights, if it does."""
+        return sorted({op.plane.value.data for op in self._loads(buffer) if op.plane is not None})
+
+    def _loads(self, buffer: ts.BufferOp) -> list[ts.LoadWeightsOp]:
+        reads = [u.operation for u in buffer.buffer.uses if isinstance(u.operation, ts.ReadOp)]
+        users = [u.operation for read in reads for u in read.stream.uses]
+        return [op for op in users if isinstance(op, ts.LoadWeightsOp)]
+
+    def _loads_most(self, buffer: ts.BufferOp) -> bool:
+        """Whether loading these weights takes most of the time of the products that use them."""
+        cycles = [pace(op) for op in self._loads(buffer)]
+        return any(2 * c.count > c.high for c in cycles)
+
+    def _on_one_side(self, buffer: ts.BufferOp, shape: Place) -> bool:
+        """Whether a run of visits must not go from one hemisphere to the other: unless it begins or ends at a plane,
+        whose streams pass both, or stays within one group of slices."""
+        for use in buffer.buffer.uses:
+            op = use.operation
+            if not isinstance(op, ts.AccessOp):
+                continue
+            first, last = shape.part_of(op.words.data.low), shape.part_of(op.words.data.high)
+            if len({shape.owner(part) for part in range(first, last + 1)}) == 1:
+                continue
+            ends = [ts.origin(op.stream)[0].owner] if writes(op) else consumers(op.stream)
+            if not all(isinstance(end, ts.MatmulOp | ts.LoadWeightsOp) for end in ends):
+                return True
+        return False
+
+    def _is_written(self, buffer: ts.BufferOp) -> bool:
+        return is_written(buffer.buffer)
+
+    def _users(self, buffer: ts.BufferOp, shape: Place, copy: int, group: int) -> list[int]:
+        """The planes that take their activations from a group of slices of a copy, or whose sums go straight there."""
+        planes: list[int] = []
+        for use in buffer.buffer.uses:
+            op = use.operation
+            if isinstance(op, ts.WriteOp) and isinstance(op.stream.owner, ts.MatmulOp):
+                found = [op.stream.owner]
+            elif isinstance(op, ts.ReadOp) and op.from_copy == copy:
+                found = [u.operation for u in op.stream.uses if isinstance(u.operation, ts.MatmulOp)]
+            else:
+                continue
+            first, last = shape.part_of(op.words.data.low), shape.part_of(op.words.data.high)
+            if any(shape.owner(part) == group for part in range(first, last + 1)):
+                planes += [p.plane.value.data for p in found if p.plane is not None]
+        return planes
+
+    def _too_wide(self, buffer: ts.BufferOp, cluster: int, hemisphere: str) -> bool:
+        """Whether what a cluster's ALUs write to a buffer would, on its way to a hemisphere, need more streams beside
+        what comes to the ALUs the same way than there are."""
+        coming = {value for op in self.alus_of[cluster] for value in op.inputs}
+        results = [
+            op for op in self.alus_of[cluster] if any(_writes_to(use.operation, buffer) for use in op.stream.uses)
+        ]
+        wide = sum(op.stream.type.width for op in results)
+        wide += sum(cast(ts.StreamType, v.type).width for v in coming if self._comes_from(v) not in (hemisphere, ""))
+        return wide > self.chip.streams
+
+    def _against_map(self, buffer: ts.BufferOp, picked: list[Slice]) -> bool:
+        """Whether rows that are scattered would come to slices of several positions against the map, which comes from
+        the ALUs: from further out on the same side."""
+        for op in [use.operation for use in buffer.buffer.uses]:
+            if isinstance(op, ts.ScatterOp) and isinstance(read := op.stream.owner, ts.ReadOp):
+                pairs = [(picked, slices) for slices in self._slices_of(read.buffer)]
+            elif isinstance(op, ts.ReadOp):
+                scatters = [u.operation for u in op.stream.uses if isinstance(u.operation, ts.ScatterOp)]
+                pairs = [(slices, picked) for scatter in scatters for slices in self._slices_of(scatter.buffer)]
+            else:
+                continue
+            for target, source in pairs:
+                ends = {slice_position(s, self.chip) for s in target}
+                sign = 1 if max(ends) > 0 else -1
+                starts = (sign * slice_position(s, self.chip) for s in source)
+                if len(ends) > 1 and max(starts) > min(sign * end for end in ends):
+                    return True
+        return False
+
+    def _slices_of(self, buffer: SSAValue) -> list[Sequence[Slice]]:
+        """The slices of a buffer, if they are chosen."""
+        place = cast(ts.BufferOp, buffer.owner).place
+        return [] if place is None else [place.data.slices]
+
+    def _comes_from(self, stream: SSAValue) -> str:
+        """The hemisphere from which a stream comes to the ALUs, or nothing where it is not known yet."""
+        match stream.owner:
+            case ts.MatmulOp() as op if op.plane is not None:
+                return "E" if op.plane.value.data < self.chip.planes // 2 else "W"
+            case ts.ReadOp() as op if (place := cast(ts.BufferOp, op.buffer.owner).place) is not None:
+                part = place.data.part_of(op.words.data.low)
+                return place.data.side_by_side(op.from_copy, part)[0].hemisphere
+            case _:
+                return ""
+
+    def _preference(self, buffer: ts.BufferOp, weights: list[int], shape: Place, copy: int, group: int) -> list[str]:
+        """The hemispheres in the order of preference: that of the planes which use the slices, where it is one, a copy
+        opposite to what it copies, and else the less loaded."""
+        sides = {plane < self.chip.planes // 2 for plane in weights or self._users(buffer, shape, copy, group)}
+        if len(sides) == 1:
+            return ["E", "W"] if sides == {True} else ["W", "E"]
+        for slices in self._copied(buffer):
+            return ["W", "E"] if slices[0].hemisphere == "E" else ["E", "W"]
+        sums = {h: sum(n for (_, s), n in self.words.items() if s.hemisphere == h) for h in "EW"}
+        return sorted("EW", key=lambda h: sums[h])
+
+    def _no_room(self, buffer: ts.BufferOp, wanted: int) -> CapacityError:
+        slices = self.chip.slices
+        if wanted > slices:
+            return CapacityError(
+                f"{describe(buffer)}: {_name(buffer)} lies in {wanted} slices, {wanted - slices} more than a "
+                f"hemisphere's {slices} (target field `chip.slices`); split the tensor"
+            )
+        return CapacityError(
+            f"{describe(buffer)}: {_name(buffer)} needs {wanted} slices that the {len(self.together[buffer])} other "
+            f"tensors used together with it leave free in one hemisphere of {slices}; split the op that uses them all"
+        )
+
+
+def _writes_to(op: Operation, buffer: ts.BufferOp) -> bool:
+    return isinstance(op, ts.WriteOp) and op.buffer.owner is buffer
+
+
+def _name(buffer: ts.BufferOp) -> str:
+    name = f" `{buffer.tensor_name.data}`" if buffer.tensor_name else ""
+    return f"{buffer.kind.data}{name} {buffer.type.tensor}"
