@@ -32,6 +32,8 @@ def _lazy(module: str, name: str) -> Callable[[], type[ModulePass]]:
 
 STAGES: dict[str, Callable[[], type[ModulePass]]] = {
     "decompose-tensor-ops": _lazy(".tensor.decompose_tensor_ops", "DecomposeTensorOpsPass"),
+    "tsp-tensor-canonicalize": _lazy(".tensor.tsp_tensor_canonicalize", "TspTensorCanonicalizePass"),
+    "fuse-maps": _lazy(".tensor.fuse_maps", "FuseMapsPass"),
     "c2c-partition": _lazy(".c2c.c2c_partition", "C2cPartitionPass"),
     "convert-tensor-to-stream": _lazy(".tensor.convert_tensor_to_stream", "ConvertTensorToStreamPass"),
     "c2c-route-and-schedule": _lazy(".c2c.c2c_route_and_schedule", "C2cRouteAndSchedulePass"),
@@ -60,8 +62,6 @@ class TspCompilePass(ModulePass):
 
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     **STAGES,
-    "tsp-tensor-canonicalize": _lazy(".tensor.tsp_tensor_canonicalize", "TspTensorCanonicalizePass"),
-    "fuse-maps": _lazy(".tensor.fuse_maps", "FuseMapsPass"),
     "stream-search": _lazy(".stream.stream_search", "StreamSearchPass"),
     "set-target": _lazy(".set_target", "SetTargetPass"),
     "isa-disassemble": _lazy(".isa.isa_disassemble", "IsaDisassemblePass"),

@@ -200,7 +200,10 @@ class _Placer:
         if len(free) < wanted:
             return None
         by_number = any(isinstance(use.operation, ts.GatherOp | ts.ScatterOp) for use in buffer.buffer.uses)
-        if not by_number and len(apart := [s for s in free if s not in near]) >= wanted:
+        if (
+            not by_number
+            and len(apart := [s for s in free if s not in near and not self._full(buffer, s, depth)]) >= wanted
+        ):
             free = apart
         key = buffer.chip_number
         if weights:

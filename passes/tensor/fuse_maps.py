@@ -1,7 +1,8 @@
 """fuse-maps: a map that one other map alone uses becomes part of it, so that its result never goes to memory.
 
-The sum of both is no longer than the machine has ALUs for a chain, and the elements of both correspond one to one: what
-broadcasts is computed once, and stays where it is.
+The elements of both correspond one to one: what broadcasts is computed once, and stays where it is. Both together are
+a chain for which the chip has ALUs and streams, and that takes no longer than one after the other do: a long chain
+stands alone where two short ones would each work on several blocks of rows side by side.
 """
 
 from __future__ import annotations
@@ -10,15 +11,20 @@ from dataclasses import dataclass
 from math import prod
 
 from xdsl.context import Context
-from xdsl.dialects import arith
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
 
+from ...dialects.elements import element_bytes
+from ...dialects.layout import tiles
+from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
 from ...dialects.tsp_tensor import MapOp, YieldOp
 from ...dialects.tsp_tensor.types import shape_of
+from ..stream.stream_place import alus_of
+from .alu_regions import UnsupportedRegion, alu_region
+from .fusing import element_of_value
 
 
 @dataclass(frozen=True)
@@ -28,37 +34,57 @@ class FuseMapsPass(ModulePass):
     name = "fuse-maps"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        PatternRewriteWalker(FuseMaps(target_of(op).chip.alus)).rewrite_module(op)
+        PatternRewriteWalker(FuseMaps(target_of(op).chip)).rewrite_module(op)
 
 
 @dataclass
 class FuseMaps(RewritePattern):
     """A map takes in the first of its operands that can be."""
 
-    alus: int
-    """Scalar ops that the region of a map may have, constants not counted."""
+    chip: ChipSpec
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: MapOp, rewriter: PatternRewriter) -> None:
         for value in op.inputs:
             producer = value.owner
-            if isinstance(producer, MapOp) and self._fits(producer, op):
-                rewriter.replace(op, fused(producer, op))
-                rewriter.erase(producer)
-                return
+            if isinstance(producer, MapOp) and self._matches(producer, op):
+                both = fused(producer, op)
+                if self._pays(producer, op, both):
+                    rewriter.replace(op, both)
+                    rewriter.erase(producer)
+                    return
+                both.erase()
 
-    def _fits(self, producer: MapOp, consumer: MapOp) -> bool:
+    def _matches(self, producer: MapOp, consumer: MapOp) -> bool:
         return (
             all(use.operation is consumer for use in producer.result.uses)
             and producer.attributes == consumer.attributes
             and prod(shape_of(producer.result)) == prod(shape_of(consumer.result))
-            and work(producer) + work(consumer) <= self.alus
         )
 
+    def _pays(self, producer: MapOp, consumer: MapOp, both: MapOp) -> bool:
+        wide = sum(element_bytes(element_of_value(v)) for v in both.inputs)
+        if alus_of_map(both) > self.chip.alus or 2 * wide > self.chip.streams:
+            return False
+        return self._cycles(both) <= self._cycles(producer) + self._cycles(consumer)
 
-def work(op: MapOp) -> int:
-    """Scalar ops of a map that take an ALU."""
-    return sum(not isinstance(inner, arith.ConstantOp | YieldOp) for inner in op.body.block.ops)
+    def _cycles(self, op: MapOp) -> int:
+        """The cycles that a map takes: as many chains as there are ALUs for work side by side."""
+        shape = shape_of(op.result)
+        words = prod(shape[:-1]) * tiles(shape[-1] if shape else 1, self.chip.lanes)
+        return _LATENCY + words // max(1, self.chip.alus // max(1, alus_of_map(op)))
+
+
+_LATENCY = 60
+"""Cycles, about, from the read of a word through the ALUs to its write (docs/time.md)."""
+
+
+def alus_of_map(op: MapOp) -> int:
+    """The ALUs that a map takes, more than any chip has where they do not execute it."""
+    try:
+        return alus_of(alu_region(op, range(len(op.inputs))))
+    except UnsupportedRegion:
+        return 1 << 30
 
 
 def fused(producer: MapOp, consumer: MapOp) -> MapOp:
