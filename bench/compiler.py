@@ -1,6 +1,6 @@
-"""What the compiler makes of matrix products and of ResNet-50: cycles, how near to the bounds, and its own time.
+"""What the compiler makes of matrix products and of models: cycles, how near to the bounds, and its own time.
 
-python bench/compiler.py            # 8 of the 67 products of the sweep, int8 4096 x 4096 x 4096, a row, ResNet-50
+python bench/compiler.py            # 8 of 67 products of a sweep, int8 4096 x 4096 x 4096, a row, ResNet-50, BERT
 python bench/compiler.py --full     # the whole sweep: 2304 x 4096 by 4096 x N in f16, N from 1376 to 3500 by 32
 python bench/compiler.py --short    # two of the sweep, int8 1024 x 1024 x 1024 and a row
 """
@@ -24,6 +24,7 @@ from tspc.runtime.jit import JitEngine
 
 CHIP = DEFAULT_SYSTEM.chip
 SWEEP = range(1376, 3501, 32)
+BERT = Path(__file__).parent.parent / "examples" / "bert" / "build.py"
 RESNET = Path(__file__).parent.parent / "examples" / "resnet50" / "build.py"
 
 Arrays = dict[str, np.ndarray]
@@ -114,8 +115,17 @@ def measure_resnet() -> None:
     measure("ResNet-50, int8, one image", text, weights, {"image": image})
 
 
+def measure_bert() -> None:
+    """The encoder of BERT-base on two chips, and one of its layers."""
+    example = runpy.run_path(str(BERT), run_name="bert")
+    for layers, chips in ((1, 1), (12, 2)):
+        shape = example["Shape"](layers=layers)
+        text, weights = cast("tuple[str, Arrays]", example["build"](shape, chips=chips))
+        measure(f"BERT-base, f16, {layers} layers, {chips} chips", text, weights, {"states": example["states"](shape)})
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="cycles of compiled products and of ResNet-50")
+    parser = argparse.ArgumentParser(description="cycles of compiled products and of models")
     parser.add_argument("--short", action="store_true", help="small ones only, in a few seconds")
     parser.add_argument("--full", action="store_true", help="the whole sweep")
     args = parser.parse_args()
@@ -127,6 +137,7 @@ def main() -> None:
     measure_product(1, 4096, 4096)
     if not args.short:
         measure_resnet()
+        measure_bert()
 
 
 if __name__ == "__main__":
