@@ -115,6 +115,15 @@ def measure_decoder() -> None:
     measure("a decoder block, one token", text, weights, builder["inputs_of"](builder["Shape"](), 700))
 
 
+def measure_bert() -> None:
+    """The encoder of BERT-base on two chips, and one of its layers."""
+    example = runpy.run_path(str(EXAMPLES / "bert" / "build.py"), run_name="bert")
+    for layers, chips in ((1, 1), (12, 2)):
+        shape = example["Shape"](layers=layers)
+        text, weights = cast("tuple[str, Arrays]", example["build"](shape, chips=chips))
+        measure(f"BERT-base, f16, {layers} layers, {chips} chips", text, weights, {"states": example["states"](shape)})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="cycles of compiled products and of whole examples")
     parser.add_argument("--short", action="store_true", help="small ones only, in a few seconds")
@@ -129,6 +138,8 @@ def main() -> None:
     if not args.short:
         measure_resnet()
     measure_decoder()
+    if not args.short:
+        measure_bert()
 
 
 if __name__ == "__main__":

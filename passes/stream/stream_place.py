@@ -85,11 +85,13 @@ def place_alus(module: ModuleOp) -> None:
                 f"{chip.alus}; split the map into several"
             )
         first = after[regions[0].chip_number]
+        if first + needed > chip.alus:
+            first = 0
         for op in regions:
             count = len(op.alu_ops)
-            op.alus = DenseArrayBase.from_list(i64, [(first + i) % chip.alus for i in range(count)])
+            op.alus = DenseArrayBase.from_list(i64, list(range(first, first + count)))
             first += count
-        after[regions[0].chip_number] = first % chip.alus
+        after[regions[0].chip_number] = first
 
 
 def alus_of(region: Region) -> int:

@@ -126,7 +126,11 @@ class _Transposer:
         to.add(
             ts.ScatterOp.build(
                 operands=[map_, turned, target],
-                properties={"words": ts.PatternAttr(words), "byte": None, "chip": IntegerAttr(self.chip, i64)},
+                properties={
+                    "words": ts.PatternAttr(words.canonicalize()),
+                    "byte": None,
+                    "chip": IntegerAttr(self.chip, i64),
+                },
             )
         )
 

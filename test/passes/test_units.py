@@ -51,6 +51,15 @@ def test_every_pass_of_every_row_of_every_tile_is_done_once(
         assert len({share.plane for share in unit.shares}) == len(unit.shares)
 
 
+def test_tiles_that_do_not_go_round_are_shared_by_their_rows() -> None:
+    """Three tiles on two planes: one whole for each, and half of the rows of the one between them."""
+    cost = Cost(passes=3, every=2, load=40, accumulators=256)
+    division = divide((128,), 3, 2, 1, cost)
+    tiles = [[(u.tile, [s.block.rows for s in u.shares]) for u in queue] for queue in division.queues]
+    assert tiles == [[(0, [128]), (1, [64])], [(2, [128]), (1, [64])]]
+    assert division.cycles == cost.of(128, 3) + cost.of(64, 3)
+
+
 @given(st.integers(0, 50), st.integers(1, 9))
 def test_dealt_hands_are_nearly_equal(count: int, hands: int) -> None:
     dealt = deal(count, hands)

@@ -136,6 +136,15 @@ def test_norms(size: int, element: str) -> None:
     np.testing.assert_allclose(got, exact, rtol=4 * tolerance, atol=4 * tolerance)
 
 
+def test_layer_norm_of_f16_reaches_to_4095() -> None:
+    """The variance of greater differences is infinite, and leaves the bias."""
+    x = np.array([[4094, -4094], [4098, -4098]], np.float16)
+    scale, bias = np.ones(2, np.float32), np.array([0.25, 0.5], np.float32)
+    text = "tsp_tensor.layer_norm %a, %b, %c epsilon 1.0e-05 : tensor<2x2xf16>, tensor<2xf32>, tensor<2xf32>"
+    got = run(text, [x, scale, bias], "tensor<2x2xf16>")
+    np.testing.assert_allclose(got, [[1.25, -0.5], [0.25, 0.5]], rtol=2.0**-10)
+
+
 @pytest.mark.parametrize("shape", [(2, 3, 5, 8), (1, 2), (17, 642)])
 @pytest.mark.parametrize("interleaved", [False, True])
 @pytest.mark.parametrize("element", ["f16", "f32"])
