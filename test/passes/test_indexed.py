@@ -173,3 +173,19 @@ def test_an_input_that_is_used_elsewhere_is_copied() -> None:
     text = CACHE.replace("tsp_tensor.gather %later", "tsp_tensor.gather %cache")
     module = compile(parse(text), until="convert-tensor-to-stream")
     assert "returned" not in str(module)
+
+
+def test_what_was_computed_for_a_scatter_alone_is_changed_where_it_lies() -> None:
+    rng = np.random.default_rng(2)
+    a, b, c = rng.integers(-50, 50, (40, 100), np.int8), np.array([3, 39, 3], np.int32), rng.integers(-9, 9, (3, 100))
+    c = c.astype(np.int8)
+    type_ = type_of((40, 100), "i8")
+    text = f"""{doubled("t", "a", (40, 100), "i8")}
+    %s = tsp_tensor.scatter %t, %b, %c : {type_}, tensor<3xi32>, tensor<3x100xi8> -> {type_}
+    {doubled("y", "s", (40, 100), "i8")}"""
+    expected = a + a
+    for at, row in zip(b, c, strict=True):
+        expected[at] = row
+    check(text, [a, b, c], type_, (expected + expected).astype(np.int8))
+    module = compile(parse(module_of(text, [a, b, c], type_, LANES)), until="convert-tensor-to-stream")
+    assert str(module).count('buffer "scratch"') == 1
