@@ -134,6 +134,25 @@ def test_a_table_larger_than_a_slice(element: str) -> None:
         check(text, [a, b], result, table[np.clip(b, 0, 8999)])
 
 
+@pytest.mark.parametrize("element", ["f16", "f32"])
+def test_slices_of_many_positions(element: str) -> None:
+    """The bytes of an element lie in slices that map and words reach at different times."""
+    rng = np.random.default_rng(4)
+    a, c = random_array(rng, (9, 60), element), random_array(rng, (4, 60), element)
+    b, table, rows = np.array([3, 0, 8, 3], np.int32), type_of(a.shape, element), type_of(c.shape, element)
+    changed = a.copy()
+    for at, row in zip(b, c, strict=True):
+        changed[at] = row
+    for text, result, expected in (
+        (f"%y = tsp_tensor.gather %a, %b : {table}, tensor<4xi32> -> {rows}", rows, a[b]),
+        (f"%y = tsp_tensor.scatter %a, %b, %c : {table}, tensor<4xi32>, {rows} -> {table}", table, changed),
+    ):
+        source = module_of(text, [a, b, c], result, LANES).replace("chip.tiles", "chip.slices_per_hop = 1, chip.tiles")
+        module = compile(parse(source))
+        for engine in ENGINES.values():
+            assert_bits(run_module(module, {"a": a, "b": b, "c": c}, {}, engine()).outputs["y"], expected)
+
+
 CACHE = """
 builtin.module attributes {tsp_isa.target = #tsp_isa.target<chip.tiles = 3>} {
   func.func @main(
