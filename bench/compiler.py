@@ -1,6 +1,6 @@
-"""What the compiler makes of matrix products and of whole examples: cycles, how near to the bounds, and its own time.
+"""What the compiler makes of matrix products and of models: cycles, how near to the bounds, and its own time.
 
-python bench/compiler.py            # 8 of the 67 products of the sweep, int8 4096 x 4096 x 4096, a row, the examples
+python bench/compiler.py            # 8 of the 67 products of the sweep, int8 4096 x 4096 x 4096, a row, the models
 python bench/compiler.py --full     # the whole sweep: 2304 x 4096 by 4096 x N in f16, N from 1376 to 3500 by 32
 python bench/compiler.py --short    # two of the sweep, int8 1024 x 1024 x 1024 and a row
 """
@@ -24,7 +24,8 @@ from tspc.runtime.jit import JitEngine
 
 CHIP = DEFAULT_SYSTEM.chip
 SWEEP = range(1376, 3501, 32)
-EXAMPLES = Path(__file__).parent.parent / "examples"
+DECODER = Path(__file__).parent.parent / "examples" / "decoder" / "build.py"
+RESNET = Path(__file__).parent.parent / "examples" / "resnet50" / "build.py"
 
 Arrays = dict[str, np.ndarray]
 
@@ -104,13 +105,13 @@ def measure_resnet() -> None:
     if importlib.util.find_spec("onnx") is None:
         print("ResNet-50: skipped, the onnx package is not installed")
         return
-    text, weights = cast("tuple[str, Arrays]", runpy.run_path(str(EXAMPLES / "resnet50" / "build.py"))["build"]())
+    text, weights = cast("tuple[str, Arrays]", runpy.run_path(str(RESNET))["build"]())
     image = np.random.default_rng(1).integers(-128, 128, (1, 224, 224, 3), dtype=np.int8)
     measure("ResNet-50, int8, one image", text, weights, {"image": image})
 
 
 def measure_decoder() -> None:
-    builder = runpy.run_path(str(EXAMPLES / "decoder" / "build.py"))
+    builder = runpy.run_path(str(DECODER))
     text, weights = cast("tuple[str, Arrays]", builder["build"]())
     measure("a decoder block, one token", text, weights, builder["inputs_of"](builder["Shape"](), 700))
 
@@ -125,7 +126,7 @@ def measure_bert() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="cycles of compiled products and of whole examples")
+    parser = argparse.ArgumentParser(description="cycles of compiled products and of models")
     parser.add_argument("--short", action="store_true", help="small ones only, in a few seconds")
     parser.add_argument("--full", action="store_true", help="the whole sweep")
     args = parser.parse_args()

@@ -68,7 +68,7 @@ class _Emitter:
         self.act_view = self._activations()
         self.apart = self._rows_apart()
         self.operands = self._operands()
-        result = self.destination.make(self._result_parts())
+        result = self.destination.make(self._parts_of_result())
         for unit in self.division:
             self._emit(unit, result)
         type_ = self.destination.type
@@ -88,7 +88,7 @@ class _Emitter:
         self.planes = [*self.planes[first:], *self.planes[:first]]
         self.to.next_plane = self.planes[used]
 
-    def _result_parts(self) -> Parts:
+    def _parts_of_result(self) -> Parts:
         """The parts of the result; one where planes may wait for each other and the parts would take more slices than
         there are beside the weights of the planes of a hemisphere, in which all lie that one run reads again. Matrices
         that will be joined to one word lie in slices of their own."""

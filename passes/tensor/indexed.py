@@ -9,6 +9,7 @@ them are asked, and a second map picks the words of the segment that has the row
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 from typing import cast
 
@@ -41,14 +42,18 @@ def emit_gather(table: Tensor, indices: Tensor, to: Buffers, destination: Destin
     space, (at, out, *inside) = _space(table, indices, [result, *(s.view for s in segments)], to)
     numbers = _Numbers(indices, to, chip)
     most = max(1, to.chip.words // len(segments)) if len(segments) > 1 else 1 << 30
-    for box in blocks(space, most, 1):
+    size = element_bytes(table.element)
+    # slices of several positions meet map and words only if both flow one way: then it is byte by byte
+    bytes_ = [None] if size <= to.chip.slices_per_hop else [*range(size)]
+    for box, byte in product(blocks(space, most, 1), bytes_):
+        element = table.element if byte is None else i8
         streams = [
-            _gathered(numbers.within(at.pattern(box), s), s.view.buffer, there.pattern(box), table.element, to, chip)
+            _gathered(numbers.within(at.pattern(box), s), s.view.buffer, there.pattern(box), element, to, chip, byte)
             for s, there in zip(segments, inside, strict=True)
         ]
         if len(segments) > 1:
-            streams = [_picked(streams, numbers.segment(at.pattern(box), segments, box.rows), table.element, to, chip)]
-        to.write(streams[0], result.buffer, out.pattern(box), chip)
+            streams = [_picked(streams, numbers.segment(at.pattern(box), segments, box.rows), element, to, chip)]
+        to.write(streams[0], result.buffer, out.pattern(box), chip, byte)
     gathered = Tensor(destination.shape, table.element, result)
     set_padding(gathered, padding_of(table, to), to)
     return gathered
@@ -98,7 +103,7 @@ def emit_scatter(
     space, (at, given, there) = _space(table, indices, [source, view], to)
     box = Box((0,) * len(space), space)
     map_ = _Numbers(indices, to, chip).within(at.pattern(box), whole)
-    stream = to.read(source.buffer, given.pattern(box), chip)
+    stream = _beside(to.read(source.buffer, given.pattern(box), chip), to, chip)
     to.add(ts.ScatterOp.build(operands=[map_, stream, view.buffer], properties=_words(there.pattern(box), chip)))
     set_padding(table, None, to)
     return table
@@ -247,16 +252,40 @@ def _wide(indices: Tensor, to: Buffers, chip: int) -> SSAValue:
 
 
 def _gathered(
-    map_: SSAValue, buffer: SSAValue, words: AccessPattern, element: Attribute, to: Buffers, chip: int
+    map_: SSAValue,
+    buffer: SSAValue,
+    words: AccessPattern,
+    element: Attribute,
+    to: Buffers,
+    chip: int,
+    byte: int | None = None,
 ) -> SSAValue:
-    """The stream of words that a map finds."""
+    """The stream of words that a map finds, or of one byte of them."""
     type_ = ts.StreamType.of((words.count, to.chip.lanes), element)
-    return to.add(ts.GatherOp.build(operands=[map_, buffer], result_types=[type_], properties=_words(words, chip)))
+    properties = _words(words, chip) | {"byte": None if byte is None else IntegerAttr(byte, i64)}
+    return to.add(ts.GatherOp.build(operands=[map_, buffer], result_types=[type_], properties=properties))
 
 
 def _words(words: AccessPattern, chip: int) -> dict[str, Attribute | None]:
     """The properties that say where an access by number begins."""
     return {"words": ts.PatternAttr(words.canonicalize()), "chip": IntegerAttr(chip, i64)}
+
+
+def _beside(stream: SSAValue, to: Buffers, chip: int) -> SSAValue:
+    """A stream that comes from the ALUs, as its map does: so they flow the same way and meet at slices of all
+    positions, those of the bytes and of the copies of a table."""
+    type_ = cast(ts.StreamType, stream.type)
+    block = Block(arg_types=[type_.element_type])
+    delay = ts.DelayOp(block.args[0])
+    block.add_ops([delay, ts.YieldOp(delay.result)])
+    return to.add(
+        ts.VxmOp.build(
+            operands=[[stream]],
+            result_types=[type_],
+            regions=[Region(block)],
+            properties={"chip": IntegerAttr(chip, i64)},
+        )
+    )
 
 
 def _picked(found: list[SSAValue], map_: SSAValue, element: Attribute, to: Buffers, chip: int) -> SSAValue:

@@ -210,7 +210,7 @@ def test_the_second_chip_ends_when_the_link_says() -> None:
     assert last[1]["receive"] == last[0]["send"] + system.chip.latency_send + system.link_latency
     assert [chip.cycles for chip in program.chips] == [
         last[0]["send"] + 1 + system.chip.tiles,
-        max(last[1].values()) + 1 + system.chip.tiles,
+        max(record.last for record in program.chips[1].records) + 1 + system.chip.tiles,
     ]
 
 

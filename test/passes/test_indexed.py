@@ -134,6 +134,25 @@ def test_a_table_larger_than_a_slice(element: str) -> None:
         check(text, [a, b], result, table[np.clip(b, 0, 8999)])
 
 
+@pytest.mark.parametrize("element", ["f16", "f32"])
+def test_slices_of_many_positions(element: str) -> None:
+    """The bytes of an element lie in slices that map and words reach at different times."""
+    rng = np.random.default_rng(4)
+    a, c = random_array(rng, (9, 60), element), random_array(rng, (4, 60), element)
+    b, table, rows = np.array([3, 0, 8, 3], np.int32), type_of(a.shape, element), type_of(c.shape, element)
+    changed = a.copy()
+    for at, row in zip(b, c, strict=True):
+        changed[at] = row
+    for text, result, expected in (
+        (f"%y = tsp_tensor.gather %a, %b : {table}, tensor<4xi32> -> {rows}", rows, a[b]),
+        (f"%y = tsp_tensor.scatter %a, %b, %c : {table}, tensor<4xi32>, {rows} -> {table}", table, changed),
+    ):
+        source = module_of(text, [a, b, c], result, LANES).replace("chip.tiles", "chip.slices_per_hop = 1, chip.tiles")
+        module = compile(parse(source))
+        for engine in ENGINES.values():
+            assert_bits(run_module(module, {"a": a, "b": b, "c": c}, {}, engine()).outputs["y"], expected)
+
+
 CACHE = """
 builtin.module attributes {tsp_isa.target = #tsp_isa.target<chip.tiles = 3>} {
   func.func @main(
@@ -173,3 +192,19 @@ def test_an_input_that_is_used_elsewhere_is_copied() -> None:
     text = CACHE.replace("tsp_tensor.gather %later", "tsp_tensor.gather %cache")
     module = compile(parse(text), until="convert-tensor-to-stream")
     assert "returned" not in str(module)
+
+
+def test_what_was_computed_for_a_scatter_alone_is_changed_where_it_lies() -> None:
+    rng = np.random.default_rng(2)
+    a, b, c = rng.integers(-50, 50, (40, 100), np.int8), np.array([3, 39, 3], np.int32), rng.integers(-9, 9, (3, 100))
+    c = c.astype(np.int8)
+    type_ = type_of((40, 100), "i8")
+    text = f"""{doubled("t", "a", (40, 100), "i8")}
+    %s = tsp_tensor.scatter %t, %b, %c : {type_}, tensor<3xi32>, tensor<3x100xi8> -> {type_}
+    {doubled("y", "s", (40, 100), "i8")}"""
+    expected = a + a
+    for at, row in zip(b, c, strict=True):
+        expected[at] = row
+    check(text, [a, b, c], type_, (expected + expected).astype(np.int8))
+    module = compile(parse(module_of(text, [a, b, c], type_, LANES)), until="convert-tensor-to-stream")
+    assert str(module).count('buffer "scratch"') == 1
