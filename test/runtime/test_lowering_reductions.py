@@ -90,3 +90,12 @@ def pools(draw: DrawFn) -> Case:
 def test_pools(case: Case) -> None:
     text, x, result = case
     assert_lowers(text, [x], result, lanes=32)
+
+
+def test_a_reduction_that_leaves_out_an_axis_meets_weights() -> None:
+    """Its lanes beyond the last column, of which nothing is known, are masked in its own shape."""
+    x, w = random_array(np.random.default_rng(1), (1, 2, 3, 33), "f16"), np.ones((33, 2), np.float16)
+    text = f"""{computed(x)}
+        %m = tsp_tensor.reduce "min" %c axes [0, 1] : {tensor_type(x)} -> tensor<3x33xf16>
+        %y = tsp_tensor.matmul %m, %b : tensor<3x33xf16>, {tensor_type(w)} -> tensor<3x2xf32>"""
+    assert_lowers(text, [x, w], "tensor<3x2xf32>", lanes=32)

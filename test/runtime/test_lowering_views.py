@@ -51,3 +51,21 @@ def test_reshapes_of_slices() -> None:
     text = sliced("%s", "%a", (3, 33), (5, 40), "f16")
     text += "%y = tsp_tensor.reshape %s : tensor<3x33xf16> -> tensor<9x11xf16>"
     assert_lowers(text, [x], "tensor<9x11xf16>", lanes=32)
+
+
+def test_constants_without_dimensions() -> None:
+    text = """%k = tsp_tensor.constant dense<-2.5> : tensor<f32>
+    %y = tsp_tensor.map %a, %k : (tensor<f32>, tensor<f32>) -> tensor<f32> {
+    ^bb0(%l: f32, %m: f32):
+      %r = arith.addf %l, %m : f32
+      tsp_tensor.yield %r : f32
+    }"""
+    assert assert_lowers(text, [np.array(4.0, np.float32)], "tensor<f32>", lanes=32) == 1.5
+
+
+def test_infinity_before_the_columns_of_a_padded_tensor_does_not_matter() -> None:
+    """The words above the tensor hold it in all lanes, those beyond the last column too."""
+    x, w = random_array(np.random.default_rng(1), (2, 5), "f16", wild=False), np.ones((9, 3), np.float16)
+    text = f"""%p = tsp_tensor.pad %a low [1, 3] high [0, 1] value 0x7C00 : f16 : {tensor_type(x)} -> tensor<3x9xf16>
+    %y = tsp_tensor.matmul %p, %b : tensor<3x9xf16>, {tensor_type(w)} -> tensor<3x3xf32>"""
+    assert np.isposinf(assert_lowers(text, [x, w], "tensor<3x3xf32>", lanes=32)).all()
