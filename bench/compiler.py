@@ -24,8 +24,7 @@ from tspc.runtime.jit import JitEngine
 
 CHIP = DEFAULT_SYSTEM.chip
 SWEEP = range(1376, 3501, 32)
-DECODER = Path(__file__).parent.parent / "examples" / "decoder" / "build.py"
-RESNET = Path(__file__).parent.parent / "examples" / "resnet50" / "build.py"
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 Arrays = dict[str, np.ndarray]
 
@@ -105,13 +104,13 @@ def measure_resnet() -> None:
     if importlib.util.find_spec("onnx") is None:
         print("ResNet-50: skipped, the onnx package is not installed")
         return
-    text, weights = cast("tuple[str, Arrays]", runpy.run_path(str(RESNET))["build"]())
+    text, weights = cast("tuple[str, Arrays]", runpy.run_path(str(EXAMPLES / "resnet50" / "build.py"))["build"]())
     image = np.random.default_rng(1).integers(-128, 128, (1, 224, 224, 3), dtype=np.int8)
     measure("ResNet-50, int8, one image", text, weights, {"image": image})
 
 
 def measure_decoder() -> None:
-    builder = runpy.run_path(str(DECODER))
+    builder = runpy.run_path(str(EXAMPLES / "decoder" / "build.py"))
     text, weights = cast("tuple[str, Arrays]", builder["build"]())
     measure("a decoder block, one token", text, weights, builder["inputs_of"](builder["Shape"](), 700))
 
