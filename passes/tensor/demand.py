@@ -104,7 +104,9 @@ def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
             case tsp_tensor.ReshapeOp() | tsp_tensor.TransposeOp() | tsp_tensor.SliceOp():
                 found[op.input] = found[op.input].joined(Demand(copies=found[op.result].copies))
             case tsp_tensor.MatmulOp():
-                found[op.rhs] = found[op.rhs].joined(Demand(copies=MOST_COPIES))  # which the slices of weights share
+                # few rows wait until computed weights are dealt out, the slices of which share the copies
+                few = shape_of(op.result)[-2] < FEW_ROWS
+                found[op.rhs] = found[op.rhs].joined(Demand(copies=MOST_COPIES if few else 1))
                 # of a stack of f16 each matrix goes to one pair of planes
                 apart = element_of_value(op.lhs) != i8 and prod(shape_of(op.rhs)[:-2]) > 1
                 found[op.lhs] = found[op.lhs].joined(Demand((), 1 if apart else _sharing_passes(op.lhs, chip), True))
