@@ -76,7 +76,7 @@ def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
             case tsp_tensor.ReshapeOp() | tsp_tensor.TransposeOp() | tsp_tensor.SliceOp():
                 found[op.input] = found[op.input].joined(Demand(copies=found[op.result].copies))
             case tsp_tensor.MatmulOp():
-                few = cast("TensorType[Attribute]", op.result.type).get_shape()[-2] < FEW_ROWS
+                few = op.result.type.get_shape()[-2] < FEW_ROWS
                 # few rows wait until computed weights are dealt out, the slices of which share the copies
                 found[op.rhs] = found[op.rhs].joined(Demand(copies=MOST_COPIES if few else 1))
                 found[op.lhs] = found[op.lhs].joined(Demand(copies=_sharing(op.lhs, chip)))
