@@ -202,7 +202,7 @@ class _Placer:
         by_number = any(isinstance(use.operation, ts.GatherOp | ts.ScatterOp) for use in buffer.buffer.uses)
         if (
             not by_number
-            and len(apart := [s for s in free if s not in near and not self._full(buffer, s, depth)]) >= wanted
+            and len(apart := [s for s in free if s not in near]) >= wanted
         ):
             free = apart
         key = buffer.chip_number
