@@ -130,7 +130,6 @@ def names(op: ts.VxmOp) -> list[str]:
         # What nobody uses takes no ALU.
         ("%0 = arith.muli %a, %a : i32  %1 = arith.addi %a, %a : i32  tsp_tensor.yield %1 : i32", "i32", "i32", "addi"),
         # A stream cannot simply be renamed: at least one ALU hands it on.
-        ("tsp_tensor.yield %a : i8", "i8", "i8", "delay"),
         ("%0 = arith.constant 7 : i32  tsp_tensor.yield %0 : i32", "i32", "i32", "delay"),
     ],
 )  # fmt: skip

@@ -15,7 +15,7 @@ from tspc.dialects.locations import where
 from tspc.dialects.tsp_tensor import ConstantOp, MapOp
 from tspc.dialects.verify import verify_module
 from tspc.passes.pipelines import PASSES, make_context, parse
-from tspc.passes.tensor.fuse_maps import work
+from tspc.passes.tensor.fuse_maps import alus_of_map
 from tspc.runtime.levels import run_module
 from xdsl.dialects.builtin import ModuleOp
 
@@ -208,9 +208,9 @@ def test_large_constants_are_not_made() -> None:
     assert sum(isinstance(op, MapOp) for op in module.walk()) == 1
 
 
-@pytest.mark.parametrize(("alus", "maps"), [(16, 3), (30, 1), (29, 2), (4, 5)])
+@pytest.mark.parametrize(("alus", "maps"), [(16, 5), (22, 3), (55, 1), (54, 2), (4, 5)])
 def test_fused_maps_fit_the_alus(alus: int, maps: int) -> None:
-    """Five maps of six scalar ops each."""
+    """Five maps of six scalar ops each, of which five have a delay beside them."""
     lines: list[str] = []
     for m in range(5):
         source = f"%m{m - 1}" if m else "%a"
@@ -226,9 +226,8 @@ def test_fused_maps_fit_the_alus(alus: int, maps: int) -> None:
           }}
         }}""")
     apply(module, "fuse-maps")
-    sizes = [work(op) for op in module.walk() if isinstance(op, MapOp)]
-    assert sum(sizes) == 30
-    assert max(sizes) <= max(alus, 6)
+    sizes = [alus_of_map(op) for op in module.walk() if isinstance(op, MapOp)]
+    assert max(sizes) <= max(alus, 11)
     assert len(sizes) == maps
 
 
