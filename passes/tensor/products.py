@@ -97,7 +97,8 @@ class Product:
         size = element_bytes(self.element)
         groups = tiles(min(self.k, to.chip.lanes), to.chip.weight_streams)
         one_level = sum(n > 1 for n, _ in self.passes) <= 1
-        divisible = self.element == i8 and one_level and not self.repeats
+        # computed weights would be dealt out once more for each plane that shares the passes
+        divisible = self.element == i8 and one_level and not self.repeats and isinstance(self.stationary, Named)
         load, chip = groups * size, to.chip
         turns = chip.weight_streams + size > chip.streams and self.pass_count > 1 and not self.repeats
         pause = load + chip.latency_install + 2 if turns else 0

@@ -149,3 +149,20 @@ def test_f16_on_a_chip_without_pairs_of_planes_is_refused() -> None:
     module = module_of(text, [a, b], "tensor<2x4xf32>").replace("chip.tiles = 20", "chip.planes = 2")
     with pytest.raises(UnsupportedModel, match=r"tsp_tensor.matmul`: multiplies f16, which takes a pair .*; use i8"):
         compile(module)
+
+
+@pytest.mark.parametrize("channels", [1, 17])
+def test_computed_weights_of_several_taps_and_few_rows(channels: int) -> None:
+    """As many passes as there are planes, and one row."""
+    rng = np.random.default_rng(channels)
+    x, w = random_array(rng, (1, 1, 4, channels), "i8"), random_array(rng, (1, 4, channels, 1), "i8")
+    text = twice("%w", "%b", tensor_type(w), "i8")
+    text += f"\n%y = tsp_tensor.conv %a, %w : {tensor_type(x)}, {tensor_type(w)} -> tensor<1x1x1x1xi32>"
+    assert_lowers(text, [x, w], "tensor<1x1x1x1xi32>")
+
+
+def test_a_row_by_a_computed_matrix_of_many_passes() -> None:
+    a, b = (random_array(np.random.default_rng(1), shape, "i8") for shape in ((1, 200), (200, 4)))
+    text = twice("%w", "%b", tensor_type(b), "i8")
+    text += f"\n%y = tsp_tensor.matmul %a, %w : {tensor_type(a)}, {tensor_type(b)} -> tensor<1x4xi32>"
+    assert_lowers(text, [a, b], "tensor<1x4xi32>", lanes=32)
