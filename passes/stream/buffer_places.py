@@ -200,10 +200,7 @@ class _Placer:
         if len(free) < wanted:
             return None
         by_number = any(isinstance(use.operation, ts.GatherOp | ts.ScatterOp) for use in buffer.buffer.uses)
-        if (
-            not by_number
-            and len(apart := [s for s in free if s not in near]) >= wanted
-        ):
+        if not by_number and len(apart := [s for s in free if s not in near]) >= wanted:
             free = apart
         key = buffer.chip_number
         if weights:

@@ -129,7 +129,7 @@ def names(op: ts.VxmOp) -> list[str]:
         ),
         # What nobody uses takes no ALU.
         ("%0 = arith.muli %a, %a : i32  %1 = arith.addi %a, %a : i32  tsp_tensor.yield %1 : i32", "i32", "i32", "addi"),
-        # A stream cannot simply be renamed: at least one ALU hands it on.
+        # A number alone needs an ALU that drives it.
         ("%0 = arith.constant 7 : i32  tsp_tensor.yield %0 : i32", "i32", "i32", "delay"),
     ],
 )  # fmt: skip
