@@ -136,12 +136,12 @@ class DropOperands(RewritePattern):
 
 
 class IdentityMap(RewritePattern):
-    """A map that yields an operand of the result's type is that operand."""
+    """A map that yields an operand of the result's type is that operand; one that is put on a chip brings it there."""
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: MapOp, rewriter: PatternRewriter) -> None:
         for value, argument in zip(op.inputs, op.body.block.args, strict=True):
-            if op.yielded is argument and same(value, op.result):
+            if op.yielded is argument and same(value, op.result) and not op.attributes:
                 replace(rewriter, op, value)
                 return
 

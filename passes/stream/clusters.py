@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from graphlib import CycleError, TopologicalSorter
+from heapq import heappop, heappush
+from itertools import pairwise
+from typing import cast
+
+import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 from xdsl.utils.disjoint_set import DisjointSet
 
 from ...dialects import tsp_stream as ts
-from ...dialects.errors import MalformedProgram
+from ...dialects.errors import MalformedProgram, ScheduleError
 from ...dialects.locations import describe
 
 
@@ -42,7 +48,8 @@ def weights_load(op: ts.MatmulOp) -> ts.LoadWeightsOp:
 
 
 def clusters(module: ModuleOp) -> list[list[ts.TimedOp]]:
-    """The connected components of the ops over their streams, by their first op; each in program order."""
+    """The connected components of the ops over their streams; each in program order, and all of them by their first op
+    where the words of SRAM that they visit allow it. Raises ScheduleError where these allow no order."""
     ops = timed_ops(module)
     sets = DisjointSet(ops)
     for op in ops:
@@ -52,4 +59,51 @@ def clusters(module: ModuleOp) -> list[list[ts.TimedOp]]:
     members: dict[ts.TimedOp, list[ts.TimedOp]] = {}
     for op in ops:
         members.setdefault(sets.find(op), []).append(op)
-    return list(members.values())
+    return _ordered(list(members.values()), {op: position for position, op in enumerate(ops)})
+
+
+def _ordered(found: list[list[ts.TimedOp]], positions: dict[ts.TimedOp, int]) -> list[list[ts.TimedOp]]:
+    """Clusters so that of two ops that visit a word, one of them to write it, that comes first whose op does so first
+    in the program; otherwise in the order given."""
+    visits: dict[SSAValue, list[tuple[int, int, ts.AccessOp]]] = {}
+    for number, cluster in enumerate(found):
+        for op in cluster:
+            if isinstance(op, ts.AccessOp):
+                visits.setdefault(op.buffer, []).append((positions[op], number, op))
+    for of_buffer in visits.values():
+        of_buffer.sort(key=lambda visit: visit[0])
+    if all(a <= b for of_buffer in visits.values() for (_, a, _), (_, b, _) in pairwise(of_buffer)):
+        return found
+    sorter: TopologicalSorter[int] = TopologicalSorter({number: () for number in range(len(found))})
+    for of_buffer in visits.values():
+        for i, (_, first, one) in enumerate(of_buffer):
+            for _, second, other in of_buffer[i + 1 :]:
+                if first != second and _meet(one, other):
+                    sorter.add(second, first)
+    try:
+        sorter.prepare()
+    except CycleError as e:
+        one, other, *_ = sorted({*cast("list[int]", e.args[1])})
+        raise ScheduleError(
+            f"{describe(found[one][0])}: what streams join to it uses words of SRAM both before and after what they "
+            f"join to {describe(found[other][0])}; let a value rest in SRAM in between"
+        ) from None
+    ordered: list[list[ts.TimedOp]] = []
+    ready: list[int] = []
+    while sorter.is_active():
+        for number in sorter.get_ready():
+            heappush(ready, number)
+        number = heappop(ready)
+        ordered.append(found[number])
+        sorter.done(number)
+    return ordered
+
+
+def _meet(one: ts.AccessOp, other: ts.AccessOp) -> bool:
+    """Whether two accesses to a buffer visit a word, one of them to write it."""
+    if not isinstance(one, ts.WriteOp | ts.ScatterOp) and not isinstance(other, ts.WriteOp | ts.ScatterOp):
+        return False
+    if isinstance(one, ts.GatherOp | ts.ScatterOp) or isinstance(other, ts.GatherOp | ts.ScatterOp):
+        return True  # the words are known at run time
+    a, b = one.words.data, other.words.data
+    return a.low <= b.high and b.low <= a.high and bool(np.intersect1d(a.words(), b.words()).size)

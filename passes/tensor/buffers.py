@@ -326,3 +326,14 @@ class Part(Destination):
 
     def make(self, parts: Parts) -> Stored:
         return self.view
+
+
+def named_tensor(kind: str, name: str, type_: TensorType[Attribute], value: Attribute | None = None) -> Tensor:
+    """A tensor that the host places. Raises Unsupported for one that cannot lie in SRAM."""
+    try:
+        element_bytes(type_.element_type)
+    except ValueError as e:
+        raise Unsupported(str(e)) from e
+    if any(d < 1 for d in type_.get_shape()):
+        raise Unsupported(f"{type_} has a dynamic or empty dimension; give static shapes")
+    return Tensor(type_.get_shape(), type_.element_type, Named.of(kind, name, type_, value))

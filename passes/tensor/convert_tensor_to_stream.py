@@ -34,7 +34,7 @@ from ...dialects.tsp_tensor.types import shape_of
 from ..stream.stream_place import alus_of
 from .alu_regions import UnsupportedRegion, alu_region
 from .apart import Apart, emit_joined, joins, settled, split, sums_apart
-from .buffers import WHOLE, Buffers, Destination, Output, Part, Unsupported, rows_layout
+from .buffers import WHOLE, Buffers, Destination, Output, Part, Unsupported, named_tensor, rows_layout
 from .contraction import emit_product
 from .demand import FEW_ROWS, MOST_COPIES, Demand, demands, side_by_side
 from .elementwise import emit_map, move, parts_of
@@ -159,7 +159,7 @@ class Converter:
             try:
                 if not isa(type_ := argument.type, TensorType[Attribute]):
                     raise Unsupported(f"is {argument.type}, not a tensor")
-                self.values[argument] = _named("input", name, type_)
+                self.values[argument] = named_tensor("input", name, type_)
             except Unsupported as e:
                 self.problems.append(f"{describe(self.function)}: argument `{name}`: {e}")
         self._check_names(names, "input")
@@ -192,9 +192,9 @@ class Converter:
             self.values[value] = settled(self.apart[value], self.to, copies, _chip(op))
         match op:
             case tsp_tensor.ParameterOp():
-                self.values[op.result] = _named("parameter", op.tensor_name.data, op.result.type)
+                self.values[op.result] = named_tensor("parameter", op.tensor_name.data, op.result.type)
             case tsp_tensor.ConstantOp():
-                self.values[op.result] = _named("constant", "", op.result.type, op.value)
+                self.values[op.result] = named_tensor("constant", "", op.result.type, op.value)
             case tsp_tensor.ReshapeOp():
                 self.values[op.result] = self._reshape(op)
             case tsp_tensor.MatmulOp():
@@ -484,16 +484,6 @@ class Converter:
     ) -> Destination:
         self.built_outputs.add(output.name)
         return Destination(self.to, "output", output.name, type_, layout, chip, copies, output.type)
-
-
-def _named(kind: str, name: str, type_: TensorType[Attribute], value: Attribute | None = None) -> Tensor:
-    try:
-        element_bytes(type_.element_type)
-    except ValueError as e:
-        raise Unsupported(str(e)) from e
-    if any(d < 1 for d in type_.get_shape()):
-        raise Unsupported(f"{type_} has a dynamic or empty dimension; give static shapes")
-    return Tensor(type_.get_shape(), type_.element_type, Named.of(kind, name, type_, value))
 
 
 def _origin(value: SSAValue) -> SSAValue:

@@ -167,9 +167,9 @@ def matmul_product(
     straight = row_product(lhs, right, leading, k, n, to, chip)
     if n == 1 and isinstance(right, Named):
         return replace(straight, repeated=True)
-    only_returned = all(u.operation.name == "func.return" for u in op.result.uses)
+    returned_once = [use.operation.name for use in op.result.uses] == ["func.return"]
     whole = len(leading) == 1 and leading == op.result.type.get_shape()[:-1]
-    if isinstance(lhs.source, Named) and isinstance(right, Named) and only_returned and whole:
+    if isinstance(lhs.source, Named) and isinstance(right, Named) and returned_once and whole:
         acts = Tensor((n, k), rhs.element, right.transposed((1, 0)))
         swapped = row_product(acts, lhs.source.transposed((1, 0)), (n,), k, space[0], to, chip)
         if longest(swapped, to) < longest(straight, to):

@@ -245,6 +245,37 @@ def test_transpose_twice_and_back() -> None:
     assert op.unit is not None and op.side is not None
 
 
+def test_what_is_read_late_is_written_in_time() -> None:
+    """Ops that streams join are one body, which starts with its first op, while SRAM keeps the order of the ops."""
+    a, b = (random(np.random.default_rng(seed), 5, 320) for seed in (1, 2))
+    program = Text()
+    early, given = program.read("a", a), program.read("b", b)
+    scratch = program.buffer("scratch", "rest", a.shape, a.dtype)
+    program.op(f"tsp_stream.write {given} to %rest words <0, 5 step 1> : {S}, {scratch}")
+    program.op(f"%late = tsp_stream.read %rest words <0, 5 step 1> : {scratch} -> {S}")
+    program.op(f"%sum = tsp_stream.vxm {early}, %late : ({S}, {S}) -> {S} {{")
+    program.op("^bb0(%x: i8, %y: i8):\n%z = arith.addi %x, %y : i8\ntsp_stream.yield %z : i8\n}")
+    program.write("%sum", "c", a + b)
+    check(program)
+
+
+def test_two_bodies_that_wait_for_each_other() -> None:
+    """Each reads what the other writes, and all of a body happens at one time."""
+    a = random(np.random.default_rng(1), 5, 320)
+    program = Text()
+    given = program.read("a", a)
+    one, two = (program.buffer("scratch", name, a.shape, a.dtype) for name in ("one", "two"))
+    program.op(f"tsp_stream.write {given} to %one words <0, 5 step 1> : {S}, {one}")
+    program.op(f"%first = tsp_stream.read %one words <0, 5 step 1> : {one} -> {S}")
+    program.op(f"tsp_stream.write %first to %two words <0, 5 step 1> : {S}, {two}")
+    program.op(f"%second = tsp_stream.read %two words <0, 5 step 1> : {two} -> {S}")
+    program.op(f"%sum = tsp_stream.vxm {given}, %second : ({S}, {S}) -> {S} {{")
+    program.op("^bb0(%x: i8, %y: i8):\n%z = arith.addi %x, %y : i8\ntsp_stream.yield %z : i8\n}")
+    program.write("%sum", "c", a + a)
+    with pytest.raises(ScheduleError, match="uses words of SRAM both before and after what they join to"):
+        lowered(program)
+
+
 def test_one_op_feeds_the_next() -> None:
     """A shift, then a permutation of what it gives: two units of one cluster; and a product takes the result."""
     rng, program = np.random.default_rng(7), Text()
