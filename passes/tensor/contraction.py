@@ -367,7 +367,7 @@ class _Emitter:
         dims = len(product.taps)
         size, streams = element_bytes(product.element), self.chip.weight_streams
         if product.groups is not None:
-            own_tile, count = product.tile_moves > 0 or product.columns <= self.lanes, last - first + 1
+            own_tile, count = product.tile_moves > 0, last - first + 1
             part, layout = (
                 stationary,
                 grouped_weights(product.taps, product.groups, first, count, own_tile, size, self.lanes, streams),

@@ -22,7 +22,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects import tsp_tensor
 from ...dialects.elements import element_bytes
 from ...dialects.layout import BYTE, AccessPattern, Axis, Layout, rows, tiles
-from .buffers import WHOLE, Buffers, Destination, Output, Unsupported, rows_layout
+from .buffers import WHOLE, Buffers, Destination, Output, Unsupported, rows_layout, view_of
 from .demand import Demand
 from .elementwise import copy_rows, move
 from .lanes import move_lanes, reshaped, scratch
@@ -72,6 +72,7 @@ def own_table(
     if isinstance(table.source, Stored):
         buffer = cast(ts.BufferOp, table.source.buffer.owner)
         whole = buffer.kind.data == "scratch" and buffer.type.tensor == type_ and buffer.chip_number == chip
+        whole = whole and len(buffer.wanted.starts) == 1
         return table if whole and output is None else None
     if table.source.kind != "input" or not table.source.plain or table.source.host != type_:
         return None
@@ -140,8 +141,8 @@ def _segments(table: Tensor, to: Buffers, chip: int) -> list[_Segment]:
     if each > words:
         raise Unsupported(f"a row of {'x'.join(map(str, table.shape))} takes {each} words, and a slice has {words}")
     if isinstance(table.source, Stored):
-        depth = cast(ts.BufferType, table.source.buffer.type).layout.depth
-        if depth <= words:
+        buffer = cast(ts.BufferOp, table.source.buffer.owner)
+        if buffer.type.layout.depth <= words and len(buffer.wanted.starts) == 1:
             return [_Segment(table.source, 0, count)]
     size = count if count * each <= words else 1 << (words // each).bit_length() - 1
     found: list[_Segment] = []
@@ -155,7 +156,9 @@ def _segment(table: Tensor, first: int, shape: Shape, to: Buffers, chip: int) ->
     """Rows of a table from the first on, in a buffer of their own."""
     start, ones = (first, *(0,) * (len(shape) - 1)), (1,) * len(shape)
     if isinstance(table.source, Named):
-        return to.in_rows(Tensor(shape, table.element, table.source.sliced(start, ones)), chip)
+        layout = rows(shape, element_bytes(table.element), to.chip.lanes)
+        buffer = to.named(table.source.sliced(start, ones), layout, chip, user="by number")
+        return view_of(buffer, layout, shape)
     view = table.source.sliced(start, ones, to.chip.lanes)
     assert view is not None
     made = scratch(table.element, shape, to, chip).make(WHOLE)

@@ -34,7 +34,10 @@ _TRIPS = 200
 
 
 def worth_tiles(m: int, n: int, to: Buffers) -> bool:
-    """Whether this way takes less time than that of every element by itself."""
+    """Whether this way takes less time than that of every element by itself, and there are streams for a row of every
+    lane of a tile, and for the map that scatters them."""
+    if to.chip.lanes_per_tile >= to.chip.streams:
+        return False
     across = tiles(n, to.chip.lanes) * m + tiles(m, to.chip.lanes) * n
     return m * n > across + _TRIPS
 

@@ -511,10 +511,7 @@ OPS: dict[str, Callable[[Graph], None]] = {
 }
 """What a step may be. Every op of the dialect is one, but for parameters and constants, which operands are."""
 
-WITHOUT_LOWERING = ("gather", "scatter")
-"""Steps that no graph has, as there is nothing to run."""
-
-STEPS = [name for name in OPS if name not in WITHOUT_LOWERING]
+STEPS = [*OPS]
 
 
 def random_graph(seed: int) -> Graph:
