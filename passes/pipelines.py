@@ -34,6 +34,7 @@ STAGES: dict[str, Callable[[], type[ModulePass]]] = {
     "decompose-tensor-ops": _lazy(".tensor.decompose_tensor_ops", "DecomposeTensorOpsPass"),
     "tsp-tensor-canonicalize": _lazy(".tensor.tsp_tensor_canonicalize", "TspTensorCanonicalizePass"),
     "fuse-maps": _lazy(".tensor.fuse_maps", "FuseMapsPass"),
+    "split-maps": _lazy(".tensor.split_maps", "SplitMapsPass"),
     "c2c-partition": _lazy(".c2c.c2c_partition", "C2cPartitionPass"),
     "convert-tensor-to-stream": _lazy(".tensor.convert_tensor_to_stream", "ConvertTensorToStreamPass"),
     "c2c-route-and-schedule": _lazy(".c2c.c2c_route_and_schedule", "C2cRouteAndSchedulePass"),

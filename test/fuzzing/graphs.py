@@ -531,7 +531,7 @@ def random_graph(seed: int) -> Graph:
 PROBLEM = re.compile(r"<graph>:\d+:\d+: `(tsp_\w+\.\w+|func\.func)`: .+[;:] .+")
 """A line of a refusal: place, op, what is wrong, and what to do instead."""
 
-LIMITS = {"takes too many ALUs": r"its region takes \d+ ALUs", "takes pairs of planes": "takes a pair of planes"}
+LIMITS = {"takes pairs of planes": "takes a pair of planes"}
 """What a graph may be refused for, as far as it is known; anything else is a fault of the compiler, or belongs here."""
 
 
