@@ -167,7 +167,9 @@ class Layout:
         all_ = np.zeros([b + max(n, h + 1) for b, n, h in zip(before, extents, high, strict=True)], np.uint8)
         inner = all_[tuple(slice(b, b + n) for b, n in zip(before, extents, strict=True))]
         origin = all_[tuple(slice(b + at, None) for b, at in zip(before, first, strict=True))]
-        strides = [sum(origin.strides[dim] * step for dim, step in axis.steps) for axis in self.axes]
+        strides = [  # of a single place any step is the same, however far it would go
+            sum(origin.strides[dim] * step for dim, step in axis.steps) if axis.extent > 1 else 0 for axis in self.axes
+        ]
         return inner, as_strided(origin, [axis.extent for axis in self.axes], strides)
 
 

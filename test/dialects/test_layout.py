@@ -337,3 +337,9 @@ def test_the_busy_cycles_of_a_run(levels: list[tuple[int, int]], at: int, gap: i
     for before, after in pairwise(times):
         idle = range(before + 1, after)
         assert not held.intersection(idle) if len(idle) >= gap else held.issuperset(idle)
+
+
+def test_a_step_that_is_never_taken_may_be_of_any_size() -> None:
+    layout = Layout((Axis(1, ((0, 1 << 62),)), Axis.of(3, 0)), (Axis(1),), (Axis.of(4, 1),))
+    array = np.arange(12, dtype=np.int8).reshape(3, 4)
+    assert np.array_equal(layout.unpack(layout.pack(array, 8), (3, 4), np.int8), array)
