@@ -88,12 +88,19 @@ class Layout:
             stride *= axis.extent
         return tuple(reversed(result))
 
-    def has_empty_words(self, shape: Sequence[int]) -> bool:
-        """Whether words, or rows of words, show places outside a tensor of `shape` only, which are zero."""
-        spans = self._spans(len(shape), (*self.side, *self.words))
-        return any(
-            low < first or high >= end for (low, high), (first, end) in zip(spans, self._meant(shape), strict=True)
-        )
+    def empty_words(self, shape: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """Which words [width, depth] show places outside a tensor of `shape` only, which are zero."""
+        empty = np.zeros([axis.extent for axis in (*self.side, *self.words)], np.bool_)
+        lanes = self._spans(len(shape), self.lanes)
+        for dim, (first, end) in enumerate(self._meant(shape)):
+            place = np.zeros((1,) * empty.ndim, np.int64)
+            for number, axis in enumerate((*self.side, *self.words)):
+                step = sum(step for d, step in axis.steps if d == dim)
+                along = (np.arange(axis.extent) * step).reshape(-1, *(1,) * (empty.ndim - number - 1))
+                place = place + along
+            low, high = lanes[dim]  # of the lanes of the first word
+            empty |= (place + high < first) | (place + low >= end)
+        return empty.reshape(self.width, self.depth)
 
     def shows_beside(self, part: Sequence[tuple[int, int]], shape: Sequence[int]) -> bool:
         """Whether it comes to elements of a tensor of `shape` beside a part of it, given as `within`."""

@@ -7,7 +7,7 @@ and the whole may lie there in several copies, which are written together.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -54,7 +54,7 @@ class Slice(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """The slices of a block of words, and its first address in each of them."""
+    """The slices of a block of words, and where it begins in each of them."""
 
     slices: tuple[Slice, ...]
     """Those side by side together (the first holding the lowest byte or weight row), group by group, copy by copy."""
@@ -63,11 +63,17 @@ class Place:
     owners: tuple[int, ...] = ()
     """The group of slices in which each part lies, those of one group after each other; empty for a group each."""
     copies: int = 1
-    address: int | None = None
-    """The first word in every slice; absent until allocated."""
+    addresses: tuple[int, ...] = ()
+    """The first word in each of the slices; empty until allocated."""
 
-    def allocated(self, address: int) -> Place:
-        return replace(self, address=address)
+    def allocated(self, addresses: Sequence[int]) -> Place:
+        """The place with the first word of each slice."""
+        return replace(self, addresses=tuple(addresses))
+
+    @cached_property
+    def address_of(self) -> Mapping[Slice, int]:
+        """The first word in each slice, once allocated."""
+        return dict(zip(self.slices, self.addresses, strict=False))
 
     @cached_property
     def groups(self) -> int:
@@ -153,7 +159,9 @@ class Place:
         for s in self.slices:
             if s.hemisphere not in ("E", "W") or not 0 <= s.number < chip.slices:
                 return f"slice {s} is none of the hemispheres' E0..{chip.slices - 1} and W0..{chip.slices - 1}"
-        end = (self.address or 0) + self.depth_of(layout.depth)
+        if self.addresses and len(self.addresses) != len(self.slices):
+            return f"{len(self.slices)} slices have {len(self.addresses)} addresses; give one for all, or one for each"
+        end = max(self.addresses, default=0) + self.depth_of(layout.depth)
         if end > chip.words:
             return f"the place ends at word {end}, but a slice has {chip.words}"
         return None
@@ -269,7 +277,8 @@ def _parse_axis(parser: AttrParser) -> Axis:
 @irdl_attr_definition
 class PlaceAttr(Data[Place]):
     """`#tsp_stream.place<[E4 to E7, W0 to W3], parts [0, 90, 180, 270] in [0, 1, 0, 1], copies 2, address 0>`; one
-    part, a group of slices for each part, one copy and no address are not written."""
+    part, a group of slices for each part, one copy and no address are not written. `addresses [0, 0, 90, 90]` where
+    the block does not begin at one address in all slices."""
 
     name = "tsp_stream.place"
 
@@ -277,7 +286,8 @@ class PlaceAttr(Data[Place]):
     def parse_parameter(cls, parser: AttrParser) -> Place:
         with parser.in_angle_brackets():
             runs = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: _parse_run(parser))
-            starts, owners, copies, address = (0,), (), 1, None
+            starts, owners, copies, addresses = (0,), (), 1, ()
+            slices = tuple(s for run in runs for s in run)
             while parser.parse_optional_punctuation(","):
                 if parser.parse_optional_keyword("parts"):
                     numbers = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
@@ -286,10 +296,15 @@ class PlaceAttr(Data[Place]):
                         owners = tuple(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer))
                 elif parser.parse_optional_keyword("copies"):
                     copies = parser.parse_integer(allow_negative=False)
+                elif parser.parse_optional_keyword("addresses"):
+                    numbers = parser.parse_comma_separated_list(
+                        parser.Delimiter.SQUARE, lambda: parser.parse_integer(allow_negative=False)
+                    )
+                    addresses = tuple(numbers)
                 else:
                     parser.parse_keyword("address")
-                    address = parser.parse_integer(allow_negative=False)
-        return Place(tuple(s for run in runs for s in run), starts, owners, copies, address)
+                    addresses = (parser.parse_integer(allow_negative=False),) * len(slices)
+        return Place(slices, starts, owners, copies, addresses)
 
     def print_parameter(self, printer: Printer) -> None:
         place = self.data
@@ -300,8 +315,10 @@ class PlaceAttr(Data[Place]):
                 text += f" in [{', '.join(map(str, place.owners))}]"
         if place.copies > 1:
             text += f", copies {place.copies}"
-        if place.address is not None:
-            text += f", address {place.address}"
+        if len({*place.addresses}) == 1 and len(place.addresses) == len(place.slices):
+            text += f", address {place.addresses[0]}"
+        elif place.addresses:
+            text += f", addresses [{', '.join(map(str, place.addresses))}]"
         printer.print_string(f"<{text}>")
 
 

@@ -58,10 +58,11 @@ class Binding:
         return dtype_of(self.element)
 
     @property
-    def words(self) -> range:
-        """The addresses that it takes in each of its slices."""
-        first = self.place.address or 0
-        return range(first, first + self.place.depth_of(self.layout.depth))
+    def words(self) -> Iterator[tuple[Slice, range]]:
+        """Its slices, and the addresses that it takes in each."""
+        depth = self.place.depth_of(self.layout.depth)
+        for s, first in zip(self.place.slices, self.place.addresses, strict=True):
+            yield s, range(first, first + depth)
 
 
 @dataclass(frozen=True)
@@ -214,12 +215,12 @@ def _check_text(chip: ChipProgram, spec: ChipSpec) -> None:
         if reason := check_chunks(data, chip.text.get(name, ()), spec) if number or name in chip.text else None:
             raise MalformedProgram(place + reason)
     words = [word for chunks in chip.text.values() for chunk in chunks for word in chunk]
-    bound_in: dict[Slice, list[Binding]] = defaultdict(list)
+    bound_in: dict[Slice, list[tuple[range, Binding]]] = defaultdict(list)
     for binding in chip.bindings:
-        for slice_ in binding.place.slices:
-            bound_in[slice_].append(binding)
+        for slice_, taken in binding.words:
+            bound_in[slice_].append((taken, binding))
     for word in words:
-        if bound := next((b for b in bound_in[Slice(*word[:2])] if word.address in b.words), None):
+        if bound := next((b for taken, b in bound_in[Slice(*word[:2])] if word.address in taken), None):
             raise MalformedProgram(f'chip {chip.chip}: program text and {bound.kind} "{bound.name}" lie in {word}')
     if len({*words}) != len(words):
         raise MalformedProgram(f"chip {chip.chip}: two pieces of program text lie in one word")

@@ -35,7 +35,7 @@ from ..dialects.target import ChipSpec, SystemSpec, system_from_overrides, syste
 from ..dialects.topology import Port, Topology
 from .executable import Executable, Image
 
-VERSION = 4
+VERSION = 5
 """The version of the format; a file of another version is refused."""
 
 Tensors = dict[str, npt.NDArray[np.uint8]]
@@ -60,7 +60,7 @@ def to_bytes(executable: Executable) -> bytes:
         for i, image in enumerate(images):
             tensors[f"chip{c}.image.{i}"] = image.words
         bindings = [_binding_to_json(b) for b in chip.bindings if b.kind in ("input", "output")]
-        places = [{"slices": _slices_to_json(i.slices), "address": i.address} for i in images]
+        places = [{"slices": _slices_to_json(i.slices), "addresses": list(i.addresses)} for i in images]
         text = {name: [[*first, *second] for first, second in chunks] for name, chunks in chip.text.items()}
         entry = {"chip": chip.chip, "cycles": chip.cycles, "bindings": bindings, "images": places, "text": text}
         chips.append(entry)
@@ -99,7 +99,7 @@ def _place_to_json(place: Place) -> dict[str, Any]:
         "starts": list(place.starts),
         "owners": list(place.owners),
         "copies": place.copies,
-        "address": place.address,
+        "addresses": list(place.addresses),
     }
 
 
@@ -196,8 +196,8 @@ def _executable(header: dict[str, Any], tensors: Tensors) -> Executable:
         chips.append(chip_program(number, cycles, records, bindings, packed, text, system.chip))
         for i, place in enumerate(entry["images"]):
             words = tensors[f"chip{c}.image.{i}"]
-            slices, address = _slices_from_json(place["slices"]), _natural(place["address"])
-            images.append(_check_image(Image(c, slices, address, words), system.chip))
+            slices, addresses = _slices_from_json(place["slices"]), _naturals(place["addresses"])
+            images.append(_check_image(Image(c, slices, addresses, words), system.chip))
     _check_chips(chips, system)
     if unused := len(tensors) - len(images) - sum(len(c.packed) for c in chips):
         raise MalformedProgram(f"the file holds {unused} tensors that are neither queues nor images of its chips")
@@ -225,6 +225,11 @@ def _natural(value: Any) -> int:
     if type(value) is not int or value < 0:
         raise MalformedProgram(f"the file's description is malformed: {value!r} is no natural number")
     return value
+
+
+def _naturals(value: Any) -> tuple[int, ...]:
+    """A JSON value that must be an array of integers of at least 0."""
+    return tuple(map(_natural, _list(value)))
 
 
 def _list(value: Any) -> list[Any]:
@@ -256,18 +261,19 @@ def _check_image(image: Image, chip: ChipSpec) -> Image:
         and shape[0] == len(image.slices) == len({*image.slices})
         and shape[2] == chip.lanes
         and all(s.number < chip.slices for s in image.slices)
-        and image.address <= chip.words - shape[1]
+        and len(image.addresses) == shape[0]
+        and max(image.addresses) <= chip.words - shape[1]
     )
     if not fits:
-        raise MalformedProgram(f"words {list(shape)} do not fit at {image.address} of {len(image.slices)} slices")
+        raise MalformedProgram(
+            f"words {list(shape)} do not fit at {list(image.addresses)} of {len(image.slices)} slices"
+        )
     return image
 
 
 def _place_from_json(entry: dict[str, Any]) -> Place:
-    starts = tuple(map(_natural, _list(entry["starts"])))
-    owners = tuple(map(_natural, _list(entry["owners"])))
     slices, copies = _slices_from_json(entry["slices"]), _natural(entry["copies"])
-    return Place(slices, starts, owners, copies, _natural(entry["address"]))
+    return Place(slices, _naturals(entry["starts"]), _naturals(entry["owners"]), copies, _naturals(entry["addresses"]))
 
 
 def _layout_from_json(entry: dict[str, Any]) -> Layout:
@@ -298,7 +304,7 @@ def _chunk_from_json(entry: list[Any]) -> Chunk:
 def _binding_from_json(entry: dict[str, Any], system: SystemSpec) -> Binding:
     kind, name = _text(entry["kind"]), _text(entry["name"])
     element = ElementType[_text(entry["element"]).upper()]
-    shape, host_shape = tuple(map(_natural, entry["shape"])), tuple(map(_natural, entry["host_shape"]))
+    shape, host_shape = _naturals(entry["shape"]), _naturals(entry["host_shape"])
     layout, place = _layout_from_json(entry["layout"]), _place_from_json(entry["place"])
     if kind not in ("input", "output") or not 0 < math.prod(shape) == math.prod(host_shape):
         raise MalformedProgram(f"the binding {name} has a wrong kind or shape")

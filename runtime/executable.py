@@ -25,8 +25,8 @@ class Image:
     chip: int
     """The index of the chip program."""
     slices: tuple[Slice, ...]
-    address: int
-    """The first word in every slice."""
+    addresses: tuple[int, ...]
+    """The first word in each slice."""
     words: Bytes
     """[slices, depth, lanes]"""
 
@@ -68,7 +68,7 @@ def executable_from_module(module: ModuleOp, weights: Tensors) -> Executable:
         value = weights[b.name] if b.kind == "parameter" else b.value
         assert value is not None  # verified by the op
         words = b.place.spread(b.layout.pack(value.reshape(b.shape), program.system.chip.lanes))
-        images.append(Image(chip, b.place.slices, b.place.address or 0, words))
+        images.append(Image(chip, b.place.slices, b.place.addresses, words))
     return Executable(program, tuple(images))
 
 
@@ -84,7 +84,7 @@ class Loaded:
             chip = executable.program.system.chip
             raise CapacityError(f"the host has no room for {chip.sram_bytes} bytes of SRAM per chip: {e}") from e
         for image in executable.images:
-            self._write(image.chip, image.slices, image.address, image.words)
+            self._write(image.chip, image.slices, image.addresses, image.words)
         load_text(executable.program, self.session)
 
     @property
@@ -116,18 +116,16 @@ class Loaded:
         check_tensors("input", self.interface.inputs, inputs)
         for chip, b in self._bindings("input"):
             words = b.place.spread(b.layout.pack(inputs[b.name].reshape(b.shape), self._chip.lanes))
-            self._write(chip, b.place.slices, b.place.address or 0, words)
+            self._write(chip, b.place.slices, b.place.addresses, words)
 
-    def _write(self, chip: int, slices: Sequence[Slice], address: int, words: Bytes) -> None:
-        """Puts words [slices, depth, lanes] into slices, from an address on."""
-        for s, column in zip(slices, words, strict=True):
+    def _write(self, chip: int, slices: Sequence[Slice], addresses: Sequence[int], words: Bytes) -> None:
+        """Puts words [slices, depth, lanes] into slices, in each from an address on."""
+        for s, address, column in zip(slices, addresses, words, strict=True):
             self.session.write(chip, s.unit(self._chip), address, column)
 
     def _read(self, chip: int, binding: Binding) -> tuple[Bytes, int]:
         """The words [slices, depth, lanes] of a binding, and how many code words of them were corrected."""
-        addresses = binding.words
-        slices = binding.place.slices
-        read = [self.session.read(chip, s.unit(self._chip), addresses.start, len(addresses)) for s in slices]
+        read = [self.session.read(chip, s.unit(self._chip), words.start, len(words)) for s, words in binding.words]
         return np.stack([vectors for vectors, _ in read]), sum(corrected for _, corrected in read)
 
     def _bindings(self, kind: str) -> Iterator[tuple[int, Binding]]:

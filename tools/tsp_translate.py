@@ -177,7 +177,7 @@ def module_of(executable: Executable) -> tuple[ModuleOp, dict[str, Array]]:
             body.append(_bind(b))
         for i, image in enumerate(image for image in executable.images if image.chip == c):
             tensors[name := f"chip{c}.image.{i}"] = words = image.words.view("int8")
-            place = Place(image.slices, address=image.address)
+            place = Place(image.slices, addresses=image.addresses)
             binding = Binding("parameter", name, image.layout, place, words.shape, words.shape, ElementType.I8)
             body.append(_bind(binding))
         body += [PackedOp(name, chip.packed[name]) for name in sorted(chip.packed, key=lambda name: numbers[name])]

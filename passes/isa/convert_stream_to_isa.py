@@ -159,14 +159,14 @@ def stream_of(value: SSAValue) -> int:
 
 
 def _access(op: ts.AccessOp, at: int, chip: ChipSpec) -> Iterator[tuple[str, Draft]]:
-    address = place_of(op.buffer).address
-    if address is None:
+    address_of = place_of(op.buffer).address_of
+    if not address_of:
         raise MalformedProgram(f"{describe(op)}: its buffer has no address; run stream-allocate first")
     kind = OP_CLASSES[op.name.partition(".")[2]]
     maps = [stream_of(op.map)] if isinstance(op, ts.GatherOp | ts.ScatterOp) else []
     first = stream_of(op.stream)
     for slice_, number, run in access_runs(op):
-        yield slice_.queue, draft(kind, at, [address + run.word, *maps, first + number], run, op)
+        yield slice_.queue, draft(kind, at, [address_of[slice_] + run.word, *maps, first + number], run, op)
 
 
 def _paced(cycles: AccessPattern, words: AccessPattern, chip: ChipSpec) -> list[Run]:

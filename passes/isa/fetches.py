@@ -116,14 +116,16 @@ class Supplier:
         """By queue, where the chunks of its text lie."""
         self.stuck = ""
         """The queue that has no place for a fetch."""
+        self.gave_up = False
+        """Whether it was given up after as many fetches as are tried."""
         self._placed: list[Placement] = []
         self._left = 0
         """Fetches that are still tried before this is given up; set when the first is."""
-        self._bound: dict[str, list[Binding]] = defaultdict(list)
+        self._bound: dict[str, list[range]] = defaultdict(list)
         """What lies in each slice, by its queue."""
         for binding in bindings:
-            for slice_ in binding.place.slices:
-                self._bound[slice_.queue].append(binding)
+            for slice_, words in binding.words:
+                self._bound[slice_.queue].append(words)
         self._streams: Flow | None = None
         self._free: dict[int, npt.NDArray[np.int64]] = {}
         self._lead = _READ.d_func(self.chip)
@@ -151,6 +153,7 @@ class Supplier:
             else:
                 self._placed.append(placement)
             if not self._left:
+                self.gave_up = True
                 raise CapacityError(
                     f"queue {first.queue.name}: after {len(self._placed)} fetches the text that fetches take grows "
                     "as fast as they bring it; raise chip.queue_bytes or chip.fetch_bytes"
@@ -327,8 +330,8 @@ class Supplier:
         if unit not in self._free:
             queue = self._mem[unit]
             free = np.ones(self.chip.words, np.bool_)
-            for b in self._bound[queue.name]:
-                free[b.words.start : b.words.stop] = False
+            for words in self._bound[queue.name]:
+                free[words.start : words.stop] = False
             text = self.texts.get(queue.name)
             for record in text.records if text is not None else ():
                 if record.instruction.name in ("read", "write"):

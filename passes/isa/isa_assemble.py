@@ -87,7 +87,8 @@ def supply(
     """The queues with their runs folded and their fetches placed. Raises what Supplier.run raises.
 
     A run that is folded keeps its queue to itself, from its first record to its last. A queue in which no place is left
-    for a fetch is therefore folded again, only where that costs no free cycle, and all fetches are placed anew.
+    for a fetch is therefore folded again, only where that costs no free cycle, and all fetches are placed anew; so are
+    all queues where the search is given up.
     """
     levels = system.chip.loop_levels
     folded = {name: fold(records, levels) for name, records in ({starter: ()} | dict(queues)).items()}
@@ -96,12 +97,12 @@ def supply(
         try:
             supplier.run()
             return supplier
-        except ScheduleError:
-            stuck = supplier.stuck
-            tight = fold_tight(queues.get(stuck, ()), levels)
-            if len(tight) == len(folded.get(stuck, ())):
+        except (ScheduleError, CapacityError):
+            stuck = queues.keys() if supplier.gave_up else [name for name in (supplier.stuck,) if name in queues]
+            tight = {name: fold_tight(queues[name], levels) for name in stuck}
+            if all(len(records) == len(folded[name]) for name, records in tight.items()):
                 raise
-            folded[stuck] = tight
+            folded |= tight
 
 
 def _check_release(queue: isa.QueueOp, records: Sequence[Record], system: SystemSpec) -> None:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import Flag, auto
-from itertools import accumulate, islice, pairwise
+from itertools import islice, pairwise
 from typing import cast
 
 from xdsl.dialects.builtin import ModuleOp
@@ -20,6 +20,8 @@ from ...dialects.locations import describe
 from ...dialects.placement import Place, PlaceAttr, Slice
 from ...dialects.target_attr import target_of
 from .clusters import clusters, consumers
+from .occupancy import FRESH, FULL
+from .stream_allocate import SMALL, Memory
 from .timing import is_written, pace, slice_position, writes
 
 _NEAR = 8
@@ -40,17 +42,11 @@ def place_buffers(module: ModuleOp, choices: Mapping[int, Choice] | None = None)
     """Gives every buffer its slices, by `choices` for some of the buffers, numbered in program order. Raises
     CapacityError when too few slices are free of conflicts."""
     placer = _Placer(module)
-    buffers = [b for b in module.walk() if isinstance(b, ts.BufferOp)]
-    chosen = {buffers[number]: choice for number, choice in (choices or {}).items()}
-    # weights first: they need many slices, and those near their plane
-    for buffer in sorted(buffers, key=lambda b: (b.place is None, not placer.planes(b))):
+    chosen = {placer.memory.buffers[number]: choice for number, choice in (choices or {}).items()}
+    for buffer in placer.memory.order():
         if buffer.place is None:
             buffer.place = PlaceAttr(placer.choose(buffer, chosen.get(buffer, Choice.FIRST)))
         placer.count(buffer)
-
-
-_SMALL = 64
-"""Words of a read-only buffer that is no activation matrix but a vector for every row."""
 
 
 class _Placer:
@@ -59,16 +55,14 @@ class _Placer:
 
     def __init__(self, module: ModuleOp):
         self.chip = target_of(module).chip
+        self.memory = Memory(module)
+        """The words that the buffers placed so far take, as stream-allocate will choose them."""
         self.words: dict[tuple[int, Slice], int] = defaultdict(int)
         """Words that lie in each slice so far."""
         self.busy: dict[tuple[int, Slice], dict[int, int]] = defaultdict(dict)
         """For each slice the clusters in which it takes part so far, and the visits there."""
         self.visited: dict[tuple[int, int], set[Slice]] = defaultdict(set)
         """The slices that each cluster visits so far, by chip and the number of the cluster."""
-        self.lives: dict[tuple[int, Slice], list[tuple[int, int, int]]] = defaultdict(list)
-        """For each slice the first and the last cluster of each buffer there, and its words."""
-        self.last = 0
-        """The last cluster."""
         self.together: dict[ts.BufferOp, set[ts.BufferOp]] = defaultdict(set)
         self.clusters_of: dict[ts.BufferOp, list[int]] = defaultdict(list)
         self.accesses: dict[ts.BufferOp, list[tuple[int, ts.AccessOp]]] = defaultdict(list)
@@ -77,7 +71,6 @@ class _Placer:
         self.alus_of: list[list[ts.VxmOp]] = []
         """The ALU regions of each cluster."""
         for number, cluster in enumerate(clusters(module)):
-            self.last = number
             self.alus_of.append([op for op in cluster if isinstance(op, ts.VxmOp)])
             touched: set[ts.BufferOp] = set()
             for op in cluster:
@@ -97,11 +90,14 @@ class _Placer:
         for visitors in self._visitors(buffer, place).values():
             for s in islice(slices, buffer.type.layout.width):
                 self.words[buffer.chip_number, s] += depth
-                self.lives[buffer.chip_number, s].append((*self._life(buffer), depth))
                 busy = self.busy[buffer.chip_number, s]
                 for number in visitors:
                     busy[number] = busy.get(number, 0) + depth
                     self.visited[buffer.chip_number, number].add(s)
+        addresses, how = (place.addresses, FRESH) if place.addresses else self.memory.fit(buffer, place)
+        if how == FULL:
+            raise self.memory.no_room(buffer, place, depth, len(place.slices))
+        self.memory.take(buffer, place.allocated(addresses))
 
     def _visitors(self, buffer: ts.BufferOp, shape: Place) -> dict[tuple[int, int], set[int]]:
         """The clusters that visit each copy of each group of slices, in the order of the slices."""
@@ -115,26 +111,6 @@ class _Placer:
                 for copy in copies:
                     found[copy, group].add(number)
         return found
-
-    def _life(self, buffer: ts.BufferOp) -> tuple[int, int]:
-        """The first and the last cluster in which a buffer keeps its words: of scratch without padding those that touch
-        it."""
-        mine = self.clusters_of[buffer]
-        passing = buffer.kind.data == "scratch" and mine and not buffer.type.layout.has_empty_words(buffer.type.shape)
-        return (mine[0], mine[-1]) if passing else (0, self.last)
-
-    def _full(self, buffer: ts.BufferOp, s: Slice, depth: int) -> int:
-        """How full a slice is with so many words more: 0 if it has them beside all others, 1 if only beside those that
-        live when the buffer does, 2 if not even that."""
-        key = buffer.chip_number, s
-        if self.words[key] + depth <= self.chip.words:
-            return 0
-        first, last = self._life(buffer)
-        beside = [life for life in self.lives[key] if life[0] <= last and first <= life[1]]
-        if depth + sum(words for *_, words in beside) <= self.chip.words:
-            return 1
-        changes = sorted([(max(low, first), words) for low, _, words in beside] + [(h + 1, -w) for _, h, w in beside])
-        return 1 + (depth + max(accumulate(words for _, words in changes)) > self.chip.words)
 
     def choose(self, buffer: ts.BufferOp, choice: Choice) -> Place:
         """A place for a buffer: each group of slices in one hemisphere, with all its copies if they are written."""
@@ -174,7 +150,7 @@ class _Placer:
                         if picked is not None:
                             found.append(((*self._faults(buffer, picked, depth, numbers), order), picked))
                 if not found:
-                    raise self._no_room(buffer, layout.width * shape.groups * copies)
+                    raise self._no_room(buffer, wanted, layout.width * shape.groups * copies, depth, taken)
                 found.sort()
                 second = Choice.OTHER_SIDE in choice and len(found) > 1 and not found[1][0][0]
                 slices = iter(found[second][1])
@@ -196,10 +172,13 @@ class _Placer:
     ) -> list[Slice] | None:
         """The best slices of a hemisphere, in their order, or None where too few are free: of those that none of the
         same clusters visits, and where there are enough, of those that hold nothing of the same clusters."""
-        free = [s for s in self._all(hemisphere) if s not in taken]
+        full = {s: self.memory.how(buffer, s, depth) for s in self._all(hemisphere) if s not in taken}
+        free = [s for s, how in full.items() if how != FULL]
         if len(free) < wanted:
             return None
         by_number = any(isinstance(use.operation, ts.GatherOp | ts.ScatterOp) for use in buffer.buffer.uses)
+        if by_number and len(apart := [s for s in free if not self._holds_text(s)]) >= wanted:
+            free = apart
         if not by_number and len(apart := [s for s in free if s not in near]) >= wanted:
             free = apart
         key = buffer.chip_number
@@ -207,18 +186,18 @@ class _Placer:
             # next to the planes; where each plane of the hemisphere has its own weights, beside those of the others
             own = len(weights) == 1
             skip = weights[0] % (self.chip.planes // 2) * wanted if own and self._loads_most(buffer) else 0
-            free.sort(key=lambda s: (self._full(buffer, s, depth), -s.number))
+            free.sort(key=lambda s: (full[s], -s.number))
             picked = free[skip : skip + wanted] if len(free) >= skip + wanted else free[:wanted]
-        elif not self._is_written(buffer) and depth <= _SMALL:
+        elif not self._is_written(buffer) and depth <= SMALL:
             # what meets every row lies in the same slices for all ops, beside the weights and away from the rows
             weights_from = self.chip.slices - self.chip.weight_streams
-            free.sort(key=lambda s: (self._full(buffer, s, depth), s.number >= weights_from, -s.number))
+            free.sort(key=lambda s: (full[s], s.number >= weights_from, -s.number))
             picked = free[:wanted]
         else:
             rows_until = self.chip.slices - 3 * self.chip.weight_streams // 2
             free.sort(
                 key=lambda s: (
-                    self._full(buffer, s, depth),
+                    full[s],
                     s.number >= rows_until,
                     self._overlap(buffer, s),
                     self.words[key, s],
@@ -229,6 +208,11 @@ class _Placer:
         if by_number:
             picked = self._one_position_first(free, wanted)[:wanted]
         return sorted(picked)
+
+    def _holds_text(self, s: Slice) -> bool:
+        """Whether a slice is left to the program's text by what is visited by number, which may change any word: half
+        as many in each hemisphere as weights come from, between these and the rows."""
+        return 0 <= self.chip.slices - self.chip.weight_streams - 1 - s.number < self.chip.weight_streams // 2
 
     def _all(self, hemisphere: str) -> list[Slice]:
         return [Slice(hemisphere, n) for n in range(self.chip.slices)]
@@ -251,7 +235,7 @@ class _Placer:
         return sum(depth for n, depth in self.busy[buffer.chip_number, s].items() if low <= n <= high)
 
     def _crowded(self, buffer: ts.BufferOp, picked: list[Slice], depth: int) -> int:
-        return max(self._full(buffer, s, depth) for s in picked)
+        return max(self.memory.how(buffer, s, depth) for s in picked)
 
     def _faults(self, buffer: ts.BufferOp, picked: list[Slice], depth: int, numbers: set[int]) -> tuple[bool, int, int]:
         """What is wrong with slices for the clusters with these numbers, the worst first: streams cannot come there,
@@ -403,13 +387,18 @@ class _Placer:
         sums = {h: sum(n for (_, s), n in self.words.items() if s.hemisphere == h) for h in "EW"}
         return sorted("EW", key=lambda h: sums[h])
 
-    def _no_room(self, buffer: ts.BufferOp, wanted: int) -> CapacityError:
+    def _no_room(self, buffer: ts.BufferOp, wanted: int, whole: int, depth: int, taken: set[Slice]) -> CapacityError:
+        """Why no hemisphere has so many slices, of the `whole` that a buffer takes, for its words."""
         slices = self.chip.slices
         if wanted > slices:
             return CapacityError(
-                f"{describe(buffer)}: {_name(buffer)} lies in {wanted} slices, {wanted - slices} more than a "
-                f"hemisphere's {slices} (target field `chip.slices`); split the tensor"
+                f"{describe(buffer)}: {_name(buffer)} lies in {whole} slices, of which {wanted} in one hemisphere, "
+                f"{wanted - slices} more than its {slices} (target field `chip.slices`); split the tensor"
             )
+        free = [[s for s in self._all(hemisphere) if s not in taken] for hemisphere in "EW"]
+        if any(len(f) >= wanted for f in free):
+            most = max(free, key=len)
+            return self.memory.no_room(buffer, Place(tuple(most)), depth, wanted)
         return CapacityError(
             f"{describe(buffer)}: {_name(buffer)} needs {wanted} slices that the {len(self.together[buffer])} other "
             f"tensors used together with it leave free in one hemisphere of {slices}; split the op that uses them all"

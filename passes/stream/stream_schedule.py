@@ -326,7 +326,7 @@ class Body:
         if not isinstance(op, ts.AccessOp) or not is_written(op.buffer):
             return
         place = place_of(op.buffer)
-        if place.address is None:
+        if not place.addresses:
             raise MalformedProgram(f"{describe(op)}: its buffer has no address; run stream-allocate first")
         late = self.chip.latency_write if writes(op) else 0
         words, times = op.words.data.words(), self.pace.words() + late
@@ -338,9 +338,10 @@ class Body:
         for part in access_parts(op):
             mine = parts == part
             if mine.any():
-                inside, when = words[mine] - place.starts[part] + place.bases[part] + place.address, times[mine]
+                inside, when = words[mine] - place.starts[part] + place.bases[part], times[mine]
                 for slice_, _ in access_slices(op, part):
-                    yield Access((op.chip_number, slice_), inside, when + shifts[slice_], writes(op))
+                    here = inside + place.address_of[slice_]
+                    yield Access((op.chip_number, slice_), here, when + shifts[slice_], writes(op))
 
 
 def planes_of(op: ts.TimedOp) -> list[tuple[int, int]]:

@@ -100,12 +100,17 @@ class Buffers:
         starts: list[int] = []
         owners: list[tuple[int, int]] = []
         filled: dict[int, int] = {}
-        for (first, owner), (end, _) in zip(parts, (*parts[1:], (depth, 0)), strict=True):
+        ends = (*(first for first, _ in parts[1:]), depth)
+        total: dict[int, int] = {}
+        for (first, owner), end in zip(parts, ends, strict=True):
+            total[owner] = total.get(owner, 0) + end - first
+        most = {owner: -(-count // -(-count // self.chip.words)) for owner, count in total.items()}
+        for (first, owner), end in zip(parts, ends, strict=True):
             while first < end:
                 used = filled.get(owner, 0)
-                count = min(end - first, self.chip.words - used % self.chip.words)
+                count = min(end - first, most[owner] - used % most[owner])
                 starts.append(first)
-                owners.append((owner, used // self.chip.words))
+                owners.append((owner, used // most[owner]))
                 filled[owner] = used + count
                 first += count
         numbers = {group: i for i, group in enumerate(sorted({*owners}))}

@@ -472,8 +472,10 @@ class Converter:
         demand = self.demands.get(value, Demand())
         self.demands_met.add(value)
         layout = rows_layout(type_, self.chip, demand.pads, swapped)
-        # each plane may write a group of slices of its own: all of them take half a hemisphere at most
-        copies = max(1, min(demand.copies, self.chip.slices // (2 * layout.width * self.chip.planes)))
+        # each plane may write a group of slices of its own, and what is deep takes several: all of them take half a
+        # hemisphere at most
+        groups = self.chip.planes - 1 + tiles(layout.depth, self.chip.words)
+        copies = max(1, min(demand.copies, self.chip.slices // (2 * layout.width * groups)))
         output = self.outputs.get(value)
         if output is not None and output.name not in self.built_outputs:
             return self._output(output, type_, layout, chip, copies)

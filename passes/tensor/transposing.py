@@ -11,6 +11,7 @@ Both rotations are the permuter's, so a matrix [m, n] takes it m ceil(n / 320) +
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any, cast
@@ -45,14 +46,34 @@ def worth_tiles(m: int, n: int, to: Buffers) -> bool:
 def transpose_tiles(source: Stored, target: Stored, batch: Shape, m: int, n: int, to: Buffers, chip: int) -> None:
     """Emits the transpose of matrices [*batch, m, n] in a buffer as [*batch, n, m] in another of the same element type.
 
-    Lanes of the target beyond its last column become zero.
+    Lanes of the target beyond its last column become zero. The tiles are scattered within a slice, so they are as many
+    columns of as many matrices at a time as a slice has words for.
     """
-    lanes = to.chip.lanes
+    lanes, chip_words = to.chip.lanes, to.chip.words
     size = element_bytes(cast(ts.BufferType, source.buffer.type).tensor.element_type)
-    for block, first in enumerate(range(0, m, lanes)):
-        part = Stored(source.buffer, source.offset + first * source.strides[-1], source.strides, source.tile_stride)
-        place = Stored(target.buffer, target.offset + block * target.tile_stride, target.strides, 0)
-        _Transposer(part, place, batch, min(lanes, m - first), n, size, to, chip).emit()
+    across = max(1, min(tiles(n, lanes), chip_words // (size * to.chip.tiles)))
+    for index, some in _pieces(batch, max(1, chip_words // (across * size * to.chip.tiles))):
+        from_, to_ = (v.offset + sum(i * s for i, s in zip(index, v.strides, strict=False)) for v in (source, target))
+        for block, row in enumerate(range(0, m, lanes)):
+            for column in range(0, n, across * lanes):
+                there = from_ + row * source.strides[-1] + column // lanes * source.tile_stride
+                here = to_ + block * target.tile_stride + column * target.strides[-1]
+                part = Stored(source.buffer, there, source.strides, source.tile_stride)
+                place = Stored(target.buffer, here, target.strides, 0)
+                count = min(across * lanes, n - column)
+                _Transposer(part, place, some, min(lanes, m - row), count, size, to, chip).emit()
+
+
+def _pieces(batch: Shape, most: int) -> Iterator[tuple[tuple[int, ...], Shape]]:
+    """A batch as boxes of at most `most` matrices: the first index of each, and its shape."""
+    if prod(batch) <= most:
+        yield (0,) * len(batch), batch
+        return
+    size, inner = batch[0], prod(batch[1:])
+    step = max(1, most // inner)
+    for first in range(0, size, step):
+        for index, some in _pieces(batch[1:], most) if inner > most else [((0,) * (len(batch) - 1), batch[1:])]:
+            yield (first, *index), (min(step, size - first), *some)
 
 
 @dataclass

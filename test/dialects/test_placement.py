@@ -23,7 +23,8 @@ def places(draw: st.DrawFn) -> tuple[Place, int, int]:
     groups = len(numbers) if owners else len(starts)
     every = [Slice(h, n) for h in "EW" for n in range(CHIP.slices)]
     slices = draw(st.permutations(every))[: width * groups * copies]
-    return Place(tuple(slices), starts, owners, copies, draw(st.integers(0, 99))), width, depth
+    addresses = draw(st.lists(st.integers(0, 99), min_size=len(slices), max_size=len(slices)))
+    return Place(tuple(slices), starts, owners, copies, tuple(addresses)), width, depth
 
 
 @given(places())

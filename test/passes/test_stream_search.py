@@ -70,7 +70,7 @@ def test_a_seed_gives_one_result() -> None:
 
 
 def test_places_have_no_addresses_yet() -> None:
-    assert all(place is not None and place.data.address is None for place in places(searched(2)))
+    assert all(place is not None and not place.data.addresses for place in places(searched(2)))
 
 
 def test_what_cannot_be_placed_is_refused_as_without_a_search() -> None:

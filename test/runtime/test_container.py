@@ -183,7 +183,7 @@ def test_missing_entries_are_refused() -> None:
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "version": ({"version": 1}, "the file has format version 1, this is 4; write it again"),
+    "version": ({"version": 1}, "the file has format version 1, this is 5; write it again"),
     "negative cycles": ({"chips/0/cycles": -1}, "-1 is no natural number"),
     "other cycles": ({"chips/0/cycles": 3}, "the program declares 3 cycles, but its last dispatch ends in cycle"),
     "huge shape": ({"chips/0/bindings/0/shape": [2**40, 8]}, "the binding arg0 has a wrong kind or shape"),
@@ -199,7 +199,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "slice out of range": ({"chips/0/images/0/slices": ["E1", "E2", "E3", "E8"]}, "words [4, 2, 8] do not fit at"),
     "slice twice": ({"chips/0/images/0/slices": ["E1", "E2", "E3", "E3"]}, "words [4, 2, 8] do not fit at"),
     "too few slices": ({"chips/0/images/0/slices": ["E1", "E2", "E3"]}, "words [4, 2, 8] do not fit at"),
-    "address out of range": ({"chips/0/images/0/address": 15}, "words [4, 2, 8] do not fit at 15"),
+    "address out of range": (
+        {"chips/0/images/0/addresses": [0, 0, 0, 15]},
+        "words [4, 2, 8] do not fit at [0, 0, 0, 15]",
+    ),
     "no axes": ({"chips/0/bindings/0/layout/words": "columns"}, "'columns' is no array"),
     "an axis of no dimension": ({"chips/0/bindings/0/layout/lanes": [[8, [2, 1]]]}, "axis `8 of d2` walks along d2"),
     "a walk without an end": (

@@ -123,5 +123,7 @@ def test_bytes_that_no_assembler_of_ours_would_write_stay_in_packed_form(tmp_pat
 def test_every_block_is_a_tensor_of_bytes_that_lies_in_the_same_way(width: int, depth: int) -> None:
     block = np.random.default_rng(depth).integers(0, 256, (width, depth, CHIP.lanes), np.uint8)
     image = Image(0, tuple(Slice("W", n) for n in range(width)), 3, block)
-    check_place(TensorType(i8, block.shape), image.layout, Place(image.slices, address=3), CHIP)
+    check_place(
+        TensorType(i8, block.shape), image.layout, Place(image.slices, addresses=(3,) * len(image.slices)), CHIP
+    )
     assert np.array_equal(image.layout.pack(block.view(np.int8), CHIP.lanes), block)

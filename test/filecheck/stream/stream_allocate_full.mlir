@@ -5,8 +5,8 @@
 builtin.module attributes {tsp_isa.target = #tsp_isa.target<chip.words = 22>} {
 func.func @main() {
   // CHECK: %y = tsp_stream.buffer "output" "y" place <[E1], address 2>
+  // Behind %y there is room for %a; and the words of %y are free until it is written.
   // CHECK: %a = tsp_stream.buffer "scratch" place <[E1], address 12>
-  // Two words are free below %y in slice 1: just enough.
   // CHECK: %b = tsp_stream.buffer "scratch" place <[E1], address 0>
   // %a is no longer needed when %c is written.
   // CHECK: %c = tsp_stream.buffer "scratch" place <[E1], address 12>
