@@ -29,13 +29,14 @@ def shape_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=224, help="rows and columns of the image")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--width", type=float, default=1.0, help="multiplies the channels of all layers")
+    parser.add_argument("--depth", type=float, default=1.0, help="multiplies the blocks in a row")
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
 
 
 def network(args: argparse.Namespace) -> Network:
     """The network that the options ask for."""
-    net = Network(args.size, args.batch, args.width, args.classes)
+    net = Network(args.size, args.batch, args.width, args.depth, args.classes)
     NETWORKS[args.network](net)
     return net
 

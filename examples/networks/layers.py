@@ -152,11 +152,13 @@ class Lrn(Layer):
 class Network:
     """A network while it is described. All methods give the layer that they add.
 
-    `size` are the rows and columns of the image, `width` multiplies the channels (`wide`), `classes` are the results.
+    `size` are the rows and columns of the image, `width` multiplies the channels (`wide`) and `depth` the blocks in a
+    row (`deep`), `classes` are the results.
     """
 
-    def __init__(self, size: int = 224, batch: int = 1, width: float = 1.0, classes: int = 1000):
+    def __init__(self, size: int = 224, batch: int = 1, width: float = 1.0, depth: float = 1.0, classes: int = 1000):
         self.width = width
+        self.depth = depth
         self.classes = classes
         self.image = Image("image", (batch, size, size, 3))
         self.layers: list[Layer] = [self.image]
@@ -165,6 +167,10 @@ class Network:
     def wide(self, channels: int, multiple: int = 1) -> int:
         """Channels of a layer times the width multiplier, a multiple of `multiple`."""
         return max(1, round(channels * self.width / multiple)) * multiple
+
+    def deep(self, blocks: int) -> int:
+        """Blocks in a row times the depth multiplier."""
+        return max(1, round(blocks * self.depth))
 
     def add(self, layer: Layer) -> Layer:
         self.layers.append(layer)
