@@ -11,7 +11,12 @@ from tspc.dialects.target import ChipSpec
 from .graphs import LIMITS, STEPS, Graph, check, random_graph
 from .scales import LARGE
 
-LARGE_LIMITS = LIMITS | {"SRAM": "does not fit into SRAM"}
+LARGE_LIMITS = LIMITS | {
+    "SRAM": "does not fit into SRAM",
+    "a table's row, or the table of a scatter, is longer than a slice": (
+        r"takes \d+ words, and a slice has|which takes more than the \d+ words of a slice"
+    ),
+}
 """What a large graph may be refused for."""
 
 
