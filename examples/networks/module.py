@@ -20,6 +20,9 @@ PRECISIONS = ("i8", "f16")
 SUMS = {"i8": "i32", "f16": "f32"}
 TYPES = {"int8": "i8", "int32": "i32", "float16": "f16", "float32": "f32"}
 
+ARGUMENTS = "abcd"
+"""The names of a region's arguments."""
+
 SQUARE_BITS = 7
 """Squares of i8 lose so many bits to be i8 again; they are those of values behind relu."""
 
@@ -139,9 +142,7 @@ class Writer:
         """A map whose region has the arguments %a, %b, ... and yields the last value of its body."""
         self.types[name] = tensor(shape, element)
         types = [self.types[o] for o in operands]
-        arguments = ", ".join(
-            f"%{'abcdefg'[i]}: {t.rstrip('>').replace('<', 'x').split('x')[-1]}" for i, t in enumerate(types)
-        )
+        arguments = ", ".join(f"%{a}: {t[t.rindex('x') + 1 : -1]}" for a, t in zip(ARGUMENTS, types, strict=False))
         values = ", ".join(f"%{o}" for o in operands)
         self.lines += [
             f"%{name} = tsp_tensor.map {values} : ({', '.join(types)}) -> {self.types[name]} {{",
@@ -232,7 +233,7 @@ class Writer:
             body.op("arith.addf %a, %b : f32")
         if other is not None:
             value = body.value
-            branch = self.widened(body, f"%{'abcdefg'[len(operands)]}")
+            branch = self.widened(body, f"%{ARGUMENTS[len(operands)]}")
             body.op(f"arith.addf {value}, {branch} : f32")
             operands.append(other.name)
         self.clamped(body, activation)
