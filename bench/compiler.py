@@ -8,9 +8,9 @@ python bench/compiler.py --short    # two of the sweep, int8 1024 x 1024 x 1024 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import resource
 import runpy
+import sys
 import time
 from pathlib import Path
 from typing import cast
@@ -22,9 +22,14 @@ from tspc.passes.stream.account import scheduled_length
 from tspc.runtime.executable import Loaded, executable_from_module
 from tspc.runtime.jit import JitEngine
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
+from networks.layers import Network
+from networks.module import build, image_of
+from networks.zoo import resnet50
+
 CHIP = DEFAULT_SYSTEM.chip
 SWEEP = range(1376, 3501, 32)
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 Arrays = dict[str, np.ndarray]
 
@@ -101,12 +106,10 @@ def measure_product(m: int, k: int, n: int) -> None:
 
 
 def measure_resnet() -> None:
-    if importlib.util.find_spec("onnx") is None:
-        print("ResNet-50: skipped, the onnx package is not installed")
-        return
-    text, weights = cast("tuple[str, Arrays]", runpy.run_path(str(EXAMPLES / "resnet50" / "build.py"))["build"]())
-    image = np.random.default_rng(1).integers(-128, 128, (1, 224, 224, 3), dtype=np.int8)
-    measure("ResNet-50, int8, one image", text, weights, {"image": image})
+    net = Network()
+    resnet50(net)
+    text, weights = build(net, "i8", "weights.safetensors")
+    measure("ResNet-50, int8, one image", text, weights, {"image": image_of(net, "i8")})
 
 
 def measure_decoder() -> None:

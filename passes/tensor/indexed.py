@@ -139,7 +139,10 @@ def _segments(table: Tensor, to: Buffers, chip: int) -> list[_Segment]:
     words = to.chip.words
     count, each = table.shape[0], prod(table.shape[1:-1]) * tiles(table.columns, to.chip.lanes)
     if each > words:
-        raise Unsupported(f"a row of {'x'.join(map(str, table.shape))} takes {each} words, and a slice has {words}")
+        raise Unsupported(
+            f"a row of {'x'.join(map(str, table.shape))} takes {each} words, and a slice has {words}; split the table "
+            "into some with shorter rows"
+        )
     if isinstance(table.source, Stored):
         buffer = cast(ts.BufferOp, table.source.buffer.owner)
         if buffer.type.layout.depth <= words and len(buffer.wanted.starts) == 1:

@@ -2,14 +2,13 @@
 
 A graph has one to six steps, a step being an op and what makes its operands fit. Operands are values of the graph where
 there are any of the type, and else new inputs, parameters and constants: themselves, slices and transposes of them, and
-copies by a map, so that the program and not the host decides where they lie. Shapes are small in elements, with
-dimensions about 1, 16 and 320.
+copies by a map, so that the program and not the host decides where they lie. How large shapes are is a scale's.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import TypeVar
@@ -18,7 +17,7 @@ import numpy as np
 from machines import MACHINES
 from tensors import DTYPES, Array, random_array, tensor_type
 from tspc.dialects.errors import CapacityError, UnsupportedModel
-from tspc.dialects.target import SystemSpec
+from tspc.dialects.target import ChipSpec, SystemSpec
 from tspc.dialects.target_attr import TARGET, TargetAttr
 from tspc.passes.pipelines import compile, parse
 from tspc.runtime.executable import Loaded, executable_from_module
@@ -26,15 +25,13 @@ from tspc.runtime.jit.engine import JitEngine
 from tspc.runtime.tensor_level import run_tensor
 
 from .checks import Disagreement
+from .scales import SMALL, Scale
 
 T = TypeVar("T")
 Shape = tuple[int, ...]
 INTEGERS, FLOATS = ("i8", "i16", "i32"), ("f16", "f32")
-SIZES = (1, 1, 1, 2, 2, 3, 3, 4, 5, 7, 8, 15, 16, 17, 31, 40, 64, 100, 159, 160, 161, 319, 320, 321, 640, 641)
-"""Of a dimension: about those of a superlane, and of vectors of 160 and 320 lanes; the small ones more often."""
-
-MOST_ELEMENTS = 1000
-"""Of a tensor that is drawn; what ops make of it may have more."""
+STEPS_OF_A_PRODUCT = 16
+"""Multiplications that take as long as one step of a window."""
 
 MOST_MATRICES = 16
 """Of a stack in a product."""
@@ -66,6 +63,7 @@ class Graph:
     """A module while it is written, with the values of its inputs and parameters."""
 
     rng: np.random.Generator
+    scale: Scale
     wild: bool
     """Whether floats are infinite, NaN, subnormal or the largest now and then."""
     lines: list[str] = field(default_factory=list[str])
@@ -88,14 +86,14 @@ class Graph:
     def chance(self, share: float = 0.5) -> bool:
         return bool(self.rng.random() < share)
 
-    def dim(self, most: int = MOST_ELEMENTS) -> int:
-        return self.among([s for s in SIZES if s <= max(1, most)])
+    def dim(self, most: int) -> int:
+        return self.scale.dim(self.rng, most)
 
     def shape(self, low: int = 0, high: int = 4) -> Shape:
         """The last dimension is drawn first, so that it is the largest most of the time."""
         shape: list[int] = []
         for _ in range(self.number(low, high)):
-            shape.insert(0, self.dim(MOST_ELEMENTS // prod(shape)))
+            shape.insert(0, self.dim(self.scale.elements // prod(shape)))
         return tuple(shape)
 
     # -- values ----------------------------------------------------------------------------------------------------
@@ -271,11 +269,11 @@ def add_matmul(graph: Graph) -> None:
         return
     rows, inner = (inner, rows) if left else (rows, inner)
     other = tuple(graph.among((1, d)) for d in batch)[graph.number(0, len(batch)) :] if graph.chance() else ()
-    columns = graph.dim(4 * MOST_ELEMENTS // inner)
+    columns = graph.dim(graph.scale.results // inner)
     rhs = graph.like((*other, columns, inner) if right else (*other, inner, columns), lhs.element)
     flags = ", ".join(f for f, on in (("transpose_lhs", left), ("transpose_rhs", right)) if on)
     result = (*batch, rows, columns)
-    if prod(result) <= 4 * MOST_ELEMENTS:
+    if prod(result) <= graph.scale.results and graph.scale.allows(prod(result) * inner):
         graph.define(f"tsp_tensor.matmul {names([lhs, rhs])} {{{flags}}}", [lhs, rhs], result, sums(lhs.element))
 
 
@@ -301,7 +299,7 @@ def window(graph: Graph, value: Value, padded: bool = True) -> tuple[str, Shape,
     pads = [0] * 4
     for d in range(2):
         size = value.shape[1 + d]
-        kernel.append(graph.number(1, min(4, size)))
+        kernel.append(graph.scale.window_side(graph.rng, size))
         if padded and graph.chance(0.4):
             pads[d], pads[d + 2] = graph.number(0, kernel[d] - 1), graph.number(0, kernel[d] - 1)
         if dilations[d] * (kernel[d] - 1) + 1 > size:
@@ -315,11 +313,13 @@ def add_conv(graph: Graph) -> None:
     properties, kernel, places = window(graph, x)
     channels = x.shape[3]
     groups = graph.among([1, 1, *(g for g in (2, 3, 4, 5, 8, 16, channels) if channels % g == 0)])
-    most = max(1, 6 * MOST_ELEMENTS // (prod(kernel) * channels))
-    outputs = groups * (1 if groups == channels and graph.chance() else graph.dim(min(most, 400 // groups)))
+    most = max(1, graph.scale.padded // (prod(kernel) * channels))
+    each = graph.scale.outputs // groups
+    outputs = groups * (1 if groups == channels and graph.chance() else graph.dim(min(most, each)))
     weights = graph.like((*kernel, channels // groups, outputs), x.element)
     result = (x.shape[0], *places, outputs)
-    if prod(result) <= 4 * MOST_ELEMENTS:
+    work = prod(result) * prod(kernel) * channels // groups
+    if prod(result) <= graph.scale.results and graph.scale.allows(work):
         op = f"tsp_tensor.conv {names([x, weights])} {properties} groups {groups}"
         graph.define(op, [x, weights], result, sums(x.element))
 
@@ -328,6 +328,8 @@ def add_pool(graph: Graph) -> None:
     x = images(graph, (*DTYPES,))
     properties, kernel, places = window(graph, x)
     kind = graph.among(("max", "sum"))
+    if not graph.scale.allows(STEPS_OF_A_PRODUCT * x.shape[0] * prod(places) * x.shape[3] * prod(kernel)):
+        return
     op = f'tsp_tensor.pool "{kind}" {x.name} window {[*kernel]} {properties}'
     graph.define(op, [x], (x.shape[0], *places, x.shape[3]), widened(graph, kind, x.element))
 
@@ -335,6 +337,8 @@ def add_pool(graph: Graph) -> None:
 def add_avg_pool(graph: Graph) -> None:
     x, counted = images(graph, FLOATS), graph.chance()
     properties, kernel, places = window(graph, x, padded=counted)
+    if not graph.scale.allows(STEPS_OF_A_PRODUCT * x.shape[0] * prod(places) * x.shape[3] * prod(kernel)):
+        return
     op = f"tsp_tensor.avg_pool {x.name} window {[*kernel]} {properties}{' count_padding' if counted else ''}"
     graph.define(op, [x], (x.shape[0], *places, x.shape[3]), x.element)
 
@@ -388,8 +392,8 @@ def add_concat(graph: Graph) -> None:
     x = graph.value((*DTYPES,), low=1)
     dim, pieces = graph.number(0, x.rank - 1), [x]
     for _ in range(graph.number(0, 2)):
-        size = graph.among((1, x.shape[dim], graph.dim(MOST_ELEMENTS // x.shape[dim])))
-        if prod(x.shape) // x.shape[dim] * size <= MOST_ELEMENTS:
+        size = graph.among((1, x.shape[dim], graph.dim(graph.scale.elements // x.shape[dim])))
+        if prod(x.shape) // x.shape[dim] * size <= graph.scale.elements:
             pieces.append(graph.like((*x.shape[:dim], size, *x.shape[dim + 1 :]), x.element))
     pieces = [pieces[i] for i in graph.rng.permutation(len(pieces))]
     shape = (*x.shape[:dim], sum(v.shape[dim] for v in pieces), *x.shape[dim + 1 :])
@@ -400,7 +404,7 @@ def add_pad(graph: Graph) -> None:
     x = graph.value((*DTYPES,), low=1)
     low, high = ([graph.among((0, 0, 1, 2, 3)) for _ in x.shape] for _ in range(2))
     shape = [a + d + b for a, d, b in zip(low, x.shape, high, strict=True)]
-    if prod(shape) > 6 * MOST_ELEMENTS:
+    if prod(shape) > graph.scale.padded:
         return
     value = "-3" if x.element in INTEGERS else "1.5"
     value = ("0" if x.element in INTEGERS else "0.0") if graph.chance() else value
@@ -449,9 +453,11 @@ def add_attention(graph: Graph) -> None:
     *batch, rows, inner = query.shape
     if prod(batch) > MOST_MATRICES:
         return
-    most = max(1, MOST_ELEMENTS // prod((*batch, max(rows, inner))))
+    most = max(1, graph.scale.elements // prod((*batch, max(rows, inner))))
     shared = () if graph.chance(0.3) else tuple(batch)
     keys, columns = graph.dim(most), graph.dim(most)
+    if not graph.scale.allows(prod((*batch, rows, keys, inner + columns))):
+        return
     key, value = graph.like((*shared, keys, inner), "f16"), graph.like((*shared, keys, columns), "f16")
     operands, mask = [query, key, value], ""
     if graph.chance():
@@ -472,14 +478,14 @@ def indices(graph: Graph, shape: Shape, rows: int) -> Value:
 
 def add_gather(graph: Graph) -> None:
     table = graph.value((*DTYPES,), low=1)
-    most = max(1, MOST_ELEMENTS * table.shape[0] // prod(table.shape))
+    most = max(1, graph.scale.elements * table.shape[0] // prod(table.shape))
     at = indices(graph, graph.among(((), (graph.dim(most),), (1, graph.dim(most)))), table.shape[0])
     graph.define(f"tsp_tensor.gather {names([table, at])}", [table, at], (*at.shape, *table.shape[1:]), table.element)
 
 
 def add_scatter(graph: Graph) -> None:
     table = graph.value((*DTYPES,), low=1)
-    most = max(1, MOST_ELEMENTS * table.shape[0] // prod(table.shape))
+    most = max(1, graph.scale.elements * table.shape[0] // prod(table.shape))
     at = indices(graph, graph.among(((), (graph.dim(most),))), table.shape[0])
     operands = [table, at, graph.like((*at.shape, *table.shape[1:]), table.element)]
     graph.define(f"tsp_tensor.scatter {names(operands)}", operands, table.shape, table.element)
@@ -514,11 +520,11 @@ OPS: dict[str, Callable[[Graph], None]] = {
 STEPS = [*OPS]
 
 
-def random_graph(seed: int) -> Graph:
+def random_graph(seed: int, scale: Scale = SMALL) -> Graph:
     """The graph of a seed, which takes the steps in turn as the first, so that a run of seeds has all of them."""
     rng = np.random.default_rng(seed)
-    graph = Graph(rng, wild=bool(rng.random() < 0.4))
-    steps = [STEPS[seed % len(STEPS)], *(graph.among(STEPS) for _ in range(graph.among((0, 0, 1, 1, 2, 3, 4, 5))))]
+    graph = Graph(rng, scale, wild=bool(rng.random() < scale.wild))
+    steps = [STEPS[seed % len(STEPS)], *(graph.among(STEPS) for _ in range(graph.among(scale.more)))]
     for step in steps:
         OPS[step](graph)
     others = [v for v in graph.values if graph.chance(0.1)]
@@ -535,12 +541,16 @@ LIMITS = {"takes pairs of planes": "takes a pair of planes"}
 """What a graph may be refused for, as far as it is known; anything else is a fault of the compiler, or belongs here."""
 
 
-def check_graph(seed: int, machine: str | None = None) -> str:
+def check_graph(seed: int) -> str:
     """Compiles the graph of a seed and runs it in the JIT. Raises Disagreement unless the bits are those of the tensor
     level, or it is refused with op, place and remedy. Returns what happened."""
-    graph = random_graph(seed)
     names = [*MACHINES]
-    chip = MACHINES[machine or (names[seed // len(STEPS) % len(names)] if seed % 2 else "default")]
+    machine = names[seed // len(STEPS) % len(names)] if seed % 2 else "default"
+    return check(random_graph(seed), MACHINES[machine], "bulk" if seed % 3 == 0 else "cycle", LIMITS)
+
+
+def check(graph: Graph, chip: ChipSpec, mode: str, limits: Mapping[str, str]) -> str:
+    """The same of a graph on a chip, in a mode of the JIT. A refusal is for one of `limits`, by name a pattern."""
     module = parse(graph.text, "<graph>")
     module.attributes[TARGET] = TargetAttr(SystemSpec(chip))
     with np.errstate(all="ignore"):
@@ -548,8 +558,7 @@ def check_graph(seed: int, machine: str | None = None) -> str:
     try:
         compile(module)
     except (UnsupportedModel, CapacityError) as e:
-        return refusal(str(e))
-    mode = "bulk" if seed % 3 == 0 else "cycle"
+        return refusal(str(e), limits)
     got, _ = Loaded(executable_from_module(module, graph.parameters), JitEngine(mode=mode)).run(graph.inputs)
     for name, array in expected.items():
         if got[name].shape != array.shape or got[name].dtype != array.dtype:
@@ -565,14 +574,14 @@ def check_graph(seed: int, machine: str | None = None) -> str:
     return "right"
 
 
-def refusal(text: str) -> str:
+def refusal(text: str, limits: Mapping[str, str]) -> str:
     """Which of the limits it is that a graph is refused for. Raises Disagreement for another, or where op, place or
     remedy are missing."""
     lines = text.splitlines()
     for line in lines:
         if not PROBLEM.fullmatch(line):
             raise Disagreement(f"a refusal lacks the op, the place or what to do: {line}")
-    found = {name for line in lines for name, reason in LIMITS.items() if re.search(reason, line)}
+    found = {name for line in lines for name, reason in limits.items() if re.search(reason, line)}
     if len(found) != 1:
         raise Disagreement(f"refused: {text}")
     return found.pop()

@@ -1,6 +1,7 @@
 """Random graphs of all tensor ops, compiled for several machines: they give the bits of the tensor level.
 
-test/fuzzing/graphs.py draws and checks them; `python bench/fuzz.py --kind graph` runs as many as one likes.
+test/fuzzing/graphs.py draws and checks them; `python bench/fuzz.py --kind graph` runs as many as one likes, and
+`--kind large` large ones.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ def test_compiled_graphs(number: int) -> None:
         except Exception as e:
             raise AssertionError(f"graph {seed}: {type(e).__name__}: {e}") from e
     assert seen["right"] >= 2 * GRAPHS // 3, seen
+
+
+@pytest.mark.parametrize("seed", range(24, 32))
+def test_large_graphs(seed: int) -> None:
+    assert run("large", seed) == "right"
 
 
 def test_the_graphs_have_all_ops() -> None:

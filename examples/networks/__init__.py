@@ -1,0 +1,1 @@
+"""Convolutional networks in their true shapes, with random weights; see build.py."""
