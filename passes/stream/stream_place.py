@@ -18,12 +18,13 @@ from xdsl.passes import ModulePass
 from ...dialects import tsp_stream as ts
 from ...dialects.errors import ScheduleError, UnsupportedModel
 from ...dialects.locations import describe
+from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
-from .alu_levels import balance
+from .alu_levels import alu_levels, balance
 from .buffer_places import place_buffers
 from .clusters import clusters, consumers, timed_ops, weights_load
 from .sides import place_sides
-from .timing import drive, samples
+from .timing import argument_level, drive, samples
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,22 @@ def place_alus(module: ModuleOp) -> None:
 
 def alus_of(region: Region) -> int:
     """The ALUs that a region takes, those that only delay among them."""
+    return len(_balanced(region).alu_ops)
+
+
+def streams_of(region: Region, cycles: int, chip: ChipSpec) -> int:
+    """The streams, of both directions, that come to the ALUs of a region and leave them at once, if what comes and
+    leaves does so for so many cycles."""
+    op = _balanced(region)
+    levels = alu_levels(op)
+    wide = [cast(ts.StreamType, v.type).width for v in (*op.inputs, op.stream)]
+    taken = [argument_level(op, argument, levels) for argument in op.body.block.args]
+    begins = [level * chip.latency_alu for level in (*taken, max(levels.values()) + 1)]
+    return max(sum(w for w, a in zip(wide, begins, strict=True) if a <= at < a + cycles) for at in begins)
+
+
+def _balanced(region: Region) -> ts.VxmOp:
+    """An op with a copy of a region, and the delays that it needs."""
     shape = (1, 1)
     types = [ts.StreamType.of(shape, argument.type) for argument in region.block.args]
     yielded = cast(ts.YieldOp, region.block.last_op).value
@@ -104,7 +121,7 @@ def alus_of(region: Region) -> int:
         operands=[list(block.args)], result_types=[ts.StreamType.of(shape, yielded.type)], regions=[region.clone()]
     )
     balance(op)
-    return len(op.alu_ops)
+    return op
 
 
 # -- directions ----------------------------------------------------------------------------------------------------
