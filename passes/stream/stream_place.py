@@ -21,10 +21,11 @@ from ...dialects.locations import describe
 from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
 from .alu_levels import alu_levels, balance
+from .both_sides import part, ways_of
 from .buffer_places import place_buffers
-from .clusters import clusters, consumers, timed_ops, weights_load
+from .clusters import clusters, timed_ops, weights_load
 from .sides import place_sides
-from .timing import argument_level, drive, samples
+from .timing import argument_level, drive
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class StreamPlacePass(ModulePass):
         place_buffers(op)
         for vxm in [v for v in op.walk() if isinstance(v, ts.VxmOp)]:
             balance(vxm)
-        place_alus(op)
         for driving in [d for d in timed_ops(op) if isinstance(d, ts.DrivingOp)]:
             set_direction(driving)
+        place_alus(op)
 
 
 # -- planes --------------------------------------------------------------------------------------------------------
@@ -128,15 +129,19 @@ def _balanced(region: Region) -> ts.VxmOp:
 
 
 def set_direction(op: ts.DrivingOp) -> None:
-    """Sends a stream toward its consumers. Raises ScheduleError when they lie on both sides."""
-    touch = drive(op)
-    if op.direction is not None or touch is None:
+    """Sends a stream toward its consumers; where they lie on both sides, it is parted. Raises ScheduleError where it
+    cannot be."""
+    if op.direction is not None or drive(op) is None:
         return
-    ways: set[str] = set()
-    for consumer in consumers(touch.value):
-        for sample in samples(consumer):
-            if sample.value is touch.value:
-                ways |= {"E" if b > a else "W" for a in touch.positions for b in sample.positions if a != b}
-    if len(ways) > 1:
-        raise ScheduleError(f"{describe(op)}: its consumers lie on both sides; read or compute it once for each")
-    op.direction = StringAttr(ways.pop() if ways else "E")
+    ways = ways_of(op)
+    if len(set[str]().union(*ways.values())) > 1:
+        for made in part(op, ways):
+            set_direction(made)
+        ways = ways_of(op)
+    flows = set[str]().union(*ways.values())
+    if len(flows) > 1:
+        raise ScheduleError(
+            f"{describe(op)}: its consumers lie on both sides; let it rest in SRAM, and put the slices of each of them "
+            "into one hemisphere"
+        )
+    op.direction = StringAttr(flows.pop() if flows else "E")

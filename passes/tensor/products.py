@@ -190,16 +190,17 @@ class Epilogue:
 
 
 def summing_region(region: Region | None, where: int, sums: list[Attribute]) -> Region:
-    """A region whose argument `where` becomes the sum of several; without a region it yields that sum."""
+    """A region whose argument `where`, if it uses it, becomes the sum of several; without a region it yields that sum."""
     if region is None:
         region = Region(Block(arg_types=[sums[0]]))
         region.block.add_op(ts.YieldOp(region.block.args[0]))
     block = region.block
     argument = block.args[where]
+    used = argument.uses.get_length() > 0
     terms: list[SSAValue] = [argument]
     terms += [block.insert_arg(type_, where + 1 + i) for i, type_ in enumerate(sums[1:])]
     adds: list[arith.AddiOp] = []
-    while len(terms) > 1:  # a tree, so that few delays are needed
+    while used and len(terms) > 1:  # a tree, so that few delays are needed
         pairs = [arith.AddiOp(a, b) for a, b in zip(terms[::2], terms[1::2], strict=False)]
         adds += pairs
         terms = [*(p.result for p in pairs), *terms[len(pairs) * 2 :]]
