@@ -190,7 +190,7 @@ class Epilogue:
 
 
 def summing_region(region: Region | None, where: int, sums: list[Attribute]) -> Region:
-    """A region whose argument `where`, if it uses it, becomes the sum of several; without a region it yields that sum."""
+    """A region whose argument `where` becomes the sum of several, where it is used; without one it yields that sum."""
     if region is None:
         region = Region(Block(arg_types=[sums[0]]))
         region.block.add_op(ts.YieldOp(region.block.args[0]))

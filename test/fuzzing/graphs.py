@@ -288,13 +288,11 @@ def add_matmul(graph: Graph) -> None:
 def add_deep_matmul(graph: Graph) -> None:
     """A product of few rows and columns that takes several passes, and mostly a map behind it. Its operands are too
     large for other ops."""
-    element, inner = graph.among(("i8", "i8", "f16")), graph.among(DEEP)
-    few = [n for n in FEW if n * inner <= MOST_DEEP]
-    before = len(graph.values)
-    lhs, rhs = (graph.place(shape, element) for shape in ((graph.among(few), inner), (inner, graph.among(few))))
+    element, inner, before = graph.among(("i8", "i8", "f16")), graph.among(DEEP), len(graph.values)
+    rows, columns = (graph.among([n for n in FEW if n * inner <= MOST_DEEP]) for _ in range(2))
+    pair = [graph.place(shape, element) for shape in ((rows, inner), (inner, columns))]
     del graph.values[before:]
-    result = lhs.shape[0], rhs.shape[1]
-    graph.define(f"tsp_tensor.matmul {names([lhs, rhs])}", [lhs, rhs], result, sums(element))
+    graph.define(f"tsp_tensor.matmul {names(pair)}", pair, (rows, columns), sums(element))
     if graph.chance(0.6):
         add_map(graph)
 
