@@ -262,22 +262,26 @@ class _Placer:
             if all(high <= span[0] or low >= span[-1] for span in spans):
                 yield range(low, high + 1)
 
-    def _copied(self, buffer: ts.BufferOp) -> Iterator[Sequence[Slice]]:
-        """The slices to which it is copied, and from which, as far as they are chosen."""
+    def _copied(
+        self, buffer: ts.BufferOp, reads: tuple[type[ts.ReadOp | ts.GatherOp], ...] = (ts.ReadOp, ts.GatherOp)
+    ) -> Iterator[Sequence[Slice]]:
+        """The slices to which its words are copied, and from which, by one of these ops, as far as they are chosen."""
         for use in buffer.buffer.uses:
             op = use.operation
-            if isinstance(op, ts.WriteOp) and isinstance(read := op.stream.owner, ts.ReadOp):
-                source = cast(ts.BufferOp, read.buffer.owner)
-                if source.place is not None:
-                    each = len(source.place.data.slices) // source.place.data.copies
-                    yield source.place.data.slices[read.from_copy * each : (read.from_copy + 1) * each]
-            elif isinstance(op, ts.ReadOp):
-                for write in [
-                    u.operation for u in op.stream.uses if isinstance(u.operation, ts.WriteOp | ts.ScatterOp)
-                ]:
-                    yield from self._slices_of(write.buffer)
-            elif isinstance(op, ts.ScatterOp) and isinstance(read := op.stream.owner, ts.ReadOp):
-                yield from self._slices_of(read.buffer)
+            if isinstance(op, ts.WriteOp | ts.ScatterOp):
+                if isinstance(source := op.stream.owner, reads):
+                    yield from self._read_from(source)
+            elif isinstance(op, reads):
+                for write in [u.operation for u in op.stream.uses]:
+                    if isinstance(write, ts.WriteOp | ts.ScatterOp):
+                        yield from self._slices_of(write.buffer)
+
+    def _read_from(self, op: ts.ReadOp | ts.GatherOp) -> Iterator[Sequence[Slice]]:
+        """The slices that a read or a gather visits, if they are chosen."""
+        place = cast(ts.BufferOp, op.buffer.owner).place
+        if place is not None:
+            each, copy = len(place.data.slices) // place.data.copies, op.from_copy if isinstance(op, ts.ReadOp) else 0
+            yield place.data.slices[copy * each : (copy + 1) * each]
 
     def _conflicts(self, buffer: ts.BufferOp, picked: list[Slice]) -> int:
         return 0 if self.planes(buffer) else sum(self._overlap(buffer, s) for s in picked)
@@ -343,22 +347,35 @@ class _Placer:
 
     def _against_map(self, buffer: ts.BufferOp, picked: list[Slice]) -> bool:
         """Whether rows that are scattered would come to slices of several positions against the map, which comes from
-        the ALUs: from further out on the same side."""
-        for op in [use.operation for use in buffer.buffer.uses]:
-            if isinstance(op, ts.ScatterOp) and isinstance(read := op.stream.owner, ts.ReadOp):
-                pairs = [(picked, slices) for slices in self._slices_of(read.buffer)]
-            elif isinstance(op, ts.ReadOp):
-                scatters = [u.operation for u in op.stream.uses if isinstance(u.operation, ts.ScatterOp)]
-                pairs = [(slices, picked) for scatter in scatters for slices in self._slices_of(scatter.buffer)]
-            else:
-                continue
-            for target, source in pairs:
-                ends = {slice_position(s, self.chip) for s in target}
-                sign = 1 if max(ends) > 0 else -1
-                starts = (sign * slice_position(s, self.chip) for s in source)
-                if len(ends) > 1 and max(starts) > min(sign * end for end in ends):
-                    return True
+        the ALUs: from further out on the same side; or gathered rows would leave them against it."""
+        for table, inner, outer in self._by_number(buffer, picked):
+            ends = {slice_position(s, self.chip) for s in table}
+            sign = 1 if max(ends) > 0 else -1
+            if len(ends) > 1 and max(sign * slice_position(s, self.chip) for s in inner) > min(
+                sign * slice_position(s, self.chip) for s in outer
+            ):
+                return True
         return False
+
+    def _by_number(
+        self, buffer: ts.BufferOp, picked: Sequence[Slice]
+    ) -> Iterator[tuple[Sequence[Slice], Sequence[Slice], Sequence[Slice]]]:
+        """Of what is scattered or gathered with a buffer in these slices those of the table, and those from which rows
+        come and to which they go, as far as they are chosen."""
+        for op in [use.operation for use in buffer.buffer.uses]:
+            match op:
+                case ts.ScatterOp() if isinstance(read := op.stream.owner, ts.ReadOp):
+                    yield from ((picked, slices, picked) for slices in self._slices_of(read.buffer))
+                case ts.ReadOp():
+                    scatters = [u.operation for u in op.stream.uses if isinstance(u.operation, ts.ScatterOp)]
+                    yield from ((to, picked, to) for scatter in scatters for to in self._slices_of(scatter.buffer))
+                case ts.GatherOp() if ts.only_byte(op) is None:
+                    writes_ = [u.operation for u in op.stream.uses if isinstance(u.operation, ts.WriteOp)]
+                    yield from ((picked, picked, to) for write in writes_ for to in self._slices_of(write.buffer))
+                case ts.WriteOp() if isinstance(op.stream.owner, ts.GatherOp) and ts.only_byte(op.stream.owner) is None:
+                    yield from ((table, table, picked) for table in self._slices_of(op.stream.owner.buffer))
+                case _:
+                    pass
 
     def _slices_of(self, buffer: SSAValue) -> list[Sequence[Slice]]:
         """The slices of a buffer, if they are chosen."""
@@ -382,7 +399,7 @@ class _Placer:
         sides = {plane < self.chip.planes // 2 for plane in weights or self._users(buffer, shape, copy, group)}
         if len(sides) == 1:
             return ["E", "W"] if sides == {True} else ["W", "E"]
-        for slices in self._copied(buffer):
+        for slices in self._copied(buffer, (ts.ReadOp,)):
             return ["W", "E"] if slices[0].hemisphere == "E" else ["E", "W"]
         sums = {h: sum(n for (_, s), n in self.words.items() if s.hemisphere == h) for h in "EW"}
         return sorted("EW", key=lambda h: sums[h])

@@ -11,6 +11,15 @@ Spans = tuple[tuple[int, int], ...]
 """Disjoint intervals [start, end) of cycles, ascending."""
 
 
+BREAK = 8
+"""Cycles without a visit that are worth to be left to others."""
+
+
+def break_of(width: int, widest: int) -> int:
+    """The same of a group of so many streams: beside the widest, those of weights, every gap counts."""
+    return 1 if width >= widest else BREAK
+
+
 @dataclass(frozen=True)
 class Need:
     """A resource that a footprint holds, in cycles after the footprint's start."""
@@ -87,22 +96,29 @@ class Reservations:
     def place(self, footprint: Footprint, earliest: int) -> tuple[int, dict[Hashable, int]] | None:
         """Takes the earliest start from `earliest` on at which everything is free, and the streams chosen.
 
-        None when the footprint's own streams can never be free together.
+        Wide streams choose first, so that groups never leave gaps, and then those that begin first, which colours
+        intervals with the fewest streams. Seldom another choice fits earlier. Where the footprint's own streams are in
+        each other's way like that, those that pass most zones choose first. None when they still are.
         """
         lines = [(self.timelines[need.resource], need.spans) for need in footprint.needs]
-        needs = sorted(footprint.streams, key=lambda n: (-n.width, n.spans[0][0]))
+        orders = [
+            sorted(footprint.streams, key=lambda n: (-n.width, n.spans[0][0])),
+            sorted(footprint.streams, key=lambda n: (-len(n.zones), -n.width, n.spans[0][0])),
+        ]
         start = earliest
         while True:
             wait = 0
             for line, spans in lines:
                 wait = max(wait, line.wait(spans, start))
             if not wait:
-                chosen, wait = self._choose_streams(needs, start)
+                chosen, wait = self._choose_streams(orders[0], start)
                 if chosen is not None:
                     self._take(footprint, start, chosen)
                     return start, chosen
                 if not wait:
-                    return None
+                    orders = orders[1:]
+                    if not orders:
+                        return None
             start += wait
 
     def claim(self, footprint: Footprint, start: int, chosen: Mapping[Hashable, int]) -> Hashable | None:
@@ -129,8 +145,7 @@ class Reservations:
         """A stream for every need; else None, and the least wait that frees one group for the need that failed, 0 if
         none will.
 
-        Each need takes the first group that is free. Wide ones come first, so that groups never leave gaps, and then
-        those that begin first, which colours intervals with the fewest streams. Seldom another choice fits earlier.
+        Each need takes the first group that is free.
         """
         chosen: dict[Hashable, int] = {}
         own: dict[Hashable, Timeline] = defaultdict(Timeline)

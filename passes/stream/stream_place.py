@@ -18,12 +18,14 @@ from xdsl.passes import ModulePass
 from ...dialects import tsp_stream as ts
 from ...dialects.errors import ScheduleError, UnsupportedModel
 from ...dialects.locations import describe
+from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
-from .alu_levels import balance
+from .alu_levels import alu_levels, balance
+from .both_sides import part, ways_of
 from .buffer_places import place_buffers
-from .clusters import clusters, consumers, timed_ops, weights_load
+from .clusters import clusters, timed_ops, weights_load
 from .sides import place_sides
-from .timing import drive, samples
+from .timing import argument_level, drive
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ class StreamPlacePass(ModulePass):
         place_buffers(op)
         for vxm in [v for v in op.walk() if isinstance(v, ts.VxmOp)]:
             balance(vxm)
-        place_alus(op)
         for driving in [d for d in timed_ops(op) if isinstance(d, ts.DrivingOp)]:
             set_direction(driving)
+        place_alus(op)
 
 
 # -- planes --------------------------------------------------------------------------------------------------------
@@ -96,6 +98,22 @@ def place_alus(module: ModuleOp) -> None:
 
 def alus_of(region: Region) -> int:
     """The ALUs that a region takes, those that only delay among them."""
+    return len(_balanced(region).alu_ops)
+
+
+def streams_of(region: Region, cycles: int, chip: ChipSpec) -> int:
+    """The streams, of both directions, that come to the ALUs of a region and leave them at once, if what comes and
+    leaves does so for so many cycles."""
+    op = _balanced(region)
+    levels = alu_levels(op)
+    wide = [cast(ts.StreamType, v.type).width for v in (*op.inputs, op.stream)]
+    taken = [argument_level(op, argument, levels) for argument in op.body.block.args]
+    begins = [level * chip.latency_alu for level in (*taken, max(levels.values()) + 1)]
+    return max(sum(w for w, a in zip(wide, begins, strict=True) if a <= at < a + cycles) for at in begins)
+
+
+def _balanced(region: Region) -> ts.VxmOp:
+    """An op with a copy of a region, and the delays that it needs."""
     shape = (1, 1)
     types = [ts.StreamType.of(shape, argument.type) for argument in region.block.args]
     yielded = cast(ts.YieldOp, region.block.last_op).value
@@ -104,22 +122,26 @@ def alus_of(region: Region) -> int:
         operands=[list(block.args)], result_types=[ts.StreamType.of(shape, yielded.type)], regions=[region.clone()]
     )
     balance(op)
-    return len(op.alu_ops)
+    return op
 
 
 # -- directions ----------------------------------------------------------------------------------------------------
 
 
 def set_direction(op: ts.DrivingOp) -> None:
-    """Sends a stream toward its consumers. Raises ScheduleError when they lie on both sides."""
-    touch = drive(op)
-    if op.direction is not None or touch is None:
+    """Sends a stream toward its consumers; where they lie on both sides, it is parted. Raises ScheduleError where it
+    cannot be."""
+    if op.direction is not None or drive(op) is None:
         return
-    ways: set[str] = set()
-    for consumer in consumers(touch.value):
-        for sample in samples(consumer):
-            if sample.value is touch.value:
-                ways |= {"E" if b > a else "W" for a in touch.positions for b in sample.positions if a != b}
-    if len(ways) > 1:
-        raise ScheduleError(f"{describe(op)}: its consumers lie on both sides; read or compute it once for each")
-    op.direction = StringAttr(ways.pop() if ways else "E")
+    ways = ways_of(op)
+    if len(set[str]().union(*ways.values())) > 1:
+        for made in part(op, ways):
+            set_direction(made)
+        ways = ways_of(op)
+    flows = set[str]().union(*ways.values())
+    if len(flows) > 1:
+        raise ScheduleError(
+            f"{describe(op)}: its consumers lie on both sides; let it rest in SRAM, and put the slices of each of them "
+            "into one hemisphere"
+        )
+    op.direction = StringAttr(flows.pop() if flows else "E")

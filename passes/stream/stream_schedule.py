@@ -31,7 +31,7 @@ from ...dialects.target_attr import target_of
 from .alu_levels import alu_levels
 from .clusters import clusters, consumers, timed_ops, weights_load
 from .facts import fact, ops_rest
-from .footprint import Footprint, Need, Reservations, Spans, StreamNeed
+from .footprint import BREAK, Footprint, Need, Reservations, Spans, StreamNeed, break_of
 from .stream_allocate import check_allocation
 from .timing import (
     access_parts,
@@ -254,7 +254,7 @@ class Body:
         self.span = self.pace.high + 1
         """Cycles from the first vector to the last, both included."""
         step = self.pace.levels[0][1] if self.pace.levels else 1
-        self.dense = step < _BREAK and self.span <= 1 + (self.pace.count - 1) * step
+        self.dense = step < BREAK and self.span <= 1 + (self.pace.count - 1) * step
         """Whether its vectors follow each other without a pause."""
         self.planes = planes_of(op)
         self.dispatches = tuple(self._dispatches())
@@ -266,7 +266,7 @@ class Body:
         match op:
             case ts.ReadOp() | ts.WriteOp() | ts.GatherOp() | ts.ScatterOp():
                 for slice_, _, run in access_runs(op):
-                    yield Dispatch(slice_.queue, tuple(run.busy(_BREAK)))
+                    yield Dispatch(slice_.queue, tuple(run.busy(BREAK)))
             case ts.LaneOp():
                 yield Dispatch(lane_queue(op), whole)
             case ts.LoadWeightsOp():
@@ -316,7 +316,7 @@ class Body:
         first = diagonal(way, self.offset + touch.offset, touch.position)
         width = cast(ts.StreamType, touch.value.type).width
         rhythm = drive_pace(touch.value)
-        worth = 1 if width >= self.chip.weight_streams else _BREAK  # beside wide groups every gap counts
+        worth = break_of(width, self.chip.weight_streams)
         spans = tuple(Run(first, 0, tuple((n, t, 0) for n, t in rhythm.levels)).busy(worth))
         return StreamNeed(touch.value, (self.op.chip_number, way), width, spans, zones(min(positions), max(positions)))
 
@@ -356,9 +356,6 @@ def planes_of(op: ts.TimedOp) -> list[tuple[int, int]]:
 _FETCH = 1
 """Cycles that an op leaves free behind it in its queues if it has no pause of its own, so that there is time for an
 `ifetch`."""
-
-_BREAK = 8
-"""Cycles without a visit that are worth to be left to others."""
 
 
 @fact

@@ -288,9 +288,7 @@ def product_offset(load: ts.LoadWeightsOp, product: ts.MatmulOp) -> int:
     offset = installs[0] + target_of(load).chip.latency_install
     if len(starts) > 1 and load.passes > 1:
         free = starts[1] - one_pass(product).high - 1
-        if free <= load.groups * load.bytes + target_of(load).chip.latency_install:
-            # as late as the next install lets it: then it takes no stream from the loads that run before it
-            offset += max(0, free)
+        offset += install_slack(free, load.groups * load.bytes + target_of(load).chip.latency_install)
     if load.passes > 1:
         first = [int(t) for t in pace(load).words()[:: load.groups * load.bytes]]
         early = any(t <= before for t, before in zip(first[1:], installs, strict=False))
@@ -300,6 +298,13 @@ def product_offset(load: ts.LoadWeightsOp, product: ts.MatmulOp) -> int:
                 f"at {[t - installs[0] for t in installs][:3]}...; give both the same cycles, with room for the install"
             )
     return offset
+
+
+def install_slack(free: int, loading: int) -> int:
+    """Cycles from when weights are installed to the start of their pass, of several: where between passes there is no
+    more time free than to load and install, as many as the next install lets it. Then a pass takes no stream from the
+    loads that run before it."""
+    return max(0, free) if free <= loading else 0
 
 
 def diagonal(direction: str, cycle: int, position: int) -> int:

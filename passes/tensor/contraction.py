@@ -12,10 +12,8 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-from xdsl.dialects import arith
 from xdsl.dialects.builtin import I64, IntegerAttr, f32, i8, i32, i64
-from xdsl.ir import Attribute, Region, SSAValue
-from xdsl.ir import Block as IrBlock
+from xdsl.ir import SSAValue
 
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
@@ -24,7 +22,7 @@ from .buffers import WHOLE, Buffers, Destination, Parts
 from .dealing import deal_rows
 from .demand import FEW_ROWS
 from .elementwise import Operand, parts_of, set_apart
-from .products import Epilogue, Product
+from .products import Epilogue, Product, summing_region
 from .units import Share, Unit
 from .views import Block, Named, Rows, Shape, Stored, Tensor, join
 
@@ -61,7 +59,7 @@ class _Emitter:
             *(_shown(product, v, t.shape) for v, t in zip(views, operands, strict=True)),
         ]
         self.space, (self.acts, self.out, *self.operand_rows) = join(product.space, all_rows)
-        self.division = product.divide(self.space, to, epilogue)
+        self.division = product.divide(self.space, to, epilogue, destination.layout.width * destination.copies)
         self._take_turns()
 
     def run(self) -> Tensor:
@@ -160,7 +158,11 @@ class _Emitter:
 
     def _period(self, unit: Unit) -> int:
         """Cycles from a pass to the next."""
-        return self.cost.period(max(share.block.rows for share in unit.shares))
+        rows = max(share.block.rows for share in unit.shares)
+        if not unit.summed:
+            return self.cost.period(rows)
+        units = list(self.division)
+        return self.cost.period_in_step(rows, len(units) if all(u.summed for u in units) else 0)
 
     def _cycles(self, share: Share, period: int) -> AccessPattern:
         """When a share takes its activations."""
@@ -396,25 +398,3 @@ def meet(one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], near: int) ->
     before = np.maximum(after - 1, 0)
     gaps = np.minimum(abs(one[np.minimum(after, len(one) - 1)] - other), abs(one[before] - other))
     return bool((gaps <= near).any())
-
-
-def summing_region(region: Region | None, where: int, sums: list[Attribute]) -> Region:
-    """A region whose argument `where` becomes the sum of several; without a region it yields that sum."""
-    if region is None:
-        region = Region(IrBlock(arg_types=[sums[0]]))
-        region.block.add_op(ts.YieldOp(region.block.args[0]))
-    block = region.block
-    argument = block.args[where]
-    terms: list[SSAValue] = [argument]
-    terms += [block.insert_arg(type_, where + 1 + i) for i, type_ in enumerate(sums[1:])]
-    adds: list[arith.AddiOp] = []
-    while len(terms) > 1:  # a tree, so that few delays are needed
-        pairs = [arith.AddiOp(a, b) for a, b in zip(terms[::2], terms[1::2], strict=False)]
-        adds += pairs
-        terms = [*(p.result for p in pairs), *terms[len(pairs) * 2 :]]
-    if adds:
-        argument.replace_uses_with_if(terms[0], lambda use: use.operation not in adds)
-        first = block.first_op
-        assert first is not None
-        block.insert_ops_before(adds, first)
-    return region

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, TensorType, i8
-from xdsl.ir import Attribute, Region
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, TensorType, i8, i32
+from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from ...dialects import tsp_stream as ts
 from ...dialects import tsp_tensor
@@ -24,12 +25,12 @@ from ...dialects.layout import (
     tiles,
 )
 from ...dialects.tsp_tensor.window import Window
-from ..stream.stream_place import alus_of
+from ..stream.stream_place import alus_of, streams_of
 from .apart import Apart
 from .buffers import Buffers, Unsupported, view_of
 from .demand import BETWEEN
 from .lanes import scratch, transposed
-from .units import Cost, Division, divide
+from .units import Beside, Cost, Division, divide
 from .views import Named, Pads, Rows, Shape, Stored, Tensor, join, rows_of
 
 
@@ -102,10 +103,23 @@ class Product:
         load, chip = groups * size, to.chip
         turns = chip.weight_streams + size > chip.streams and self.pass_count > 1 and not self.repeats
         pause = load + chip.latency_install + 2 if turns else 0
-        return Cost(self.pass_count, size, load, chip.accumulators, divisible, self.repeats, pause)
+        named = isinstance(self.activations.source, Named)
+        beside = Beside(chip.streams, chip.weight_streams, chip.latency_install, chip.planes, named)
+        return Cost(
+            self.pass_count,
+            size,
+            load,
+            chip.accumulators,
+            divisible,
+            self.repeats,
+            pause,
+            beside if divisible else None,
+        )
 
-    def divide(self, space: Shape, to: Buffers, epilogue: Epilogue | None = None) -> Division:
-        """Its units, if its rows are walked along as `space`."""
+    def divide(
+        self, space: Shape, to: Buffers, epilogue: Epilogue | None = None, result: int = ts.SUM_BYTES
+    ) -> Division:
+        """Its units, if its rows are walked along as `space` and its result is written to so many slices."""
         planes = self.planes(to)
         together = max(1, len(planes) // 2)
         cost = self.cost(to)
@@ -129,7 +143,34 @@ class Product:
             # those that share it by its passes, too, but of one copy each hemisphere takes few rows after the other
             if copies < len(planes) and (copies < len(planes) // 2 or prod(space) > BETWEEN):
                 cost = replace(cost, divisible=False)
+        if cost.divisible and not self._sums_meet(prod(space) * cost.every, to, epilogue, result):
+            cost = replace(cost, divisible=False)
         return divide(space, self.tiles(to.chip.lanes), len(planes), together, cost)
+
+    def _sums_meet(self, cycles: int, to: Buffers, epilogue: Epilogue | None, result: int) -> bool:
+        """Whether planes can share the passes of a unit, the sums of which take so many cycles: whether there are
+        streams for the weights of those of a hemisphere, and ALUs, streams and slices for what meets behind them."""
+        chip, planes, half = to.chip, len(self.planes(to)), len(self.planes(to)) // 2
+        weights = half * chip.weight_streams
+        if weights > chip.streams or (weights + half > chip.streams and planes & (planes - 1)):
+            return False  # of another number the tree of sums takes some later, and these planes keep no step
+        region, others = None, list[Tensor]()
+        where = 0
+        if epilogue is not None:
+            region, where = epilogue.region.clone(), epilogue.operands.index(None)
+            others = [t for t in epilogue.operands if t is not None]
+        region = summing_region(region, where, [i32] * planes)
+        wide = [element_bytes(t.element) for t in others]
+        if alus_of(region) > chip.alus or streams_of(region, cycles, chip) + max(wide, default=0) > 2 * chip.streams:
+            return False
+        # each buffer lies in one hemisphere, whichever has room for it beside the weights and the activations
+        source = self.activations.source
+        copies = (to.copies_of(source.buffer), 0) if isinstance(source, Stored) else (half, half)
+        room = [chip.slices - half * chip.weight_streams - element_bytes(self.element) * n for n in copies]
+        stored = [t.source if isinstance(t.source, Stored) else None for t in others]
+        wide = [w if s is None else w * to.copies_of(s.buffer) for w, s in zip(wide, stored, strict=True)]
+        wide.append(result)
+        return all(sum(wide) - w < sum(max(0, r - w + 1) for r in room) for w in wide)
 
     def planes(self, to: Buffers) -> list[int]:
         """The planes that can work on it: pairs, by their first, for two bytes. Raises Unsupported."""
@@ -146,6 +187,29 @@ class Epilogue:
 
     region: Region
     operands: tuple[Tensor | None, ...]
+
+
+def summing_region(region: Region | None, where: int, sums: list[Attribute]) -> Region:
+    """A region whose argument `where` becomes the sum of several, where it is used; without one it yields that sum."""
+    if region is None:
+        region = Region(Block(arg_types=[sums[0]]))
+        region.block.add_op(ts.YieldOp(region.block.args[0]))
+    block = region.block
+    argument = block.args[where]
+    used = argument.uses.get_length() > 0
+    terms: list[SSAValue] = [argument]
+    terms += [block.insert_arg(type_, where + 1 + i) for i, type_ in enumerate(sums[1:])]
+    adds: list[arith.AddiOp] = []
+    while used and len(terms) > 1:  # a tree, so that few delays are needed
+        pairs = [arith.AddiOp(a, b) for a, b in zip(terms[::2], terms[1::2], strict=False)]
+        adds += pairs
+        terms = [*(p.result for p in pairs), *terms[len(pairs) * 2 :]]
+    if adds:
+        argument.replace_uses_with_if(terms[0], lambda use: use.operation not in adds)
+        first = block.first_op
+        assert first is not None
+        block.insert_ops_before(adds, first)
+    return region
 
 
 def matmul_product(

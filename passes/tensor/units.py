@@ -10,13 +10,60 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from math import prod
 
+from ...dialects.layout import Run
+from ..stream.footprint import Footprint, Reservations, StreamNeed, break_of
+from ..stream.timing import install_slack
 from .views import Block, Shape, blocks
 
 _MOST_PIECES = 8
 """Blocks per plane that are tried at most; more of them would only load weights more often."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The streams to the planes of a hemisphere, which planes that share the passes of a unit use in step: as they are
+    one rigid body, no start makes room for the activations of one beside the weights of all."""
+
+    streams: int
+    """Of a direction."""
+    weight_streams: int
+    install: int
+    """From the install of weights to the first activations that meet them."""
+    planes: int
+    """Of both hemispheres."""
+    waiting: bool = False
+    """Whether the activations wait for the weights: whether the host places them."""
+
+    def period(self, least: int, activations: int, load: int, passes: int, units: int) -> int:
+        """A period from `least` on with which streams suffice, for so many cycles of activations and of loading in each
+        pass: where activations wait for the weights, that with which so many such units are done first; else, and for
+        0, the least. There is one if streams suffice for the weights: with pauses for all activations."""
+        shares = [end - first for first, end in deal(passes, self.planes)]
+        sides = {tuple(shares[: self.planes // 2]), tuple(shares[self.planes // 2 :])}
+        fit = (p for p in count(least) if all(self._suffice(p, activations, load, side) for side in sides))
+        found = [next(fit)]
+        while units and self.waiting and self._slack(found[-1], activations, load):
+            found.append(next(fit))
+        return min(found, key=lambda p: self._slack(p, activations, load) + (units * max(shares) - 1) * p)
+
+    def _slack(self, period: int, activations: int, load: int) -> int:
+        """Cycles for which the weights of the first of several passes wait for activations."""
+        return install_slack(period - activations, load + self.install)
+
+    def _suffice(self, period: int, activations: int, load: int, passes: tuple[int, ...]) -> bool:
+        """Whether they do for the planes of one hemisphere, each with so many passes, which end together."""
+        needs: list[StreamNeed] = []
+        for plane, passes_ in enumerate(passes):
+            ahead = load + self.install + (self._slack(period, activations, load) if passes_ > 1 else 0)
+            weights, rows = ("weights", -ahead, load, self.weight_streams), ("rows", 0, activations, 1)
+            for what, at, cycles, width in (weights, rows):
+                run = Run(at - (passes_ - 1) * period, 0, ((cycles, 1, 0), (passes_, period, 0)))
+                spans = tuple(run.busy(break_of(width, self.weight_streams)))
+                needs.append(StreamNeed((plane, what), "", width, spans, (1,)))
+        return Reservations(self.streams).place(Footprint((), tuple(needs)), 0) is not None
 
 
 @dataclass(frozen=True)
@@ -39,6 +86,9 @@ class Cost:
     """From the last activations of a pass to the first of the next, where the streams are too few for both these and
     weights, so that they take turns."""
 
+    beside: Beside | None = None
+    """What planes that share the passes of a unit have in common; None where they are not in each other's way."""
+
     alus: int = 0
     """That the map of the sums takes."""
     all_alus: int = 1
@@ -54,6 +104,12 @@ class Cost:
         """From the start of a pass to that of the next: time to load and install the next weights, and if the queue
         does nothing else, a cycle for its instruction fetches."""
         return max(rows * self.every + self.pause, 1 if self.repeats else self.load + 2)
+
+    def period_in_step(self, rows: int, units: int) -> int:
+        """The same of planes that share the passes of so many units; 0 if other units follow these, and are loaded
+        meanwhile."""
+        least, taken = self.period(rows), rows * self.every
+        return least if self.beside is None else self.beside.period(least, taken, self.load, self.passes, units)
 
     def of(self, rows: int, passes: int) -> int:
         """Of some passes over some rows, and the cycle that is left free behind them."""
@@ -197,7 +253,7 @@ def _with_rest_shared(cut: Sequence[Sequence[Block]], tiles: int, planes: int, c
             Share(plane, block, first, end - first) for plane, (first, end) in enumerate(deal(cost.passes, planes))
         )
         rest.append(Unit(u // len(cut), shares))
-        time += max(cost.of(block.rows, share.passes) for share in shares)
+        time += cost.period_in_step(block.rows, 0 if whole else count) * max(share.passes for share in shares) + 1
     return Division((*queues, tuple(rest)), time)
 
 

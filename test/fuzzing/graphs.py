@@ -36,6 +36,9 @@ STEPS_OF_A_PRODUCT = 16
 MOST_MATRICES = 16
 """Of a stack in a product."""
 
+DEEP, FEW, MOST_DEEP = (1281, 1600, 2048, 2561), (1, 2, 3, 4, 8, 16, 17), 40_000
+"""Of a product of several passes: what is summed, rows and columns, and the elements of each operand at most."""
+
 
 @dataclass(frozen=True)
 class Value:
@@ -262,6 +265,9 @@ def add_map(graph: Graph) -> None:
 
 
 def add_matmul(graph: Graph) -> None:
+    if graph.chance(0.25):
+        add_deep_matmul(graph)
+        return
     lhs = graph.value(("i8", "f16"), low=2)
     left, right = graph.chance(0.3), graph.chance(0.4)
     *batch, rows, inner = lhs.shape
@@ -275,6 +281,18 @@ def add_matmul(graph: Graph) -> None:
     result = (*batch, rows, columns)
     if prod(result) <= graph.scale.results and graph.scale.allows(prod(result) * inner):
         graph.define(f"tsp_tensor.matmul {names([lhs, rhs])} {{{flags}}}", [lhs, rhs], result, sums(lhs.element))
+
+
+def add_deep_matmul(graph: Graph) -> None:
+    """A product of few rows and columns that takes several passes, and mostly a map behind it. Its operands are too
+    large for other ops."""
+    element, inner, before = graph.among(("i8", "i8", "f16")), graph.among(DEEP), len(graph.values)
+    rows, columns = (graph.among([n for n in FEW if n * inner <= MOST_DEEP]) for _ in range(2))
+    pair = [graph.place(shape, element) for shape in ((rows, inner), (inner, columns))]
+    del graph.values[before:]
+    graph.define(f"tsp_tensor.matmul {names(pair)}", pair, (rows, columns), sums(element))
+    if graph.chance(0.6):
+        add_map(graph)
 
 
 def sums(element: str) -> str:
