@@ -90,6 +90,27 @@ class HazardError(TspError):
         return (self.kind, self.chip, self.resource, self.cycle)
 
 
+class DataflowError(TspError):
+    """A program without hazards does something else than it was compiled to do.
+
+    Only `isa-verify` finds this, and only in a program that says what it is meant to do (dataflow.py): for an engine
+    any program without hazards is right.
+    """
+
+    def __init__(self, chip: int, queue: str, cycle: int, first: Actor | None, what: str):
+        self.chip = chip
+        self.queue = queue
+        """The queue whose issues are not what they should be."""
+        self.cycle = cycle
+        """The cycle of the first of them that is known to be wrong, or of a few issues of which one is."""
+        self.first = first
+        """That issue, or the first of those; None where there should be one and there is none."""
+        super().__init__(
+            f"chip {chip}, {f'{first}' if first else f'{queue}, cycle {cycle}'}: {what}; undo what was edited, or, if "
+            "it is meant, leave out the program's tsp_isa.dataflow ops"
+        )
+
+
 class FlipError(TspError):
     """A unit or the host takes a code word in which more bits have flipped than SECDED corrects."""
 

@@ -19,6 +19,7 @@ from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, ModuleOp
 from xdsl.utils.hints import isa
 
 from .c2c import topology_of
+from .dataflow import QueueDataflow
 from .elements import dtype_of, element_of, numpy_of
 from .errors import Actor, CapacityError, Hazard, HazardError, LinkError, MalformedProgram, earliest
 from .instruction import INSTRUCTION_BYTES, ElementType, Record
@@ -82,6 +83,8 @@ class ChipProgram:
     fetches: tuple[Fetch, ...] = ()
     """Every `ifetch`, by queue and then by cycle. What it brings comes after it, so a program's length is that of the
     other dispatches."""
+    dataflow: Mapping[str, QueueDataflow] = field(default_factory=dict[str, QueueDataflow])
+    """By queue, what its issues are meant to take; empty for a program that does not say it. Engines do not ask."""
 
     @cached_property
     def dispatches(self) -> tuple[Record, ...]:
@@ -149,6 +152,10 @@ def check_program(program: Program) -> Program:
             if record.instruction.name == "abc_f16" and system.chip.paired_plane(queue.unit) is None:
                 raise MalformedProgram(_where(chip, record, system) + f"plane {queue.unit} is not the first of a pair")
         _check_size(chip)
+        if reason := overlap(
+            (s, b.words, f'{b.kind} "{b.name}"', b.place) for b in chip.bindings for s in b.place.slices
+        ):
+            raise MalformedProgram(f"chip {chip.chip}: {reason}")
         _check_queues(chip, system)
         _check_text(chip, system.chip)
         last = max((record.last for record in chip.records), default=-1)
@@ -185,6 +192,25 @@ def _check_size(chip: ChipProgram) -> None:
             raise CapacityError(
                 f"chip {chip.chip}: the program has {number} {what}; one program may have {most}: split it into several"
             )
+
+
+def overlap(claims: Iterable[tuple[Slice, range, str, Place]]) -> str | None:
+    """Which two tensors lie in one word of SRAM, or None: of each a slice, its words there, its kind and name, its
+    place. An input that is returned lies where the output lies that it is."""
+    taken: dict[Slice, list[tuple[range, str, Place]]] = defaultdict(list)
+    for slice_, words, name, place in claims:
+        taken[slice_].append((words, name, place))
+    for slice_, of_slice in taken.items():
+        of_slice.sort(key=lambda claim: (claim[0].start, claim[1]))
+        widest = of_slice[0]
+        for claim in of_slice[1:]:
+            kinds = {text.partition(" ")[0] for text in (widest[1], claim[1])}
+            returned = kinds == {"input", "output"} and (claim[0], claim[2]) == (widest[0], widest[2])
+            if claim[0].start < widest[0].stop and not returned:
+                word = Word(*slice_, claim[0].start)
+                return f"{widest[1]} and {claim[1]} both lie in word {word}; put one of them elsewhere"
+            widest = max(widest, claim, key=lambda c: c[0].stop)
+    return None
 
 
 def _check_queues(chip: ChipProgram, system: SystemSpec) -> None:
@@ -265,7 +291,10 @@ def _chip_program(op: ProgramOp, system: SystemSpec) -> ChipProgram:
     records = decode_queues(packed, system) if packed else sorted((r for r, _ in op.records()), key=lambda r: r[:2])
     text = {q.queue.data: q.text.data for q in op.packed if q.text is not None}
     bindings = tuple(_binding(b) for b in op.bindings)
-    return chip_program(op.chip.value.data, op.cycles.value.data, records, bindings, packed, text, system.chip)
+    dataflow = {flow.queue.data: flow.dataflow.data for flow in op.dataflow}
+    return chip_program(
+        op.chip.value.data, op.cycles.value.data, records, bindings, packed, text, system.chip, dataflow
+    )
 
 
 def chip_program(
@@ -276,6 +305,7 @@ def chip_program(
     packed: Mapping[str, bytes],
     text: Mapping[str, tuple[Chunk, ...]],
     spec: ChipSpec,
+    dataflow: Mapping[str, QueueDataflow],
 ) -> ChipProgram:
     """What a chip does, from its records as `decode_queues` gives them: by queue and then by cycle, with ifetch."""
     fetches: list[Fetch] = []
@@ -288,7 +318,7 @@ def chip_program(
         data = packed.get(spec.queues[record.queue].name, b"")
         fetches.append(Fetch(record._replace(tiles=0), chunk_text(data, before[record.queue], spec)))
         before[record.queue] += 1
-    return ChipProgram(chip, cycles, tuple(others), bindings, packed, text, tuple(fetches))
+    return ChipProgram(chip, cycles, tuple(others), bindings, packed, text, tuple(fetches), dataflow)
 
 
 def configured(records: Iterable[Record]) -> tuple[Record, ...]:

@@ -26,6 +26,7 @@ from xdsl.printer import Printer
 from xdsl.traits import IsolatedFromAbove, NoTerminator, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
+from .dataflow import QueueDataflow, Reach
 from .instruction import Record
 from .instructions import OP_CLASSES, QUEUE, InstructionOp
 from .placement import LayoutAttr, PlaceAttr, check_host_tensor, check_place
@@ -72,6 +73,11 @@ class ProgramOp(IRDLOperation):
         """Its queues in packed form."""
         return [op for op in self.body.block.ops if isinstance(op, PackedOp)]
 
+    @property
+    def dataflow(self) -> list[DataflowOp]:
+        """What its queues are meant to do, if it says so."""
+        return [op for op in self.body.block.ops if isinstance(op, DataflowOp)]
+
     def records(self) -> Iterator[tuple[Record, InstructionOp]]:
         """Every instruction of the timed form, with its op."""
         numbers = target_of(self).chip.queue_numbers
@@ -85,14 +91,16 @@ class ProgramOp(IRDLOperation):
             raise VerifyException(
                 f"chip {self.chip.value.data}: the system has {system.chips} (target field `system.chips`)"
             )
-        seen: set[str] = set()
+        seen: set[tuple[bool, str]] = set()
         for op in self.body.block.ops:
-            if not isinstance(op, BindOp | QueueOp | PackedOp):
-                raise VerifyException(f"a program holds bindings and queues, not `{op.name}`")
-            if isinstance(op, QueueOp | PackedOp):
-                if op.queue.data in seen:
-                    raise VerifyException(f'queue "{op.queue.data}" stands twice in the program')
-                seen.add(op.queue.data)
+            if not isinstance(op, BindOp | QueueOp | PackedOp | DataflowOp):
+                raise VerifyException(f"a program holds bindings, queues and their dataflow, not `{op.name}`")
+            if not isinstance(op, BindOp):
+                key = isinstance(op, DataflowOp), op.queue.data
+                if key in seen:
+                    what = "the dataflow of " if key[0] else ""
+                    raise VerifyException(f'{what}queue "{op.queue.data}" stands twice in the program')
+                seen.add(key)
         if self.queues and self.packed:
             raise VerifyException("a program's queues are all timed or all packed")
 
@@ -224,4 +232,77 @@ class PackedOp(IRDLOperation):
             raise VerifyException(f'queue "{self.queue.data}": {reason}')
 
 
-TSP_ISA = Dialect("tsp_isa", [ProgramOp, BindOp, QueueOp, PackedOp, *OP_CLASSES.values()], [TargetAttr, TextAttr])
+@irdl_attr_definition
+class DataflowAttr(Data[QueueDataflow]):
+    """`#tsp_isa.dataflow<issues 360 each 64 digests "0123456789abcdef..." final "0123456789abcdef">`: 16 digits a
+    digest. Where a queue has gathers or scatters `reach [0 words 16 to 528]` says which words they may touch."""
+
+    name = "tsp_isa.dataflow"
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> QueueDataflow:
+        final, reaches = 0, list[Reach]()
+        with parser.in_angle_brackets():
+            parser.parse_keyword("issues")
+            issues = parser.parse_integer(allow_negative=False)
+            parser.parse_keyword("each")
+            block = parser.parse_integer(allow_negative=False)
+            parser.parse_keyword("digests")
+            digests = _parse_digests(parser)
+            if parser.parse_optional_keyword("final"):
+                (final,) = _parse_digests(parser) or (0,)
+            if parser.parse_optional_keyword("reach"):
+                reaches = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: _parse_reach(parser))
+        return QueueDataflow(issues, block, digests, final, tuple(reaches))
+
+    def print_parameter(self, printer: Printer) -> None:
+        flow = self.data
+        text = f'issues {flow.issues} each {flow.block} digests "{"".join(f"{d:016x}" for d in flow.digests)}"'
+        if flow.final:
+            text += f' final "{flow.final:016x}"'
+        if flow.reaches:
+            text += f" reach [{', '.join(f'{r.issue} words {r.low} to {r.high}' for r in flow.reaches)}]"
+        printer.print_string(f"<{text}>")
+
+
+def _parse_digests(parser: AttrParser) -> tuple[int, ...]:
+    position = parser.pos
+    text = parser.parse_str_literal()
+    if not re.fullmatch("([0-9a-f]{16})*", text):
+        parser.raise_error("expected digests of 16 hexadecimal digits each", position)
+    return tuple(int(text[i : i + 16], 16) for i in range(0, len(text), 16))
+
+
+def _parse_reach(parser: AttrParser) -> Reach:
+    issue = parser.parse_integer(allow_negative=False)
+    parser.parse_keyword("words")
+    low = parser.parse_integer(allow_negative=False)
+    parser.parse_keyword("to")
+    return Reach(issue, low, parser.parse_integer(allow_negative=False))
+
+
+@irdl_op_definition
+class DataflowOp(IRDLOperation):
+    """What the issues of a queue are meant to be and to take, as digests: `tsp_isa.dataflow "VXM.3" <issues 360 each 64
+    digests "...">`. convert-stream-to-isa writes it, isa-verify compares it with what they take; a program without it
+    is only proven to be free of hazards."""
+
+    name = "tsp_isa.dataflow"
+    queue = prop_def(StringAttr)
+    dataflow = prop_def(DataflowAttr)
+    assembly_format = "$queue $dataflow attr-dict"
+
+    def __init__(self, queue: str, dataflow: QueueDataflow):
+        super().__init__(properties={"queue": StringAttr(queue), "dataflow": DataflowAttr(dataflow)})
+
+    def verify_(self) -> None:
+        _check_queue(self, self.queue.data)
+        if reason := self.dataflow.data.fault():
+            raise VerifyException(f'the dataflow of queue "{self.queue.data}": {reason}')
+
+
+TSP_ISA = Dialect(
+    "tsp_isa",
+    [ProgramOp, BindOp, QueueOp, PackedOp, DataflowOp, *OP_CLASSES.values()],
+    [TargetAttr, TextAttr, DataflowAttr],
+)

@@ -1,9 +1,11 @@
 """The `.tspx` file: an executable as one safetensors file of tensors and JSON; nothing is unpickled or evaluated.
 
 Tensors: `chip<c>.queue.<name>` uint8 [instructions, 16], the packed queue; `chip<c>.image.<i>` uint8 [slices, depth,
-lanes], words of the initial SRAM. The metadata entry `tspc` is JSON: format version, target, cables, and per chip its
-length in cycles, its bindings, the places of its images, and by queue the words in which the text lies that does not
-fit into the queue. The entry `digest` is the SHA-256 of all the rest, so that a damaged file is refused.
+lanes], words of the initial SRAM; `chip<c>.dataflow` uint8 [numbers, 8], what the instructions of each queue are meant
+to take (dialects/dataflow.py), if the program says it. The metadata entry `tspc` is JSON: format version, target,
+cables, and per chip its length in cycles, its bindings, the places of its images, and by queue the words in which the
+text lies that does not fit into the queue. The entry `digest` is the SHA-256 of all the rest, so that a damaged file is
+refused.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from safetensors.numpy import save
 from xdsl.dialects.builtin import TensorType
 from xdsl.utils.exceptions import VerifyException
 
+from ..dialects.dataflow import QueueDataflow, Reach
 from ..dialects.elements import builtin_of
 from ..dialects.errors import MalformedProgram, TspError
 from ..dialects.instruction import INSTRUCTION_BYTES, ElementType
@@ -64,6 +67,8 @@ def to_bytes(executable: Executable) -> bytes:
         text = {name: [[*first, *second] for first, second in chunks] for name, chunks in chip.text.items()}
         entry = {"chip": chip.chip, "cycles": chip.cycles, "bindings": bindings, "images": places, "text": text}
         chips.append(entry)
+        if chip.dataflow:
+            tensors[f"chip{c}.dataflow"] = _dataflow_to_words(chip.dataflow, executable.program.system.chip)
     cables = [[a.chip, a.link, b.chip, b.link] for a, b in executable.program.topology.cables]
     target = system_overrides(executable.program.system)
     header = json.dumps({"version": VERSION, "target": target, "cables": cables, "chips": chips}, sort_keys=True)
@@ -126,6 +131,17 @@ def _binding_to_json(b: Binding) -> dict[str, Any]:
         "host_shape": list(b.host_shape),
         "element": b.element.text,
     }
+
+
+def _dataflow_to_words(flows: Mapping[str, QueueDataflow], chip: ChipSpec) -> npt.NDArray[np.uint8]:
+    """Queue after queue: its number, `issues`, `block`, `final`, how many reaches and digests follow, and those."""
+    words: list[int] = []
+    for name in sorted(flows, key=chip.queue_numbers.__getitem__):
+        flow = flows[name]
+        words += [chip.queue_numbers[name], flow.issues, flow.block, flow.final, len(flow.reaches), len(flow.digests)]
+        words += [number for reach in flow.reaches for number in reach]
+        words += flow.digests
+    return np.array(words, "<u8").view(np.uint8).reshape(-1, 8)
 
 
 # -- reading -------------------------------------------------------------------------------------------------------
@@ -193,13 +209,15 @@ def _executable(header: dict[str, Any], tensors: Tensors) -> Executable:
         records = decode_queues(packed, system)
         text = {str(name): tuple(map(_chunk_from_json, chunks)) for name, chunks in entry["text"].items()}
         number, cycles = _natural(entry["chip"]), _natural(entry["cycles"])
-        chips.append(chip_program(number, cycles, records, bindings, packed, text, system.chip))
+        dataflow = _dataflow_from_words(tensors.get(f"chip{c}.dataflow"), system.chip)
+        chips.append(chip_program(number, cycles, records, bindings, packed, text, system.chip, dataflow))
         for i, place in enumerate(entry["images"]):
             words = tensors[f"chip{c}.image.{i}"]
             slices, addresses = _slices_from_json(place["slices"]), _naturals(place["addresses"])
             images.append(_check_image(Image(c, slices, addresses, words), system.chip))
     _check_chips(chips, system)
-    if unused := len(tensors) - len(images) - sum(len(c.packed) for c in chips):
+    used = len(images) + sum(len(c.packed) + bool(c.dataflow) for c in chips)
+    if unused := len(tensors) - used:
         raise MalformedProgram(f"the file holds {unused} tensors that are neither queues nor images of its chips")
     return Executable(check_program(Program(system, topology, tuple(chips))), tuple(images))
 
@@ -299,6 +317,28 @@ def _chunk_from_json(entry: list[Any]) -> Chunk:
         raise MalformedProgram(f"{entry} are no two words of program text")
     first, second = (Word(h, _natural(s), _natural(a)) for h, s, a in zip(sides, slices, addresses, strict=True))
     return first, second
+
+
+def _dataflow_from_words(tensor: npt.NDArray[np.uint8] | None, chip: ChipSpec) -> dict[str, QueueDataflow]:
+    """By queue, what its instructions are meant to take; nothing in a file that does not say it."""
+    flows: dict[str, QueueDataflow] = {}
+    words: list[int] = [] if tensor is None else np.ascontiguousarray(tensor).reshape(-1).view("<u8").tolist()
+    end = 0
+    while end < len(words):
+        queue, issues, block, final, reaches, digests = words[end : end + 6]
+        said = end + 6
+        sums = said + 3 * reaches
+        end = sums + digests
+        if end > len(words):
+            raise MalformedProgram(f"the dataflow ends after {len(words)} numbers, but {end} are announced")
+        triples = tuple(Reach(*words[i : i + 3]) for i in range(said, sums, 3))
+        flow = QueueDataflow(issues, block, tuple(words[sums:end]), final, triples)
+        name = chip.queues[queue].name if queue < len(chip.queues) else f"number {queue}"
+        reason = "the chip has no such queue" if queue >= len(chip.queues) else flow.fault()
+        if reason or name in flows:
+            raise MalformedProgram(f"the dataflow of queue {name} is malformed: {reason or 'it stands there twice'}")
+        flows[name] = flow
+    return flows
 
 
 def _binding_from_json(entry: dict[str, Any], system: SystemSpec) -> Binding:

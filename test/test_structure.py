@@ -70,6 +70,23 @@ def test_a_file_is_no_longer_than_a_reader_bears(path: Path) -> None:
     assert lines <= MOST_LINES, f"{name_of(path)} has {lines} lines; it wants to be two files"
 
 
+PROOFS = ("dataflow_proof", "dead_values", "isa_verify", "issues", "proof", "stations", "text_proof")
+"""The files of passes/isa/ that prove."""
+
+
+@pytest.mark.parametrize("name", PROOFS)
+def test_what_proves_a_program_knows_nothing_of_what_makes_one(name: str) -> None:
+    """The verifier shares no code with the scheduler: of the passes it imports its own files alone."""
+    allowed = {f"tspc.passes.isa.{proof}" for proof in PROOFS}
+    for line, module in imported(ROOT / "passes" / "isa" / f"{name}.py"):
+        if module.startswith("tspc.passes."):
+            assert any(module == a or module.startswith(f"{a}.") for a in allowed), f"{name}.py:{line}: {module}"
+    for other in sorted({p.stem for p in (ROOT / "passes").rglob("*.py")} - {*PROOFS}):
+        (path,) = (ROOT / "passes").rglob(f"{other}.py") if other != "__init__" else (ROOT / "passes" / "__init__.py",)
+        used = {module.rpartition(".")[2] for _, module in imported(path) if module.startswith("tspc.passes.isa")}
+        assert not used & {*PROOFS}, f"{name_of(path)} uses {used & {*PROOFS}}"
+
+
 def test_every_package_is_installed() -> None:
     """A new folder must be named in pyproject.toml, or it is missing from the wheel."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -107,6 +107,8 @@ def run(args: argparse.Namespace) -> None:
             print(line)
         return
     if args.file.suffix != ".tspx":
+        from ..passes.isa.isa_verify import prove
+
         prove(executable.program)
     compiled = time.perf_counter() - started
     if args.program:
@@ -120,14 +122,6 @@ def run(args: argparse.Namespace) -> None:
         )
         return
     run_program(executable, inputs, args, compiled)
-
-
-def prove(program: Program) -> None:
-    """Raises HazardError for the earliest hazard of a program, as isa-verify does."""
-    from ..passes.isa.proof import first_hazard
-
-    if hazard := first_hazard(program):
-        raise hazard
 
 
 def look_into(program: Program, args: argparse.Namespace) -> None:

@@ -160,7 +160,7 @@ def module_of(executable: Executable) -> tuple[ModuleOp, dict[str, Array]]:
     from ..dialects.program import Binding
     from ..dialects.target import DEFAULT_SYSTEM
     from ..dialects.target_attr import TARGET, TargetAttr
-    from ..dialects.tsp_isa import PackedOp, ProgramOp
+    from ..dialects.tsp_isa import DataflowOp, PackedOp, ProgramOp
 
     program = executable.program
     numbers = program.system.chip.queue_numbers
@@ -180,7 +180,9 @@ def module_of(executable: Executable) -> tuple[ModuleOp, dict[str, Array]]:
             place = Place(image.slices, addresses=image.addresses)
             binding = Binding("parameter", name, image.layout, place, words.shape, words.shape, ElementType.I8)
             body.append(_bind(binding))
-        body += [PackedOp(name, chip.packed[name]) for name in sorted(chip.packed, key=lambda name: numbers[name])]
+        packed = sorted(chip.packed, key=numbers.__getitem__)
+        body += [PackedOp(name, chip.packed[name], chip.text.get(name, ())) for name in packed]
+        body += [DataflowOp(name, chip.dataflow[name]) for name in sorted(chip.dataflow, key=numbers.__getitem__)]
         name = "main" if len(program.chips) == 1 else f"main_chip{chip.chip}"
         programs.append(ProgramOp(name, chip.chip, chip.cycles, Region([Block(body)])))
     return ModuleOp(programs, attributes), tensors

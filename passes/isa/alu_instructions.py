@@ -48,14 +48,14 @@ def alu_instructions(
             "type": _element(inner.operands[-1]),
             "result_type": _element(inner.results[0]),
             "to": to,
-            **dict(zip(_operand_names(inner), map(source, inner.operands), strict=True)),
+            **dict(zip(operand_names(inner), map(source, inner.operands), strict=True)),
         }
         values = [fields[f.name] for f in instruction.INSTRUCTION.fields]
         for run in issues:
             yield f"VXM.{alu}", draft(instruction, at + levels[inner] * chip.latency_alu, values, run, inner)
 
 
-def _operand_names(op: Operation) -> tuple[str, ...]:
+def operand_names(op: Operation) -> tuple[str, ...]:
     """The fields of an instruction that its operands fill, in order."""
     return ("condition", "a", "b") if isinstance(op, ts.SelectOp) else ("a", "b")[: len(op.operands)]
 

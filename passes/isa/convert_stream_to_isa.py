@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -16,6 +16,7 @@ from ...dialects import c2c, tsp_tensor
 from ...dialects import instructions as ops
 from ...dialects import tsp_isa as isa
 from ...dialects import tsp_stream as ts
+from ...dialects.dataflow import QueueDataflow
 from ...dialects.errors import MalformedProgram
 from ...dialects.instruction import stream_code
 from ...dialects.instructions import OP_CLASSES
@@ -43,6 +44,7 @@ from ..stream.timing import (
 from .alu_instructions import alu_instructions
 from .drafts import Draft, draft, untangled
 from .lane_instructions import lane_values
+from .stream_dataflow import stream_dataflow
 
 MAX_VECTORS = ops.ActivationsOp.INSTRUCTION.fields[0].high
 """Vectors that one `abc` can take."""
@@ -60,17 +62,22 @@ class ConvertStreamToIsaPass(ModulePass):
         system = target_of(op)
         for function in [f for f in op.ops if isinstance(f, func.FuncOp)]:
             check_lowered(function)
-            chips: dict[int, Queues] = defaultdict(lambda: defaultdict(list))
+            buffers = [b for b in function.walk() if isinstance(b, ts.BufferOp)]
+            chips: dict[int, Queues] = {b.chip_number: defaultdict(list) for b in buffers}
             with ops_rest():
                 check_schedule(op)
-                for timed in timed_ops(op):
+                ops = timed_ops(op)
+                for timed in ops:
+                    queues = chips.setdefault(timed.chip_number, defaultdict(list))
                     for queue, one in instructions(timed, system.chip):
-                        chips[timed.chip_number][queue].append(one)
-            buffers = [b for b in function.walk() if isinstance(b, ts.BufferOp)]
-            for chip in sorted({*chips, *(b.chip_number for b in buffers)}):
-                binds = [bind for b in buffers if b.chip_number == chip for bind in binds_of(b)]
+                        queues[queue].append(one)
+                chips = {c: {q: untangled(drafts) for q, drafts in queues.items()} for c, queues in chips.items()}
+                binds = {c: [bind for b in buffers if b.chip_number == c for bind in binds_of(b)] for c in chips}
+                dataflow = stream_dataflow(ops, chips, binds, system)
+            for chip in sorted(chips):
                 name = function.sym_name.data if system.chips == 1 else f"{function.sym_name.data}_chip{chip}"
-                op.body.block.add_op(chip_program(name, chip, binds, chips[chip], target_of(op)))
+                program = chip_program(name, chip, binds[chip], chips[chip], dataflow[chip], system)
+                op.body.block.add_op(program)
             function.detach()
             function.erase()
 
@@ -84,15 +91,23 @@ def check_lowered(function: func.FuncOp) -> None:
             raise MalformedProgram(f"{describe(op)}: has no link; run c2c-route-and-schedule first")
 
 
-def chip_program(name: str, chip: int, binds: Sequence[Operation], queues: Queues, system: SystemSpec) -> isa.ProgramOp:
-    """The program of one chip; queues in the chip's order, instructions in the order of their cycles."""
+def chip_program(
+    name: str,
+    chip: int,
+    binds: Sequence[Operation],
+    queues: Queues,
+    dataflow: Mapping[str, QueueDataflow],
+    system: SystemSpec,
+) -> isa.ProgramOp:
+    """The program of one chip; queues in the chip's order, their instructions in the order of time."""
     numbers = system.chip.queue_numbers
     body: list[Operation] = list(binds)
     last = -1
     for queue in sorted(queues, key=lambda q: numbers[q]):
-        drafts = untangled(queues[queue])
+        drafts = queues[queue]
         body.append(isa.QueueOp(queue, [located(d.kind.make(d.at, d.values, d.loops), d.source) for d in drafts]))
         last = max(last, *(d.last for d in drafts))
+    body += [isa.DataflowOp(queue, dataflow[queue]) for queue in sorted(queues, key=lambda q: numbers[q])]
     return isa.ProgramOp(name, chip, program_length(last, system), Region([Block(body)]))
 
 

@@ -11,7 +11,7 @@ from ...dialects.errors import Actor
 from ...dialects.instruction import stream_text
 from ...dialects.program import Program
 from .issues import ChipIssues
-from .stations import Stations, newest, stream_uses
+from .stations import matched
 
 
 class DeadValues(NamedTuple):
@@ -38,15 +38,13 @@ def dead_values(program: Program) -> Iterator[DeadValues]:
     """The dead values of a program without hazards, stream by stream, in the order of chips and stream codes."""
     for chip_program in program.chips:
         chip = ChipIssues(chip_program.chip, chip_program.dispatches, program.system.chip)
-        drives, samples = stream_uses(chip, "drive"), stream_uses(chip, "read")
-        for code in sorted(drives):
-            stations = Stations(bool(code & 0x80), chip.spec.mxm_distance)
-            keys = drives[code].keys(stations)
-            dead = np.ones(len(keys), np.bool_)
-            if code in samples:
-                dead[newest(drives[code], samples[code], stations)] = False
+        for stream in matched(chip):
+            if stream.drives is None:
+                continue
+            dead = np.ones(len(stream.driven), np.bool_)
+            dead[stream.drivers[stream.drivers >= 0]] = False
             if dead.any():
-                cycles = stations.cycle(keys[dead])
+                cycles = stream.stations.cycle(stream.driven[dead])
                 first = int(np.flatnonzero(dead)[np.argmin(cycles)])
-                actor = drives[code].issues.actor(first)
-                yield DeadValues(chip.number, code, int(dead.sum()), int(cycles.min()), actor)
+                actor = stream.drives.issues.actor(first)
+                yield DeadValues(chip.number, stream.code, int(dead.sum()), int(cycles.min()), actor)

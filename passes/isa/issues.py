@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ...dialects.errors import Actor
 from ...dialects.instruction import Instruction, Record
-from ...dialects.program import actor
+from ...dialects.program import Program, actor
 from ...dialects.target import ChipSpec, Queue
 
 Ints = npt.NDArray[np.int64]
@@ -67,6 +67,11 @@ class ChipIssues:
     def issues(self, records: Sequence[Ints]) -> Issues:
         """The issues of several groups of records, in the order of the program."""
         return Issues(self, np.sort(np.concatenate(records)) if records else np.zeros(0, np.int64))
+
+
+def issues_of(program: Program) -> list[ChipIssues]:
+    """The issues of each chip of a program, those of `ifetch` among them."""
+    return [ChipIssues(chip.chip, chip.dispatches, program.system.chip) for chip in program.chips]
 
 
 def _levels(records: Sequence[Record], levels: int) -> tuple[Ints, Ints, Ints]:

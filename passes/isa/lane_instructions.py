@@ -10,14 +10,15 @@ from ...dialects import tsp_stream as ts
 from ...dialects.instructions import OP_CLASSES
 
 
+def lane_operands(op: ts.LaneOp) -> list[SSAValue]:
+    """The streams that the instruction samples, in the order of its fields."""
+    return [op.map, op.vector] if isinstance(op, ts.PermuteOp | ts.DistributeOp) else list(op.operands)
+
+
 def lane_values(op: ts.LaneOp, stream_of: Callable[[SSAValue], int]) -> list[int]:
     """The values of the instruction's fields, in order; `stream_of` gives the code of a value's first stream."""
-    match op:
-        case ts.ShiftOp():
-            words = next(f.words for f in OP_CLASSES[op.mnemonic].INSTRUCTION.fields if f.name == "way")
-            values = [op.count.value.data, words.index(op.way.data), stream_of(op.vector)]
-        case ts.PermuteOp() | ts.DistributeOp():
-            values = [stream_of(op.map), stream_of(op.vector)]
-        case _:
-            values = [stream_of(v) for v in op.operands]
-    return [*values, stream_of(op.driven)]
+    values: list[int] = []
+    if isinstance(op, ts.ShiftOp):
+        words = next(f.words for f in OP_CLASSES[op.mnemonic].INSTRUCTION.fields if f.name == "way")
+        values = [op.count.value.data, words.index(op.way.data)]
+    return [*values, *map(stream_of, lane_operands(op)), stream_of(op.driven)]

@@ -8,28 +8,41 @@ stream of a chip, an ALU's chain, a plane, a link), so memory is bounded by the 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from ...dialects.errors import Actor, Hazard, HazardError, earliest
 from ...dialects.instruction import CHAIN, FieldKind, SourceKind, register_text, source_kind, source_payload
-from ...dialects.program import Program
+from ...dialects.program import ChipProgram, Program
 from ...dialects.topology import Port
-from .issues import ChipIssues, Ints, Issues
-from .stations import Stations, StreamUses, stream_uses
-from .text_proof import text_hazards
+from .issues import ChipIssues, Ints, Issues, issues_of
+from .stations import Matched, StreamUses, matched
+from .text_proof import fetch_hazards, overwritten
 
 Mask = npt.NDArray[np.bool_]
 
 
-def first_hazard(program: Program) -> HazardError | None:
-    """The earliest hazard of a program that `check_program` has accepted, or None, which proves that it has none."""
-    chips = [ChipIssues(c.chip, c.dispatches, program.system.chip) for c in program.chips]
-    hazards = [h for chip in chips for check in (_streams, _chains, _planes) for h in check(chip)]
+Follow = Callable[[ChipIssues, Matched], None]
+"""Is shown every stream of every chip: whoever asks for more than hazards need not match them again."""
+
+
+def first_hazard(
+    program: Program, chips: Sequence[ChipIssues] | None = None, follow: Follow | None = None
+) -> HazardError | None:
+    """The earliest hazard of a program that `check_program` has accepted, or None, which proves that it has none.
+
+    `chips` are the issues of its chips, if they are known already.
+    """
+    if chips is None:
+        chips = issues_of(program)
+    hazards = [h for chip, c in zip(chips, program.chips, strict=True) for h in _streams(chip, c, follow)]
+    hazards += [h for chip in chips for check in (_chains, _planes) for h in check(chip)]
     hazards += _links(chips, program)
-    hazards += [h for chip, c in zip(chips, program.chips, strict=True) for h in text_hazards(chip, c)]
+    hazards += [
+        h for chip, c in zip(chips, program.chips, strict=True) for h in overwritten(chip, c.text_image(chip.spec))
+    ]
     return earliest(hazards) if hazards else None
 
 
@@ -53,53 +66,50 @@ def _soonest(issues: Ints, cycles: Ints, tie: Callable[[int], tuple[int, ...]]) 
 # -- streams -------------------------------------------------------------------------------------------------------
 
 
-def _streams(chip: ChipIssues) -> Iterator[Hazard]:
-    """The first collision and the first empty sample of every stream of a chip."""
-    drives, samples = stream_uses(chip, "drive"), stream_uses(chip, "read")
-    for code in sorted(drives.keys() | samples.keys()):
-        stations = Stations(bool(code & 0x80), chip.spec.mxm_distance)
-        driven = np.array([-1])  # the keys of all drives, ascending, after one that is less than every key
-        if code in drives:
-            keys = drives[code].keys(stations)
-            driven = np.sort(np.append(driven, keys))
-            if (twice := driven[1:][driven[1:] == driven[:-1]]).size:
-                yield _collision(chip, code, stations, drives[code], keys, twice)
-        if code in samples:
-            yield from _empty_sample(chip, code, stations, samples[code], driven)
+def _streams(chip: ChipIssues, program: ChipProgram, follow: Follow | None) -> Iterator[Hazard]:
+    """The first collision and the first empty sample of every stream of a chip, and every wrong fetch."""
+    image = program.text_image(chip.spec)
+    texts = {(fetch.record.queue, fetch.record.at): fetch.text for fetch in program.fetches}
+    for stream in matched(chip):
+        if stream.drives is not None:
+            ascending = stream.ascending
+            if (twice := ascending[1:][ascending[1:] == ascending[:-1]]).size:
+                yield _collision(chip, stream, stream.drives, twice)
+        if stream.samples is not None and (empty := stream.empty).size:
+            yield _empty_sample(chip, stream, stream.samples, empty)
+        if texts:
+            yield from fetch_hazards(chip, stream, texts, image)
+        if follow is not None:
+            follow(chip, stream)
 
 
 def _register(code: int, position: int) -> str:
     return register_text(code, position)
 
 
-def _collision(chip: ChipIssues, code: int, stations: Stations, drives: StreamUses, keys: Ints, twice: Ints) -> Hazard:
+def _collision(chip: ChipIssues, stream: Matched, drives: StreamUses, twice: Ints) -> Hazard:
     """The first of the collisions at the keys `twice`, with the two lowest of those who drive there."""
-    cycles, positions = stations.cycle(twice), stations.position(twice)
+    cycles, positions = stream.stations.cycle(twice), stream.stations.position(twice)
     at = np.lexsort((positions, cycles))[0]
-    drivers = [(drives.issues.queue(int(i)), drives.issues.actor(int(i))) for i in np.flatnonzero(keys == twice[at])]
+    issues = np.flatnonzero(stream.driven == twice[at]).tolist()
+    drivers = [(drives.issues.queue(i), drives.issues.actor(i)) for i in issues]
     (queue, first), (_, second) = sorted(drivers, key=lambda d: (d[0], d[1].cycle))[:2]
     position = int(positions[at])
-    order = (code, position, queue)
-    return Hazard("stream-collision", chip.number, _register(code, position), int(cycles[at]), order, first, second)
+    order = (stream.code, position, queue)
+    resource = _register(stream.code, position)
+    return Hazard("stream-collision", chip.number, resource, int(cycles[at]), order, first, second)
 
 
-def _empty_sample(
-    chip: ChipIssues, code: int, stations: Stations, samples: StreamUses, driven: Ints
-) -> Iterator[Hazard]:
+def _empty_sample(chip: ChipIssues, stream: Matched, samples: StreamUses, empty: Ints) -> Hazard:
     """The first sample of a stream before which nothing drives its diagonal."""
-    keys = samples.keys(stations)
-    newest = driven[np.searchsorted(driven, keys, "right") - 1]
-    empty = np.flatnonzero(newest < keys - samples.places(stations))
-    if not empty.size:
-        return
 
     def order(issue: int) -> tuple[int, ...]:
-        return code, int(stations.position(keys[issue])), samples.issues.queue(issue)
+        return stream.code, int(stream.stations.position(stream.sampled[issue])), samples.issues.queue(issue)
 
-    cycles = stations.cycle(keys[empty])
+    cycles = stream.stations.cycle(stream.sampled[empty])
     issue = _soonest(empty, cycles, order)
-    resource = _register(code, order(issue)[1])
-    yield Hazard("stream-empty", chip.number, resource, int(cycles.min()), order(issue), samples.issues.actor(issue))
+    resource = _register(stream.code, order(issue)[1])
+    return Hazard("stream-empty", chip.number, resource, int(cycles.min()), order(issue), samples.issues.actor(issue))
 
 
 # -- chains --------------------------------------------------------------------------------------------------------
@@ -175,7 +185,7 @@ def _accumulators(chip: ChipIssues, plane: int, takers: Issues, cycles: Ints) ->
 # -- links ---------------------------------------------------------------------------------------------------------
 
 
-def _links(chips: list[ChipIssues], program: Program) -> Iterator[Hazard]:
+def _links(chips: Sequence[ChipIssues], program: Program) -> Iterator[Hazard]:
     """For every link the first send too soon, vector without receive, and receive without vector."""
     system, by_number = program.system, {chip.number: chip for chip in chips}
     nothing = chips[0].issues(())

@@ -4,7 +4,9 @@ streams share."""
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -53,6 +55,10 @@ class StreamUses:
     """Cycles from an issue to its drive or sample: [records]."""
     positions: Ints
     """Where each record's unit stands: [records]."""
+    groups: Ints
+    """Which of the groups of streams that its instruction samples, or drives, the stream is of: [records]."""
+    members: Ints
+    """The number of the stream in that group: [records]."""
 
     def places(self, stations: Stations) -> Ints:
         """The place in the flow of each issue: [issues]."""
@@ -67,30 +73,70 @@ class StreamUses:
 
 def stream_uses(chip: ChipIssues, role: str) -> dict[int, StreamUses]:
     """By stream code all issues of a chip that drive (`role` "drive") or sample ("read") the stream."""
-    uses: dict[int, list[tuple[Group, int]]] = defaultdict(list)
+    uses: dict[int, list[tuple[Group, tuple[int, int, int, int]]]] = defaultdict(list)
     for group in chip.groups:
-        for use in group.instruction.stream_uses(role, group.values, chip.spec):
-            for code in range(use.code, use.code + use.width):
-                uses[code].append((group, use.offset))
-
-    def per_record(values: list[int], of: list[tuple[Group, int]]) -> Ints:
-        return np.repeat(np.array(values, np.int64), [len(group.records) for group, _ in of])
-
-    return {
-        code: StreamUses(
-            Issues(chip, np.concatenate([group.records for group, _ in of])),
-            per_record([offset for _, offset in of], of),
-            per_record([group.queue.position for group, _ in of], of),
-        )
-        for code, of in uses.items()
-    }
+        for number, use in enumerate(group.instruction.stream_uses(role, group.values, chip.spec)):
+            for member in range(use.width):
+                uses[use.code + member].append((group, (use.offset, group.queue.position, number, member)))
+    found: dict[int, StreamUses] = {}
+    for code, of in uses.items():
+        sizes = [len(group.records) for group, _ in of]
+        columns = np.repeat(np.array([said for _, said in of], np.int64), sizes, axis=0).T
+        found[code] = StreamUses(Issues(chip, np.concatenate([group.records for group, _ in of])), *columns)
+    return found
 
 
-def newest(drives: StreamUses, samples: StreamUses, stations: Stations) -> Ints:
-    """For each sample of a stream the index of the issue whose drive it takes, or -1 where its diagonal is empty."""
-    keys, wanted = drives.keys(stations), samples.keys(stations)
-    order = np.argsort(keys, kind="stable")
-    found = np.searchsorted(keys[order], wanted, "right") - 1
-    driver = order[np.maximum(found, 0)]
-    there = (found >= 0) & (keys[driver] >= wanted - samples.places(stations))
-    return np.where(there, driver, -1)
+@dataclass(frozen=True)
+class Matched:
+    """One stream of a chip: what drives it, what samples it, and which drive each sample takes."""
+
+    code: int
+    stations: Stations
+    drives: StreamUses | None
+    samples: StreamUses | None
+
+    @cached_property
+    def driven(self) -> Ints:
+        """The keys of all drives: [drives]."""
+        return _NONE if self.drives is None else self.drives.keys(self.stations)
+
+    @cached_property
+    def ascending(self) -> Ints:
+        """The same, ascending."""
+        return np.sort(self.driven)
+
+    @cached_property
+    def sampled(self) -> Ints:
+        """The keys of all samples: [samples]."""
+        return _NONE if self.samples is None else self.samples.keys(self.stations)
+
+    @cached_property
+    def _newest(self) -> Ints:
+        """For each sample the place of the last drive before it or with it among the ascending ones; -1 for none."""
+        return np.searchsorted(self.ascending, self.sampled, "right") - 1
+
+    @cached_property
+    def empty(self) -> Ints:
+        """The samples before which nothing drives their diagonal."""
+        if self.samples is None or self.drives is None:
+            return np.arange(len(self.sampled))
+        key = np.where(self._newest < 0, -1, self.ascending[self._newest])
+        return np.flatnonzero(key < self.sampled - self.samples.places(self.stations))
+
+    @cached_property
+    def drivers(self) -> Ints:
+        """For each sample the index of the issue whose drive it takes, or -1 where its diagonal is empty."""
+        found = np.argsort(self.driven)[self._newest] if self.drives is not None else np.full(len(self.sampled), -1)
+        found[self.empty] = -1
+        return found
+
+
+_NONE = np.zeros(0, np.int64)
+
+
+def matched(chip: ChipIssues) -> Iterator[Matched]:
+    """The streams of a chip, one after the other."""
+    drives, samples = stream_uses(chip, "drive"), stream_uses(chip, "read")
+    for code in sorted(drives.keys() | samples.keys()):
+        stations = Stations(bool(code & 0x80), chip.spec.mxm_distance)
+        yield Matched(code, stations, drives.get(code), samples.get(code))

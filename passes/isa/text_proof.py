@@ -4,46 +4,39 @@ that no write touches a word that holds text."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from ...dialects.errors import Hazard
-from ...dialects.program import ChipProgram, actor
+from ...dialects.program import actor
 from ...dialects.supply import Word, word_of
 from .issues import ChipIssues, Issues
-from .stations import Stations, newest, stream_uses
+from .stations import Matched
 
 
-def text_hazards(chip: ChipIssues, program: ChipProgram) -> Iterator[Hazard]:
-    """Every wrong fetch of a chip, and the first write to the text in each slice."""
-    image = program.text_image(chip.spec)
-    if program.fetches:
-        yield from _wrong_fetches(chip, program, image)
-    yield from _overwritten(chip, image)
+def fetch_hazards(
+    chip: ChipIssues, stream: Matched, texts: Mapping[tuple[int, int], bytes], image: Mapping[Word, bytes]
+) -> Iterator[Hazard]:
+    """The fetches from a stream of which a vector is not what it must be: by queue and cycle `texts` is what they must
+    bring, `image` the words of SRAM with text. One that takes nothing at all is another hazard."""
+    if stream.drives is None or stream.samples is None:
+        return
+    issues, lanes = stream.samples.issues, chip.spec.lanes
+    fetched = np.repeat(issues.is_named("ifetch"), issues.sizes)
+    if not fetched.any():
+        return
+    for sample in np.flatnonzero(fetched & (stream.drivers >= 0)).tolist():
+        record = issues.record(sample)
+        begin = (stream.code - record.values[0]) * lanes
+        text = texts[record.queue, record.at][begin : begin + lanes]
+        if not _text_driven(stream.drives.issues, int(stream.drivers[sample]), image).startswith(text):
+            queue = chip.spec.queues[record.queue].name
+            party = actor(record, record.at, queue)
+            yield Hazard("text-wrong", chip.number, f"queue {queue}", record.at, (record.queue,), party)
 
 
-def _wrong_fetches(chip: ChipIssues, program: ChipProgram, image: dict[Word, bytes]) -> Iterator[Hazard]:
-    """The fetches of which a vector is not what it must be. One that takes nothing at all is another hazard."""
-    texts = {(fetch.record.queue, fetch.record.at): fetch.text for fetch in program.fetches}
-    drives, samples = stream_uses(chip, "drive"), stream_uses(chip, "read")
-    lanes = chip.spec.lanes
-    for code in drives.keys() & samples.keys():
-        fetched = np.repeat(samples[code].issues.is_named("ifetch"), samples[code].issues.sizes)
-        if not fetched.any():
-            continue
-        drivers = newest(drives[code], samples[code], Stations(bool(code & 0x80), chip.spec.mxm_distance))
-        for sample in np.flatnonzero(fetched & (drivers >= 0)).tolist():
-            record = samples[code].issues.record(sample)
-            begin = (code - record.values[0]) * lanes
-            text = texts[record.queue, record.at][begin : begin + lanes]
-            if not _text_driven(drives[code].issues, int(drivers[sample]), image).startswith(text):
-                queue = chip.spec.queues[record.queue].name
-                party = actor(record, record.at, queue)
-                yield Hazard("text-wrong", chip.number, f"queue {queue}", record.at, (record.queue,), party)
-
-
-def _text_driven(drives: Issues, issue: int, image: dict[Word, bytes]) -> bytes:
+def _text_driven(drives: Issues, issue: int, image: Mapping[Word, bytes]) -> bytes:
     """The text that an issue drives: that of the word which it reads, zero in superlanes that are off."""
     record, spec = drives.record(issue), drives.chip.spec
     if record.instruction.name != "read":
@@ -52,7 +45,7 @@ def _text_driven(drives: Issues, issue: int, image: dict[Word, bytes]) -> bytes:
     return word[: (record.tiles or spec.tiles) * spec.lanes_per_tile].ljust(len(word), b"\0")
 
 
-def _overwritten(chip: ChipIssues, image: dict[Word, bytes]) -> Iterator[Hazard]:
+def overwritten(chip: ChipIssues, image: Mapping[Word, bytes]) -> Iterator[Hazard]:
     """For each slice with text its first write to a word of it. Where a scatter writes is known only when it runs, so
     it must not be in such a slice."""
     slices: dict[int, list[int]] = defaultdict(list)

@@ -62,16 +62,45 @@ NEVER = np.int64(-(1 << 62))
 
 @dataclass(frozen=True)
 class StreamSchedulePass(ModulePass):
-    """Decides the start cycle of every op and the number of every stream."""
+    """Decides the start cycle of every op and the number of every stream. A module in which some are decided is only
+    checked, as it is.
+
+    Raises ScheduleError where the ops as placed have no schedule, or one that is there is not whole or not right.
+    """
 
     name = "stream-schedule"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        if is_scheduled(op):
+            check_whole(op)
+            check_schedule(op)
+            return
         check_allocation(op)
         scheduler = Scheduler(target_of(op))
         with ops_rest():  # but for their cycles and the numbers of their streams
             for cluster in clusters(op):
                 scheduler.place(cluster)
+
+
+def is_scheduled(module: ModuleOp) -> bool:
+    """Whether the cycle of an op or the number of a stream is decided."""
+    return any(op.at is not None or (isinstance(op, ts.DrivingOp) and op.on is not None) for op in timed_ops(module))
+
+
+def check_whole(module: ModuleOp) -> None:
+    """Raises ScheduleError, naming the first op, where what is missing in a schedule would have to be decided anew."""
+    missing = [
+        (op, name)
+        for op in timed_ops(module)
+        for name in ("at", *(("on",) if isinstance(op, ts.DrivingOp) else ()))
+        if op.properties.get(name) is None
+    ]
+    if missing:
+        (op, name), more = missing[0], f", as do {len(missing) - 1} others" if len(missing) > 1 else ""
+        raise ScheduleError(
+            f"{describe(op)}: lacks its `{name}`{more}, while the module has others; a schedule is checked as it is, "
+            "never completed: write down what is missing, or leave out `at` and `on` of all ops to have a new one"
+        )
 
 
 def check_schedule(module: ModuleOp) -> None:

@@ -123,7 +123,7 @@ def test_a_part_of_a_program_that_makes_no_sense(body: str, reason: str) -> None
             program('tsp_isa.packed "MEM.E0" ""').replace("chip 0", "chip 1"),
             "chip 1: the system has 1 (target field `system.chips`)",
         ),
-        (program("func.return"), "a program holds bindings and queues, not `func.return`"),
+        (program("func.return"), "a program holds bindings, queues and their dataflow, not `func.return`"),
         (program(2 * f'tsp_isa.queue "MEM.E0" {{ {READ} }} '), 'queue "MEM.E0" stands twice in the program'),
         (
             program('tsp_isa.packed "MEM.E1" "" tsp_isa.queue "MEM.E0" { tsp_isa.read at 40 address 0 stream E0 }'),
@@ -253,3 +253,61 @@ def test_the_target_of_the_module_around_it() -> None:
     assert target_of(next(iter(module.walk(reverse=True)))).chip.lanes == 48
     assert target_of(parse("func.func @f() { func.return }")).chip.lanes == 320
     assert not topology_of(module).cables
+
+
+# -- tensors that overlap, and dataflow ----------------------------------------------------------------------------
+
+
+def binding(kind: str, name: str, place: str, words: int = 4) -> str:
+    value = f" value dense<0> : tensor<{words}x4xi8>" if kind == "constant" else ""
+    layout = f"<words [{words} of d0], side [1 of b], lanes [4 of d1]>"
+    return f'tsp_isa.bind "{kind}" "{name}" : tensor<{words}x4xi8> in {layout} at {place}{value}'
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "word"),
+    [
+        (binding("input", "x", "<[E0], address 0>"), binding("parameter", "w", "<[E0], address 3>"), "E0[3]"),
+        (binding("input", "x", "<[E1], address 9>"), binding("input", "z", "<[E1], address 9>"), "E1[9]"),
+        (binding("output", "y", "<[W0], address 2>"), binding("constant", "c", "<[W0], address 0>"), "W0[2]"),
+        (binding("input", "x", "<[E0], address 0>"), binding("output", "y", "<[E0], address 1>"), "E0[1]"),
+        (binding("input", "x", "<[E0], address 0>", 9), binding("output", "y", "<[E0], address 0>", 3), "E0[0]"),
+    ],
+)
+def test_two_tensors_in_one_word_are_refused(first: str, second: str, word: str) -> None:
+    module = parse(program(f'{first}\n  {second}\n  tsp_isa.queue "MEM.E0" {{\n    {READ}\n  }}'))
+    with pytest.raises(MalformedProgram) as e:
+        program_from_module(module)
+    assert f" both lie in word {word}; put one of them elsewhere" in str(e.value)
+
+
+def test_an_input_that_is_returned_lies_where_its_output_lies() -> None:
+    both = binding("input", "x", "<[E0], address 0>") + "\n  " + binding("output", "y", "<[E0], address 0>")
+    program_from_module(parse(program(f'{both}\n  tsp_isa.queue "MEM.E0" {{\n    {READ}\n  }}')))
+
+
+@pytest.mark.parametrize(
+    ("dataflow", "reason"),
+    [
+        ('"MEM.X0" <issues 0 each 1 digests "">', 'the chip has no queue "MEM.X0"'),
+        (
+            '"MEM.E0" <issues 1 each 3 digests "0123456789abcdef">',
+            "their number is a power of two",
+        ),
+        ('"MEM.E0" <issues 2 each 1 digests "0123456789abcdef">', "2 issues in blocks of 1 have 2 digests, not 1"),
+        ('"MEM.E0" <issues 0 each 1 digests "0">', "expected digests of 16 hexadecimal digits each"),
+        ('"MEM.E0" <issues 0 each 1 digests "" reach [0 words 4 to 4]>', "are a first and one past the last"),
+        (
+            '"MEM.E0" <issues 0 each 1 digests "" reach [3 words 0 to 4, 3 words 0 to 5]>',
+            "the issues from which on words may be touched ascend",
+        ),
+        (
+            '"MEM.E0" <issues 0 each 1 digests "">\n  tsp_isa.dataflow "MEM.E0" <issues 0 each 1 digests "">',
+            'the dataflow of queue "MEM.E0" stands twice in the program',
+        ),
+    ],
+)
+def test_dataflow_that_makes_no_sense(dataflow: str, reason: str) -> None:
+    with pytest.raises((ParseError, VerifyException)) as e:
+        parse(program(f"tsp_isa.dataflow {dataflow}"))
+    assert reason in str(e.value)

@@ -55,4 +55,4 @@ def packed_chip(number: int, packed: Mapping[str, bytes], text: Text, system: Sy
     """The program of packed queues, of the length that they have. Raises MalformedProgram."""
     records = decode_queues(packed, system)
     last = max((r.last for r in records if r.instruction.opcode != IFETCH), default=-1)
-    return chip_program(number, program_length(last, system), records, (), packed, text, system.chip)
+    return chip_program(number, program_length(last, system), records, (), packed, text, system.chip, {})

@@ -383,3 +383,44 @@ def test_a_pass_says_which_one_it_misses(passes: list[str], reason: str) -> None
         for name in passes:
             STAGES[name]()().apply(make_context(), module)
     assert reason in str(e.value)
+
+
+# -- schedules that are there --------------------------------------------------------------------------------------
+
+SCHEDULED = """func.func @main() {
+  %a = tsp_stream.buffer "input" "a" place <[E0], address 0> : !tsp_stream.buffer<4x320xi8, words [4 of d0], side [1 of b], lanes [320 of d1]>
+  %y = tsp_stream.buffer "output" "y" place <[E9], address 0> : !tsp_stream.buffer<4x320xi8, words [4 of d0], side [1 of b], lanes [320 of d1]>
+  %0 = tsp_stream.read %a words <0, 4 step 1> toward "E" on 5 at 70 : !tsp_stream.buffer<4x320xi8, words [4 of d0], side [1 of b], lanes [320 of d1]> -> !tsp_stream.stream<4x320xi8>
+  tsp_stream.write %0 to %y words <0, 4 step 1> at 73 : !tsp_stream.stream<4x320xi8>, !tsp_stream.buffer<4x320xi8, words [4 of d0], side [1 of b], lanes [320 of d1]>
+  func.return
+}"""  # noqa: E501
+"""It begins later than need be: who wrote it so may have his reasons."""
+
+
+def test_a_schedule_is_taken_as_it_is() -> None:
+    module = parse(SCHEDULED)
+    before = str(module)
+    assert str(compile(module, until="stream-schedule")) == before
+    program = program_from_module(compile(module))
+    assert min(r.at for r in program.chips[0].records if r.instruction.name == "read") == 70
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "reason"),
+    [
+        (
+            "at 73",
+            "at 74",
+            "starts in cycle 74, but by the streams that join it to <text>:4:3",
+        ),
+        ("at 70", "at 12", "starts in cycle 73, but by the streams"),
+        (" at 73", "", "lacks its `at`, while the module has others; a schedule is checked as it is, never completed"),
+        (" on 5", "", "lacks its `on`, while the module has others"),
+        (" on 5 at 70", "", "lacks its `at`, as do 1 others, while the module has others"),
+    ],
+)
+def test_a_schedule_that_is_wrong_or_not_whole_is_refused(written: str, instead: str, reason: str) -> None:
+    """And not made anew: whoever wrote it would not get what he wrote."""
+    with pytest.raises(ScheduleError) as e:
+        compile(parse(SCHEDULED.replace(written, instead)))
+    assert reason in str(e.value)

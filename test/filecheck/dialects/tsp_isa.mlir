@@ -64,5 +64,11 @@ builtin.module attributes {tsp_isa.target = #tsp_isa.target<chip.streams = 64, s
   // CHECK-NEXT: tsp_isa.packed "MEM.E0" "0300000000000000000000000000000010050003000000000000000000000000"
   tsp_isa.program @packed chip 1 cycles 56 {
     tsp_isa.packed "MEM.E0" "0300000000000000000000000000000010050003000000000000000000000000"
+    // What the issues of a queue are meant to take, as digests of 64 bits, one for each block of issues; and of a slice
+    // what it holds at the end, and which words its gathers and scatters may touch from which issue on.
+    // CHECK-NEXT: tsp_isa.dataflow "MEM.E0" <issues 5 each 4 digests "00000000000000010123456789abcdef" final "00000000000000ff" reach [0 words 0 to 16, 3 words 32 to 64]>
+    tsp_isa.dataflow "MEM.E0" <issues 5 each 4 digests "00000000000000010123456789abcdef" final "00000000000000ff" reach [0 words 0 to 16, 3 words 32 to 64]>
+    // CHECK-NEXT: tsp_isa.dataflow "VXM.3" <issues 0 each 1 digests "">
+    tsp_isa.dataflow "VXM.3" <issues 0 each 1 digests "">
   }
 }
