@@ -343,6 +343,6 @@ def bound_words(kind: str, name: str, place: Place, depth: int, chip: ChipSpec) 
     in a `.tspx` file by their names."""
     if kind not in ("input", "output"):
         return
-    for index, slice_ in enumerate(place.slices):
-        text = f"{kind} {name} {index} {place.address} {place.depth_of(depth)}"
+    for index, (slice_, address) in enumerate(zip(place.slices, place.addresses, strict=True)):
+        text = f"{kind} {name} {index} {address} {place.depth_of(depth)}"
         yield chip.queue_numbers[slice_.queue], int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

@@ -152,9 +152,7 @@ def check_program(program: Program) -> Program:
             if record.instruction.name == "abc_f16" and system.chip.paired_plane(queue.unit) is None:
                 raise MalformedProgram(_where(chip, record, system) + f"plane {queue.unit} is not the first of a pair")
         _check_size(chip)
-        if reason := overlap(
-            (s, b.words, f'{b.kind} "{b.name}"', b.place) for b in chip.bindings for s in b.place.slices
-        ):
+        if reason := overlap((s, words, f'{b.kind} "{b.name}"') for b in chip.bindings for s, words in b.words):
             raise MalformedProgram(f"chip {chip.chip}: {reason}")
         _check_queues(chip, system)
         _check_text(chip, system.chip)
@@ -194,19 +192,19 @@ def _check_size(chip: ChipProgram) -> None:
             )
 
 
-def overlap(claims: Iterable[tuple[Slice, range, str, Place]]) -> str | None:
-    """Which two tensors lie in one word of SRAM, or None: of each a slice, its words there, its kind and name, its
-    place. An input that is returned lies where the output lies that it is."""
-    taken: dict[Slice, list[tuple[range, str, Place]]] = defaultdict(list)
-    for slice_, words, name, place in claims:
-        taken[slice_].append((words, name, place))
-    for slice_, of_slice in taken.items():
+def overlap(claims: Iterable[tuple[Slice, range, str]]) -> str | None:
+    """Which two tensors lie in one word of SRAM, or None: of each a slice, its words there, kind and name. An output
+    may lie where an input has been: the host puts inputs there before a run, and takes outputs after it."""
+    taken: dict[tuple[Slice, bool], list[tuple[range, str]]] = defaultdict(list)
+    for slice_, words, name in claims:
+        for outputs in (False, True):
+            if not name.startswith("input " if outputs else "output "):
+                taken[slice_, outputs].append((words, name))
+    for (slice_, _), of_slice in taken.items():
         of_slice.sort(key=lambda claim: (claim[0].start, claim[1]))
         widest = of_slice[0]
         for claim in of_slice[1:]:
-            kinds = {text.partition(" ")[0] for text in (widest[1], claim[1])}
-            returned = kinds == {"input", "output"} and (claim[0], claim[2]) == (widest[0], widest[2])
-            if claim[0].start < widest[0].stop and not returned:
+            if claim[0].start < widest[0].stop:
                 word = Word(*slice_, claim[0].start)
                 return f"{widest[1]} and {claim[1]} both lie in word {word}; put one of them elsewhere"
             widest = max(widest, claim, key=lambda c: c[0].stop)

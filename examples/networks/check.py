@@ -37,8 +37,8 @@ def used_bytes(module: ModuleOp) -> int:
         if isinstance(buffer, BufferOp):
             place = place_of(buffer.buffer)
             depth = place.depth_of(buffer.type.layout.depth)
-            for where in place.slices:
-                used[where][place.address or 0 :][:depth] = True
+            for where, address in place.address_of.items():
+                used[where][address:][:depth] = True
     return sum(int(words.sum()) for words in used.values()) * chip.lanes
 
 

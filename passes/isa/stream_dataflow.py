@@ -254,7 +254,7 @@ class _Relation:
 
     def _access(self, op: ts.AccessOp, times: Ints, chip: _Chip) -> None:
         place, words, shifts = place_of(op.buffer), op.words.data.words(), slice_shifts(op)
-        kind, depth, address = _KINDS[type(op)], cast(ts.BufferType, op.buffer.type).layout.depth, place.address or 0
+        kind, depth = _KINDS[type(op)], cast(ts.BufferType, op.buffer.type).layout.depth
         whole = len(place.starts) == 1
         parts = np.zeros(0) if whole else np.searchsorted(np.array(place.starts), words, side="right") - 1
         maps = [self.streams(op.map)] if isinstance(op, ts.GatherOp | ts.ScatterOp) else []
@@ -264,8 +264,7 @@ class _Relation:
             driven = self.driven[op.stream] = [*np.zeros((op.stream.type.width, 0 if whole else len(words)), np.uint64)]
         for part in access_parts(op):
             mine = slice(None) if whole else np.flatnonzero(parts == part)
-            base = place.bases[part] + address
-            inside, when = words[mine] - (place.starts[part] - base), times[mine]
+            inside, when = words[mine] - (place.starts[part] - place.bases[part]), times[mine]
             if not len(when):
                 continue
             shifted: dict[int, Ints] = {}
@@ -273,7 +272,9 @@ class _Relation:
                 if (shift := shifts[slice_]) not in shifted:
                     shifted[shift] = when + shift
                 issues = chip.issues(slice_.queue, shifted[shift])
-                chip.visits[slice_.queue].append(_Visits(issues, kind, inside, base, base + depth))
+                base = place.address_of[slice_]
+                low = base + place.bases[part]
+                chip.visits[slice_.queue].append(_Visits(issues, kind, inside + base, low, low + depth))
                 for group in maps:
                     chip.take_group(issues, 0, [sources[mine] for sources in group])
                 if taken is not None:

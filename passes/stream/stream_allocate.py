@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import cast
 
 import numpy as np
@@ -29,7 +30,7 @@ from ...dialects.locations import describe, located
 from ...dialects.placement import Place, PlaceAttr, Slice
 from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
-from .clusters import clusters
+from .clusters import clusters, timed_ops
 from .occupancy import FULL, Claim, Mask, SliceWords
 from .timing import place_of
 
@@ -71,25 +72,32 @@ def check_allocation(module: ModuleOp) -> None:
 
 
 def lifetimes(module: ModuleOp) -> dict[ts.BufferOp, tuple[int, int]]:
-    """The first and the last rigid body of the program, by number, for which every buffer keeps its words; -1 is before
-    the first, for what the host puts there."""
+    """The first and the last op of the program, by its place in it, for which every buffer keeps its words; -1 is
+    before the first, for what the host puts there.
+
+    Rigid bodies are placed one after the other, all ops of one together. So a buffer is kept for all bodies between its
+    first and its last, and for all ops of these.
+    """
+    bodies = clusters(module)
+    place = {op: number for number, op in enumerate(timed_ops(module))}
+    end = len(place)
+    firsts = [*accumulate((min(place[op] for op in body) for body in reversed(bodies)), min)][::-1]
+    lasts = [*accumulate((max(place[op] for op in body) for body in bodies), max)]
     used: dict[ts.BufferOp, list[int]] = defaultdict(list)
-    end = 0
-    for number, cluster in enumerate(clusters(module)):
-        end = number + 1
-        for op in cluster:
+    for first, last, body in zip(firsts, lasts, bodies, strict=True):
+        for op in body:
             if isinstance(op, ts.AccessOp) and isinstance(op.buffer.owner, ts.BufferOp):
-                used[op.buffer.owner].append(number)
+                used[op.buffer.owner] += first, last
     lives: dict[ts.BufferOp, tuple[int, int]] = {}
     for buffer in [b for b in module.walk() if isinstance(b, ts.BufferOp)]:
         mine = used[buffer] or [-1, end]
         match buffer.kind.data:
             case "scratch":
-                lives[buffer] = mine[0], mine[-1]
+                lives[buffer] = min(mine), max(mine)
             case "input" if buffer.returned is None:
-                lives[buffer] = -1, mine[-1]
+                lives[buffer] = -1, max(mine)
             case "output":
-                lives[buffer] = mine[0], end
+                lives[buffer] = min(mine), end
             case _:
                 lives[buffer] = -1, end
     return lives
