@@ -35,13 +35,10 @@ class TspOptMain(xDSLOptMain):
         super().register_all_frontends()
 
         def parse_mlir(file: IO[bytes]) -> ModuleOp:
-            from ..dialects.locations import LocatedParser
+            from ..dialects.locations import LocatedParser, decoded
 
-            try:
-                text = file.read().decode()
-            except UnicodeDecodeError as e:
-                raise UsageError(f"{self.get_input_name()} is no text: {e}") from None
-            parser = LocatedParser(self.ctx, text, self.get_input_name())
+            name = self.get_input_name()
+            parser = LocatedParser(self.ctx, decoded(file.read(), name), name)
             return parser.parse_module(not self.args.no_implicit_module)
 
         self.available_frontends["mlir"] = parse_mlir

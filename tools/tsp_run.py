@@ -161,12 +161,10 @@ def show_account(args: argparse.Namespace) -> None:
 
 def parse_file(path: Path) -> ModuleOp:
     """The module of an .mlir file."""
+    from ..dialects.locations import decoded
     from ..passes.pipelines import parse
 
-    try:
-        return parse(path.read_text(encoding="utf-8"), str(path))
-    except UnicodeDecodeError as e:
-        raise UsageError(f"{path} is no text: {e}; programs end in .tspx") from None
+    return parse(decoded(path.read_bytes(), str(path)), str(path))
 
 
 def read_module(args: argparse.Namespace) -> ModuleOp:

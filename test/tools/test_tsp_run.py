@@ -173,8 +173,8 @@ def test_files_that_cannot_be_written(folder: Path) -> None:
 
 MODULES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "m.mlir:1:1: there is no module in the text"),
-    "garbage": (bytes(range(256)), "m.mlir is no text: 'utf-8' codec can't decode byte 0x80"),
-    "program by another name": (struct.pack("<Q", 240) + b"{}", "m.mlir is no text"),
+    "garbage": (bytes(range(256)), "m.mlir is no UTF-8 text: byte 0x80 in line 2; save a text"),
+    "program by another name": (struct.pack("<Q", 240) + b"{}", "m.mlir is no UTF-8 text: byte 0xf0 in line 1"),
     "wrong shape": (
         MODEL.read_bytes().replace(b"128x10xi8", b"127x10xi8"),
         "m.mlir:25:5: `tsp_tensor.matmul`: shapes do not multiply: tensor<360x128xi8> by tensor<127x10xi8>",
