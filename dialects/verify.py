@@ -8,18 +8,90 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.traits import IsolatedFromAbove
 from xdsl.utils.exceptions import VerifyException
 
 from .locations import describe
+from .names import fault_of, name_of, named_twice, of_two_types
+from .tsp_isa import ProgramOp
+from .tsp_stream import BufferOp
+from .tsp_tensor import ParameterOp
+from .tsp_tensor.types import name_attrs
 
 
 def verify_module(module: ModuleOp) -> None:
-    """Raises VerifyException for the first op that does not verify or uses a value that is not yet defined."""
+    """Raises VerifyException for the first op that does not verify or uses a value that is not yet defined, and for
+    all names that are none or stand for two things."""
     _verify_op(module)
     for region in module.regions:
         _verify_region(region, set())
+    if problems := name_problems(module):
+        raise VerifyException("\n".join(problems))
+
+
+# -- names ---------------------------------------------------------------------------------------------------------
+
+
+def name_problems(module: ModuleOp) -> list[str]:
+    """What is wrong with the names of inputs, outputs and parameters, at every level: each op with a sentence.
+
+    Below the tensor level an input lies in as many buffers as its uses want, and so does a parameter at all levels:
+    they must agree in its type.
+    """
+    problems: list[str] = []
+    types: dict[tuple[Operation | None, str, str], Attribute] = {}
+    for op, kind, attr, type_ in _names(module):
+        name = name_of(attr) if isinstance(attr, Attribute) else attr
+        fault = fault_of(kind, attr)
+        if name is None or fault is not None:
+            problems.append(f"{describe(op)}: {fault}")
+            continue
+        unique = kind == "output" or (kind == "input" and isinstance(op, FuncOp))
+        key = (op if isinstance(op, FuncOp) else None, kind, name)
+        if key not in types:
+            types[key] = type_
+        elif unique:
+            problems.append(f"{describe(op)}: {named_twice(kind, name)}")
+        elif types[key] != type_:
+            problems.append(f"{describe(op)}: {of_two_types(kind, name, types[key], type_)}")
+    return list(dict.fromkeys(problems))
+
+
+def _names(module: ModuleOp) -> Iterator[tuple[Operation, str, Attribute | str | None, Attribute]]:
+    """Every name with its op, its kind and the type by which the host knows the tensor."""
+    for op in module.ops:
+        if isinstance(op, FuncOp):
+            yield from _names_of_function(op)
+        elif isinstance(op, ProgramOp):
+            for bind in op.bindings:
+                if bind.kind.data in _NAMED:
+                    yield bind, bind.kind.data, bind.tensor_name, bind.external or bind.tensor
+
+
+def _names_of_function(function: FuncOp) -> Iterator[tuple[Operation, str, Attribute | str | None, Attribute]]:
+    types = function.function_type
+    for kind, default, attrs, some in (
+        ("input", "arg", function.arg_attrs, types.inputs),
+        ("output", "result", function.res_attrs, types.outputs),
+    ):
+        for i, (attr, type_) in enumerate(zip(name_attrs(attrs, len(some)), some, strict=True)):
+            yield function, kind, f"{default}{i}" if attr is None else attr, type_
+    for op in (op for block in function.body.blocks for op in block.ops):
+        if isinstance(op, ParameterOp):
+            yield op, "parameter", op.tensor_name, op.result.type
+        elif isinstance(op, BufferOp):
+            if op.kind.data in _NAMED:
+                yield op, op.kind.data, op.tensor_name, op.host_type
+            if op.returned is not None:
+                yield op, "output", op.returned, op.host_type
+
+
+_NAMED = ("input", "output", "parameter")
+
+
+# -- ops -----------------------------------------------------------------------------------------------------------
 
 
 def _verify_region(region: Region, defined: set[SSAValue]) -> None:

@@ -20,10 +20,12 @@ from ..dialects import tsp_isa, tsp_stream, tsp_tensor
 from ..dialects.elements import element_of, numpy_of
 from ..dialects.errors import InputError, MalformedProgram, UnsupportedModel
 from ..dialects.locations import describe
+from ..dialects.names import printable, quoted
 from ..dialects.target import nearest
 
 Array = npt.NDArray[Any]
 _safe_open: Any = safetensors.safe_open  # untyped
+_npy: Any = np.lib.format  # untyped
 Tensors = Mapping[str, Array]
 
 
@@ -54,17 +56,15 @@ class Interface:
         table = {"input": self.inputs, "output": self.outputs, "parameter": self.parameters}.get(kind)
         if table is None:
             return
-        signature = _signature(kind, name, type_)
-        if table.setdefault(name, signature) != signature:
-            raise InputError(f"{kind} `{name}` is used as {table[name]} and as {signature}; give both one type")
+        table[name] = _signature(kind, name, type_)
 
 
 def _signature(kind: str, name: str, type_: Attribute) -> Signature:
     if not isinstance(type_, TensorType):
-        raise UnsupportedModel(f"{kind} `{name}` is {type_}; the host gives and takes tensors of static shape")
+        raise UnsupportedModel(f"{kind} {quoted(name)} is {type_}; the host gives and takes tensors of static shape")
     tensor = cast("TensorType[Attribute]", type_)
     if element_of(tensor.element_type) is None or any(d < 1 for d in tensor.get_shape()):
-        raise UnsupportedModel(f"{kind} `{name}` is {type_}; give it a static shape of i8, i16, i32, f16 or f32")
+        raise UnsupportedModel(f"{kind} {quoted(name)} is {type_}; give it a static shape of i8, i16, i32, f16 or f32")
     return Signature.of(tensor)
 
 
@@ -124,12 +124,12 @@ def check_tensors(kind: str, wanted: Mapping[str, Signature], given: Tensors) ->
     problems: list[str] = []
     for name, signature in wanted.items():
         if name not in given:
-            problems.append(f"{kind} `{name}` ({signature}) is missing{nearest(name, list(given))}")
+            problems.append(f"{kind} {quoted(name)} ({signature}) is missing{nearest(name, list(given))}")
         elif given[name].shape != signature.shape or given[name].dtype != signature.dtype:
             have = Signature(given[name].shape, given[name].dtype)
-            problems.append(f"{kind} `{name}` must be {signature}, not {have}")
+            problems.append(f"{kind} {quoted(name)} must be {signature}, not {have}")
     if kind == "input":
-        problems += [f"input `{n}` is unknown{nearest(n, dict(wanted))}" for n in given if n not in wanted]
+        problems += [f"input {quoted(n)} is unknown{nearest(n, dict(wanted))}" for n in given if n not in wanted]
     if problems:
         raise InputError("; ".join(problems))
 
@@ -165,7 +165,7 @@ def load_weights(path: Path | None, wanted: Mapping[str, Signature]) -> dict[str
         return {}
     if path is None:
         raise InputError(
-            f"the module has parameters ({', '.join(sorted(wanted))}) but names no weights file; "
+            f"the module has parameters ({', '.join(map(printable, sorted(wanted)))}) but names no weights file; "
             f"give the module attribute `{tsp_tensor.WEIGHTS}` or --weights"
         )
     try:
@@ -174,7 +174,7 @@ def load_weights(path: Path | None, wanted: Mapping[str, Signature]) -> dict[str
             tensors = {name: _read_tensor(file, name) for name in known if name in wanted}
             missing = [name for name in wanted if name not in tensors]
             if missing:
-                hints = (f"`{name}`{nearest(name, known)}" for name in missing)
+                hints = (f"{quoted(name)}{nearest(name, known)}" for name in missing)
                 raise InputError(f"the weights file {path.name} lacks {', '.join(hints)}")
     except (OSError, SafetensorError) as e:
         raise InputError(f"the weights file {path} cannot be read: {e}") from e
@@ -186,7 +186,9 @@ def _read_tensor(file: Any, name: str) -> Array:
     try:
         return file.get_tensor(name)
     except (AttributeError, TypeError) as e:
-        raise InputError(f"parameter `{name}` is {file.get_slice(name).get_dtype()}, which numpy does not have") from e
+        raise InputError(
+            f"parameter {quoted(name)} is {file.get_slice(name).get_dtype()}, which numpy does not have"
+        ) from e
 
 
 def load_inputs(path: Path) -> dict[str, Array]:
@@ -195,14 +197,34 @@ def load_inputs(path: Path) -> dict[str, Array]:
         with path.open("rb") as opened:
             if not zipfile.is_zipfile(opened):
                 raise InputError(f"{path} is no .npz file; give one with the inputs by name")
-            opened.seek(0)
-            with np.load(opened, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        for name, array in arrays.items():
-            if not isinstance(array, np.ndarray):
-                raise InputError(f"{path}: `{name}` is no array")
-        return arrays
+            with zipfile.ZipFile(opened) as archive:
+                return _arrays(archive, path)
     except InputError:
         raise
-    except Exception as e:  # numpy raises errors of many kinds for broken archives
+    except Exception as e:  # numpy and zipfile raise errors of many kinds for broken archives
         raise InputError(f"the inputs {path} cannot be read: {e}") from e
+
+
+def _arrays(archive: zipfile.ZipFile, path: Path) -> dict[str, Array]:
+    """The arrays of an archive by name. numpy's own reader takes `a.npy` for the entry of `a`, if there is one."""
+    entries: dict[str, zipfile.ZipInfo] = {}
+    for entry in archive.infolist():
+        name = entry.filename.removesuffix(".npy")
+        if name == entry.filename:
+            raise InputError(f"{path}: {quoted(name)} is no array; the entries of an .npz file end in .npy")
+        if name in entries:
+            raise InputError(f"{path}: has two arrays named {quoted(name)}")
+        entries[name] = entry
+    arrays: dict[str, Array] = {}
+    for name, entry in entries.items():
+        with archive.open(entry) as file:
+            arrays[name] = _npy.read_array(file, allow_pickle=False)
+    return arrays
+
+
+def save_tensors(tensors: Tensors, path: Path) -> None:
+    """Writes an .npz file of tensors by name, of any names: numpy's own `savez` takes some for its arguments."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, value in tensors.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                _npy.write_array(entry, np.asarray(value), allow_pickle=False)

@@ -204,6 +204,7 @@ def load(args: argparse.Namespace) -> Executable:
 
 def run_values(args: argparse.Namespace, inputs: dict[str, Array]) -> dict[str, Array]:
     """The outputs of the tensor or stream level."""
+    from ..dialects.names import printable
     from ..passes.pipelines import compile
     from ..runtime.interface import level_of
     from ..runtime.levels import run_module
@@ -217,7 +218,7 @@ def run_values(args: argparse.Namespace, inputs: dict[str, Array]) -> dict[str, 
         compile(module, until="stream-schedule")
     result = run_module(module, inputs, weights)
     for name, value in result.outputs.items():
-        print(f"{name}: {value.dtype}{list(value.shape)}")
+        print(f"{printable(name)}: {value.dtype}{list(value.shape)}")
     return result.outputs
 
 
@@ -253,13 +254,7 @@ def make_engine(name: str, args: argparse.Namespace, program: Program) -> Engine
 
 
 def save_outputs(outputs: dict[str, Array], path: Path | None) -> None:
-    """Writes an .npz file. numpy's own `savez` takes names such as `file` for its arguments."""
     if path:
-        import zipfile
+        from ..runtime.interface import save_tensors
 
-        import numpy as np
-
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, value in outputs.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, value, allow_pickle=False)
+        save_tensors(outputs, path)

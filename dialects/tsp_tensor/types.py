@@ -14,7 +14,6 @@ from xdsl.dialects.builtin import (
     DenseIntOrFPElementsAttr,
     DictionaryAttr,
     IntegerAttr,
-    StringAttr,
     TensorType,
     i64,
 )
@@ -22,6 +21,8 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
 from ..elements import element_of
+from ..errors import MalformedProgram
+from ..names import fault_of, name_of
 
 WEIGHTS = "tsp_tensor.weights"
 """The module attribute that names the safetensors file of the parameters, relative to the module's own file."""
@@ -34,13 +35,24 @@ Shape: TypeAlias = tuple[int, ...]
 
 
 def tensor_names(attrs: Attribute | None, count: int, default: str) -> list[str]:
-    """The names that argument or result attributes give, or `<default><number>`."""
-    entries = list(cast("Sequence[DictionaryAttr]", attrs)) if attrs is not None else []
+    """The names that argument or result attributes give, or `<default><number>`. Raises MalformedProgram for one that
+    is no string."""
     names: list[str] = []
-    for i in range(count):
-        name = entries[i].data.get(NAME) if i < len(entries) else None
-        names.append(name.data if isinstance(name, StringAttr) else f"{default}{i}")
+    for i, attr in enumerate(name_attrs(attrs, count)):
+        name = f"{default}{i}" if attr is None else name_of(attr)
+        if name is None:
+            raise MalformedProgram(str(fault_of(_KINDS[default], attr)))
+        names.append(name)
     return names
+
+
+_KINDS = {"arg": "input", "result": "output"}
+
+
+def name_attrs(attrs: Attribute | None, count: int) -> list[Attribute | None]:
+    """The attribute with the name of each argument or result, where it has one."""
+    entries = list(cast("Sequence[DictionaryAttr]", attrs)) if attrs is not None else []
+    return [entries[i].data.get(NAME) if i < len(entries) else None for i in range(count)]
 
 
 def check_tensor(type_: Attribute) -> Tensor:

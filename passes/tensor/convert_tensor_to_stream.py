@@ -31,6 +31,7 @@ from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
 from ...dialects.tsp_isa import ProgramOp
 from ...dialects.tsp_tensor.types import shape_of
+from ...dialects.verify import name_problems
 from ..stream.stream_place import alus_of
 from .alu_regions import UnsupportedRegion, alu_region
 from .apart import Apart, emit_joined, joins, settled, split, sums_apart
@@ -76,8 +77,9 @@ class ConvertTensorToStreamPass(ModulePass):
             problems += [
                 f"{describe(f)}: a program is one function; inline or remove the others" for f in functions[1:]
             ]
+        problems += (unnamed := name_problems(op))
         for function in functions[:1]:
-            if not is_lowered(function):
+            if not unnamed and not is_lowered(function):
                 problems += Converter(function).run()
         if problems:
             raise UnsupportedModel("\n".join(problems))
@@ -162,24 +164,16 @@ class Converter:
                 self.values[argument] = named_tensor("input", name, type_)
             except Unsupported as e:
                 self.problems.append(f"{describe(self.function)}: argument `{name}`: {e}")
-        self._check_names(names, "input")
 
     def _outputs(self, body: Block) -> list[tuple[SSAValue, Output]]:
         last = body.last_op
         operands = last.operands if isinstance(last, func.ReturnOp) else ()
         names = tsp_tensor.tensor_names(self.function.res_attrs, len(operands), "result")
-        self._check_names(names, "output")
         if not operands:
             self.problems.append(f"{describe(self.function)}: the function returns nothing; return what it computes")
         return [
             (v, Output(name, cast("TensorType[Attribute]", v.type))) for v, name in zip(operands, names, strict=True)
         ]
-
-    def _check_names(self, names: Sequence[str], kind: str) -> None:
-        for name in sorted({n for n in names if names.count(n) > 1}):
-            self.problems.append(
-                f"{describe(self.function)}: two {kind}s are named `{name}`; give each its own {tsp_tensor.NAME}"
-            )
 
     # -- ops ---------------------------------------------------------------------------------------------------
 
