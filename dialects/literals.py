@@ -23,7 +23,7 @@ from xdsl.dialects.builtin import (
     IntegerAttr,
     IntegerType,
 )
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, Operation
 from xdsl.irdl import IRDLOperation
 from xdsl.irdl.declarative_assembly_format import (
     AttributeVariable,
@@ -82,6 +82,16 @@ def _finite(attr: _Dense) -> bool:
     if not isinstance(element, AnyFloat) or element_of(element) is None:
         return True
     return bool(np.isfinite(np.frombuffer(attr.data.data, np.dtype(numpy_of(element)).newbyteorder("<"))).all())
+
+
+def lossy_in_generic_form(module: Operation) -> Operation | None:
+    """The first op with a literal of which xDSL's generic form, printed by way of floats, would lose bits; or None."""
+    for op in module.walk():
+        for attr in (*op.properties.values(), *op.attributes.values()):
+            if isinstance(attr, DenseIntOrFPElementsAttr) and not _finite(dense := cast(_Dense, attr)):
+                if dense.get_element_type().pack(dense.get_values()) != dense.data.data:
+                    return op
+    return None
 
 
 def check_size(attr: _Dense) -> None:

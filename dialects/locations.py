@@ -29,6 +29,7 @@ from xdsl.utils.mlir_lexer import MLIRTokenKind
 
 from .errors import MalformedProgram
 from .literals import LiteralLexer, LiteralParser
+from .target import nearest
 
 _OpT = TypeVar("_OpT", bound=Operation)
 
@@ -94,6 +95,10 @@ _DEFINITIONS = re.compile(
 )
 
 
+_DIALECTS = ["tsp_tensor", "tsp_stream", "tsp_isa", "c2c", "func", "arith", "math", "builtin"]
+"""The dialects of a program, at all its levels."""
+
+
 class LocatedParser(LiteralParser):
     """An MLIR parser that gives every op the place where it was written, unless the text itself says a location.
 
@@ -129,6 +134,20 @@ class LocatedParser(LiteralParser):
             column = start - self._line_starts[line - 1] + 1
             op.location = FileLineColLoc(StringAttr(self.lexer.input.name), IntAttr(line), IntAttr(column))
         return op
+
+    def _get_op_by_name(self, name: str) -> type[Operation]:
+        if op := self.ctx.get_optional_op(name, dialect_stack=self._parser_state.dialect_stack):
+            return op
+        here = self.lexer.input.content.rfind(name, 0, self.pos)  # in quotes, or not
+        prefix, dot, _ = name.partition(".")
+        dialect = self.ctx.get_optional_dialect(prefix) if dot else None
+        if dialect is not None:
+            known = [op.name for op in dialect.operations]
+            self.raise_error(f"there is no op `{name}`{nearest(name, known)}", here)
+        if dot:
+            hint = nearest(prefix, _DIALECTS) or "; write the model in tsp_tensor"
+            self.raise_error(f"`{name}`: there is no dialect `{prefix}`{hint}", here)
+        self.raise_error(f"`{name}` is no op; ops are written as dialect.name", here)
 
     @cached_property
     def _line_starts(self) -> list[int]:

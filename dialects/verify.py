@@ -22,13 +22,19 @@ from .tsp_tensor.types import name_attrs
 
 
 def verify_module(module: ModuleOp) -> None:
-    """Raises VerifyException for the first op that does not verify or uses a value that is not yet defined, and for
-    all names that are none or stand for two things."""
-    _verify_op(module)
+    """Raises VerifyException for all ops that do not verify or use a value that is not yet defined; and, if there are
+    none, for all names that are none or stand for two things."""
+    problems: list[str] = []
+    _verify_op(module, problems)
     for region in module.regions:
-        _verify_region(region, set())
-    if problems := name_problems(module):
-        raise VerifyException("\n".join(problems))
+        _verify_region(region, set(), problems)
+    if problems := problems or name_problems(module):
+        more = [f"and {len(problems) - _MOST_SHOWN} more"] if len(problems) > _MOST_SHOWN else []
+        raise VerifyException("\n".join([*problems[:_MOST_SHOWN], *more]))
+
+
+_MOST_SHOWN = 20
+"""Problems in a message; a pass that breaks one op may break thousands."""
 
 
 # -- names ---------------------------------------------------------------------------------------------------------
@@ -94,11 +100,11 @@ _NAMED = ("input", "output", "parameter")
 # -- ops -----------------------------------------------------------------------------------------------------------
 
 
-def _verify_region(region: Region, defined: set[SSAValue]) -> None:
+def _verify_region(region: Region, defined: set[SSAValue], problems: list[str]) -> None:
     for block in region.blocks:
         # The order of blocks is not that of execution, so what the others define counts as defined.
         elsewhere = {v for other in region.blocks if other is not block for v in _values(other)}
-        _verify_block(block, defined | elsewhere if elsewhere else defined)
+        _verify_block(block, defined | elsewhere if elsewhere else defined, problems)
 
 
 def _values(block: Block) -> Iterator[SSAValue]:
@@ -107,28 +113,32 @@ def _values(block: Block) -> Iterator[SSAValue]:
         yield from op.results
 
 
-def _verify_block(block: Block, defined: set[SSAValue]) -> None:
+def _verify_block(block: Block, defined: set[SSAValue], problems: list[str]) -> None:
     """`defined` grows with what the block defines, and is what it was at the end."""
     defined.update(block.args)
     for op in block.ops:
-        for value in op.operands:
-            if value not in defined:
-                raise VerifyException(f"{describe(op)}: uses a value before it is defined, or one of another region")
-        _verify_op(op)
+        if all(value in defined for value in op.operands):
+            _verify_op(op, problems)
+        else:
+            problems.append(f"{describe(op)}: uses a value before it is defined, or one of another region")
         for region in op.regions:
-            _verify_region(region, set() if op.has_trait(IsolatedFromAbove) else defined)
+            _verify_region(region, set() if op.has_trait(IsolatedFromAbove) else defined, problems)
         defined.update(op.results)
     defined.difference_update(_values(block))
 
 
-def _verify_op(op: Operation) -> None:
+def _verify_op(op: Operation, problems: list[str]) -> None:
     try:
         if op.parent is not None and op.parent.last_op is op:
             _verify_last(op)
         else:
             op.verify_()
     except VerifyException as e:
-        raise VerifyException(f"{describe(op)}: {e}") from e
+        problems.append(f"{describe(op)}: {e}")
+    except Exception:
+        if not problems:
+            raise
+        # A verifier that looks at other ops may trip over one that is known not to verify.
 
 
 def _verify_last(op: Operation) -> None:

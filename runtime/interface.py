@@ -14,11 +14,12 @@ import safetensors
 from safetensors import SafetensorError
 from xdsl.dialects.builtin import ModuleOp, StringAttr, TensorType
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, Operation
 
 from ..dialects import tsp_isa, tsp_stream, tsp_tensor
-from ..dialects.elements import element_of, numpy_of
+from ..dialects.elements import element_of, numpy_of, unsupported
 from ..dialects.errors import InputError, MalformedProgram, UnsupportedModel
+from ..dialects.functions import function_problems, functions_of
 from ..dialects.locations import describe
 from ..dialects.names import printable, quoted
 from ..dialects.target import nearest
@@ -52,7 +53,8 @@ class Interface:
     outputs: dict[str, Signature] = field(default_factory=dict[str, Signature])
     parameters: dict[str, Signature] = field(default_factory=dict[str, Signature])
 
-    def add(self, kind: str, name: str, type_: TensorType[Attribute]) -> None:
+    def add(self, kind: str, name: str, type_: Attribute) -> None:
+        """Raises UnsupportedModel for a type that the host does not give or take."""
         table = {"input": self.inputs, "output": self.outputs, "parameter": self.parameters}.get(kind)
         if table is None:
             return
@@ -63,8 +65,10 @@ def _signature(kind: str, name: str, type_: Attribute) -> Signature:
     if not isinstance(type_, TensorType):
         raise UnsupportedModel(f"{kind} {quoted(name)} is {type_}; the host gives and takes tensors of static shape")
     tensor = cast("TensorType[Attribute]", type_)
-    if element_of(tensor.element_type) is None or any(d < 1 for d in tensor.get_shape()):
-        raise UnsupportedModel(f"{kind} {quoted(name)} is {type_}; give it a static shape of i8, i16, i32, f16 or f32")
+    if any(d < 1 for d in tensor.get_shape()):
+        raise UnsupportedModel(f"{kind} {quoted(name)} is {type_}; give it a static shape")
+    if element_of(tensor.element_type) is None:
+        raise UnsupportedModel(f"{kind} {quoted(name)} is {type_}: {unsupported(tensor.element_type)}")
     return Signature.of(tensor)
 
 
@@ -81,20 +85,22 @@ def level_of(module: ModuleOp) -> str:
 
 def function_of(module: ModuleOp) -> FuncOp:
     """The one function of a module of the upper levels. Raises MalformedProgram when there is none, or not one."""
-    functions = [f for f in module.ops if isinstance(f, FuncOp)]
-    if not functions:
-        raise MalformedProgram("the module has no function to run; write one as func.func @main")
-    for function in functions[1:]:
-        raise MalformedProgram(f"{describe(function)}: a program is one function; inline or remove the others")
-    if len(functions[0].body.blocks) != 1:
-        blocks = len(functions[0].body.blocks)
-        raise MalformedProgram(f"{describe(functions[0])}: has {blocks} blocks; write straight code in one")
-    return functions[0]
+    if problems := function_problems(module):
+        raise MalformedProgram("\n".join(problems))
+    return functions_of(module)[0]
 
 
 def interface_of(module: ModuleOp) -> Interface:
-    """The interface of a module of any level."""
+    """The interface of a module of any level. Raises UnsupportedModel for all types that the host does not know."""
     interface = Interface()
+    problems: list[str] = []
+
+    def add(op: Operation, kind: str, name: str, type_: Attribute) -> None:
+        try:
+            interface.add(kind, name, type_)
+        except UnsupportedModel as e:
+            problems.append(f"{describe(op)}: {e}")
+
     if level_of(module) == "tensor":
         function = function_of(module)
         arguments, results = list(function.function_type.inputs), list(function.function_type.outputs)
@@ -103,19 +109,21 @@ def interface_of(module: ModuleOp) -> Interface:
             ("output", results, function.res_attrs, "result"),
         ):
             for name, type_ in zip(tsp_tensor.tensor_names(attrs, len(types), default), types, strict=True):
-                interface.add(kind, name, cast("TensorType[Attribute]", type_))
+                add(function, kind, name, type_)
     for op in module.walk():
         match op:
             case tsp_tensor.ParameterOp():
-                interface.add("parameter", op.tensor_name.data, op.result.type)
+                add(op, "parameter", op.tensor_name.data, op.result.type)
             case tsp_stream.BufferOp() if op.tensor_name is not None:
-                interface.add(op.kind.data, op.tensor_name.data, op.host_type)
+                add(op, op.kind.data, op.tensor_name.data, op.host_type)
                 if op.returned is not None:
-                    interface.add("output", op.returned.data, op.host_type)
+                    add(op, "output", op.returned.data, op.host_type)
             case tsp_isa.BindOp():
-                interface.add(op.kind.data, op.tensor_name.data, op.external or op.tensor)
+                add(op, op.kind.data, op.tensor_name.data, op.external or op.tensor)
             case _:
                 pass
+    if problems:
+        raise UnsupportedModel("\n".join(problems))
     return interface
 
 

@@ -61,6 +61,14 @@ class TspOptMain(xDSLOptMain):
         return _LateFile(self.args.output_file) if self.args.output_file else sys.stdout
 
     def output_resulting_program(self, prog: ModuleOp) -> str:
+        if self.args.print_op_generic:
+            from ..dialects.literals import lossy_in_generic_form
+            from ..dialects.locations import describe
+
+            if (op := lossy_in_generic_form(prog)) is not None:
+                raise UsageError(
+                    f"{describe(op)}: the generic form loses the payload of a NaN; leave out --print-op-generic"
+                )
         try:
             return super().output_resulting_program(prog)
         except DiagnosticException:

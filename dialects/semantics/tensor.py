@@ -83,7 +83,7 @@ def _moved(op: Operation, operands: Sequence[Array]) -> Array:
             result[rows(indices, table).reshape(-1)] = updates.reshape(-1, *table.shape[1:])
             return result
         case _:
-            raise UnsupportedModel(f"{describe(op)}: cannot be run at the tensor level")
+            raise UnsupportedModel(f"{describe(op)}: cannot be run at the tensor level; express it with tsp_tensor ops")
 
 
 def rows(indices: Array, table: Array) -> Array:

@@ -20,7 +20,7 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
-from ..elements import element_of
+from ..elements import element_of, unsupported
 from ..errors import MalformedProgram
 from ..names import fault_of, name_of
 
@@ -59,9 +59,9 @@ def check_tensor(type_: Attribute) -> Tensor:
     """The tensor type. Raises VerifyException for dynamic shapes and for elements that no stream carries."""
     tensor = cast("Tensor", type_)
     if any(d < 1 for d in tensor.get_shape()):
-        raise VerifyException(f"{tensor}: dimensions must be static and at least 1")
+        raise VerifyException(f"{tensor}: dimensions must be static and at least 1; write the size to compile for")
     if element_of(tensor.element_type) is None:
-        raise VerifyException(f"{tensor}: element type is none of i8, i16, i32, f16, f32")
+        raise VerifyException(f"{tensor}: {unsupported(tensor.element_type)}")
     return tensor
 
 

@@ -125,9 +125,9 @@ class Graph:
     def random(self, shape: Sequence[int], element: str) -> Array:
         return self.payloads(random_array(self.rng, shape, element, self.wild))
 
-    def payloads(self, array: Array) -> Array:
-        """The array with any NaN in place of the canonical one, signalling ones among them."""
-        if array.dtype.kind != "f" or self.naming.random() < 0.5:
+    def payloads(self, array: Array, share: float = 0.5) -> Array:
+        """The array, and in this share of cases with any NaN in place of the canonical one, signalling ones too."""
+        if array.dtype.kind != "f" or self.naming.random() >= share:
             return array
         bits, size = np.dtype(f"u{array.itemsize}"), array.itemsize
         fraction = {2: 0x3FF, 4: 0x7FFFFF}[size]
@@ -153,6 +153,9 @@ class Graph:
             self.lines.append(f"{value.name} = tsp_tensor.parameter {literal(name)} : {value.type}")
             self.ops.add("tsp_tensor.parameter")
         elif kind == "constant" and array.size <= 400:
+            if array.dtype.kind == "f" and self.naming.random() < 0.2:
+                nan = self.naming.random(array.shape) < self.naming.choice([0.05, 1])
+                array = self.payloads(np.where(nan, array.dtype.type(np.nan), array), 1)
             raw = np.ascontiguousarray(array).tobytes().hex().upper()
             self.lines.append(f'{value.name} = tsp_tensor.constant dense<"0x{raw}"> : {value.type}')
             self.ops.add("tsp_tensor.constant")

@@ -180,7 +180,7 @@ MODULES: dict[str, tuple[bytes, str]] = {
         "m.mlir:25:5: `tsp_tensor.matmul`: shapes do not multiply: tensor<360x128xi8> by tensor<127x10xi8>",
     ),
     "unknown op": (MODEL.read_bytes().replace(b"tensor.matmul", b"tensor.matmil"), "m.mlir:8:31: Operation"),
-    "no function": (b"builtin.module {}", "the module has no function to compile; write one as func.func @main"),
+    "no function": (b"builtin.module {}", "the module has no function; write one as func.func @main"),
     "returns nothing": (
         b"func.func @main(%x: tensor<4xi8>) {\n  func.return\n}",
         "m.mlir:1:1: `func.func`: the function returns nothing; return what it computes",
@@ -205,18 +205,21 @@ def test_modules_that_cannot_be_run(case: str, folder: Path) -> None:
 
 
 VALUES: dict[str, tuple[str, str]] = {
-    "i32": ("%x: i32) -> i32 {\n  func.return %x : i32\n}", "input `arg0` is i32; the host gives and takes tensors"),
+    "i32": (
+        "%x: i32) -> i32 {\n  func.return %x : i32\n}",
+        "m.mlir:1:1: `func.func`: input `arg0` is i32; the host gives and takes tensors",
+    ),
     "unranked": (
         "%x: tensor<*xi8>) -> tensor<*xi8> {\n  func.return %x : tensor<*xi8>\n}",
-        "input `arg0` is tensor<*xi8>; the host gives and takes tensors of static shape",
+        "m.mlir:1:1: `func.func`: input `arg0` is tensor<*xi8>; the host gives and takes tensors of static shape",
     ),
     "f64": (
         "%x: tensor<4xf64>) -> tensor<4xf64> {\n  func.return %x : tensor<4xf64>\n}",
-        "input `arg0` is tensor<4xf64>; give it a static shape of i8, i16, i32, f16 or f32",
+        "m.mlir:1:1: `func.func`: input `arg0` is tensor<4xf64>: element type f64 is not supported; use f32",
     ),
     "dynamic": (
         "%x: tensor<?xi8>) -> tensor<?xi8> {\n  func.return %x : tensor<?xi8>\n}",
-        "input `arg0` is tensor<?xi8>; give it a static shape of i8, i16, i32, f16 or f32",
+        "m.mlir:1:1: `func.func`: input `arg0` is tensor<?xi8>; give it a static shape",
     ),
     "two functions": (
         ") {\n  func.return\n}\nfunc.func @b() {\n  func.return\n}",
