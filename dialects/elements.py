@@ -10,9 +10,6 @@ from xdsl.dialects.builtin import (
     ComplexType,
     Float16Type,
     Float32Type,
-    Float64Type,
-    Float80Type,
-    Float128Type,
     IndexType,
     IntegerType,
     f16,
@@ -57,10 +54,8 @@ def unsupported(type_: Attribute) -> str:
     match type_:
         case BFloat16Type():
             other = "f32, or f16 where its range is enough"
-        case Float64Type() | Float80Type() | Float128Type():
-            other = "f32"
         case _ if isinstance(type_, AnyFloat):
-            other = "f16"
+            other = "f16" if type_.bitwidth < 16 else "f32"
         case IntegerType() if type_.bitwidth in (8, 16, 32):
             other = f"i{type_.bitwidth}, whose numbers are signed"
         case IntegerType():

@@ -88,9 +88,10 @@ def lossy_in_generic_form(module: Operation) -> Operation | None:
     """The first op with a literal of which xDSL's generic form, printed by way of floats, would lose bits; or None."""
     for op in module.walk():
         for attr in (*op.properties.values(), *op.attributes.values()):
-            if isinstance(attr, DenseIntOrFPElementsAttr) and not _finite(dense := cast(_Dense, attr)):
-                if dense.get_element_type().pack(dense.get_values()) != dense.data.data:
-                    return op
+            if not isinstance(attr, DenseIntOrFPElementsAttr) or _finite(dense := cast(_Dense, attr)):
+                continue
+            if dense.get_element_type().pack(dense.get_values()) != dense.data.data:
+                return op
     return None
 
 

@@ -9,7 +9,7 @@ dimensions about 1, 16 and 320.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -28,7 +28,7 @@ from tspc.runtime.jit.engine import JitEngine
 from tspc.runtime.tensor_level import run_tensor
 
 from .checks import Disagreement
-from .texts import literal, random_name
+from .texts import literal, unused_name, with_nans, with_payloads
 
 T = TypeVar("T")
 Shape = tuple[int, ...]
@@ -123,25 +123,7 @@ class Graph:
         return self.converted(value, element) if way == "copy" else value
 
     def random(self, shape: Sequence[int], element: str) -> Array:
-        return self.payloads(random_array(self.rng, shape, element, self.wild))
-
-    def payloads(self, array: Array, share: float = 0.5) -> Array:
-        """The array, and in this share of cases with any NaN in place of the canonical one, signalling ones too."""
-        if array.dtype.kind != "f" or self.naming.random() >= share:
-            return array
-        bits, size = np.dtype(f"u{array.itemsize}"), array.itemsize
-        fraction = {2: 0x3FF, 4: 0x7FFFFF}[size]
-        infinity = (1 << 8 * size - 1) - 1 - fraction
-        drawn = self.naming.integers(0, 1 << 8 * size, array.shape, bits)
-        nans = np.where(drawn & fraction, drawn | infinity, infinity + 1).astype(bits)  # a fraction of 0 is no NaN
-        return np.where(np.isnan(array), nans.view(array.dtype), array)
-
-    def host_name(self, taken: Container[str], default: str) -> str:
-        """A name for the host that is not taken: most often any text at all, or one that something could trip over."""
-        while self.naming.random() < 0.8:
-            if (name := random_name(self.naming)) not in taken:
-                return name
-        return default
+        return with_payloads(self.naming, random_array(self.rng, shape, element, self.wild), 0.5)
 
     def placed(self, array: Array) -> Value:
         """A new input, parameter or constant."""
@@ -149,18 +131,16 @@ class Graph:
         value = Value(f"%p{len(self.lines) + len(self.inputs)}", array.shape, element)
         default, kind = value.name[1:], self.among(("input", "input", "parameter", "constant"))
         if kind == "parameter":
-            self.parameters[name := self.host_name(self.parameters, default)] = array
+            self.parameters[name := unused_name(self.naming, self.parameters, default)] = array
             self.lines.append(f"{value.name} = tsp_tensor.parameter {literal(name)} : {value.type}")
             self.ops.add("tsp_tensor.parameter")
         elif kind == "constant" and array.size <= 400:
-            if array.dtype.kind == "f" and self.naming.random() < 0.2:
-                nan = self.naming.random(array.shape) < self.naming.choice([0.05, 1])
-                array = self.payloads(np.where(nan, array.dtype.type(np.nan), array), 1)
+            array = with_nans(self.naming, array, 0.2)
             raw = np.ascontiguousarray(array).tobytes().hex().upper()
             self.lines.append(f'{value.name} = tsp_tensor.constant dense<"0x{raw}"> : {value.type}')
             self.ops.add("tsp_tensor.constant")
         else:
-            self.inputs[name := self.host_name(self.inputs, default)] = array
+            self.inputs[name := unused_name(self.naming, self.inputs, default)] = array
             self.arguments.append(f"{value.name}: {value.type} {{tsp_tensor.name = {literal(name)}}}")
         self.values.append(value)
         return value
@@ -208,7 +188,7 @@ class Graph:
         taken: set[str] = set()
         results: list[str] = []
         for i, result in enumerate(self.results):
-            taken.add(name := self.host_name(taken, f"result{i}"))
+            taken.add(name := unused_name(self.naming, taken, f"result{i}"))
             results.append(f"{result.type} {{tsp_tensor.name = {literal(name)}}}")
         lines = "\n".join(self.lines).replace("\n", "\n  ")
         return (

@@ -179,7 +179,10 @@ MODULES: dict[str, tuple[bytes, str]] = {
         MODEL.read_bytes().replace(b"128x10xi8", b"127x10xi8"),
         "m.mlir:25:5: `tsp_tensor.matmul`: shapes do not multiply: tensor<360x128xi8> by tensor<127x10xi8>",
     ),
-    "unknown op": (MODEL.read_bytes().replace(b"tensor.matmul", b"tensor.matmil"), "m.mlir:8:31: Operation"),
+    "unknown op": (
+        MODEL.read_bytes().replace(b"tensor.matmul", b"tensor.matmil"),
+        "m.mlir:8:13: there is no op `tsp_tensor.matmil`; did you mean `tsp_tensor.matmul`?",
+    ),
     "no function": (b"builtin.module {}", "the module has no function; write one as func.func @main"),
     "returns nothing": (
         b"func.func @main(%x: tensor<4xi8>) {\n  func.return\n}",
