@@ -6,6 +6,7 @@ Also checks what xDSL's verifier does not: that a value is defined before it is 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
@@ -47,15 +48,15 @@ def name_problems(module: ModuleOp) -> list[str]:
     they must agree in its type.
     """
     problems: list[str] = []
-    types: dict[tuple[Operation | None, str, str], Attribute] = {}
-    for op, kind, attr, type_ in _names(module):
+    types: dict[tuple[FuncOp | None, str, str], Attribute] = {}
+    for function, (op, kind, attr, type_) in _names(module):
         name = name_of(attr) if isinstance(attr, Attribute) else attr
         fault = fault_of(kind, attr)
         if name is None or fault is not None:
             problems.append(f"{describe(op)}: {fault}")
             continue
         unique = kind == "output" or (kind == "input" and isinstance(op, FuncOp))
-        key = (op if isinstance(op, FuncOp) else None, kind, name)
+        key = (function, kind, name)
         if key not in types:
             types[key] = type_
         elif unique:
@@ -65,18 +66,22 @@ def name_problems(module: ModuleOp) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def _names(module: ModuleOp) -> Iterator[tuple[Operation, str, Attribute | str | None, Attribute]]:
-    """Every name with its op, its kind and the type by which the host knows the tensor."""
+_Name: TypeAlias = tuple[Operation, str, Attribute | str | None, Attribute]
+"""A name with its op, its kind and the type by which the host knows the tensor: (op, kind, name, type)."""
+
+
+def _names(module: ModuleOp) -> Iterator[tuple[FuncOp | None, _Name]]:
+    """Every name with its function; the programs of all chips are one, without a function."""
     for op in module.ops:
         if isinstance(op, FuncOp):
-            yield from _names_of_function(op)
+            yield from ((op, name) for name in _names_of_function(op))
         elif isinstance(op, ProgramOp):
             for bind in op.bindings:
                 if bind.kind.data in _NAMED:
-                    yield bind, bind.kind.data, bind.tensor_name, bind.external or bind.tensor
+                    yield None, (bind, bind.kind.data, bind.tensor_name, bind.external or bind.tensor)
 
 
-def _names_of_function(function: FuncOp) -> Iterator[tuple[Operation, str, Attribute | str | None, Attribute]]:
+def _names_of_function(function: FuncOp) -> Iterator[_Name]:
     types = function.function_type
     for kind, default, attrs, some in (
         ("input", "arg", function.arg_attrs, types.inputs),
