@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from xdsl.dialects.builtin import Float16Type, Float32Type, IntegerType, f16, f32, i8, i16, i32
+from xdsl.dialects.builtin import (
+    AnyFloat,
+    BFloat16Type,
+    ComplexType,
+    Float16Type,
+    Float32Type,
+    IndexType,
+    IntegerType,
+    f16,
+    f32,
+    i8,
+    i16,
+    i32,
+)
 from xdsl.ir import Attribute
 
 from .instruction import ElementType
@@ -32,8 +45,28 @@ def numpy_of(type_: Attribute) -> npt.DTypeLike:
     """The numpy type of a builtin scalar type. Raises ValueError for one that no stream carries."""
     element = element_of(type_)
     if element is None:
-        raise ValueError(f"element type {type_} is not supported; use i8, i16, i32, f16 or f32")
+        raise ValueError(unsupported(type_))
     return _TYPES[element][1]
+
+
+def unsupported(type_: Attribute) -> str:
+    """The sentence for an element type that no stream carries, with what to use in its place."""
+    match type_:
+        case BFloat16Type():
+            other = "f32, or f16 where its range is enough"
+        case _ if isinstance(type_, AnyFloat):
+            other = "f16" if type_.bitwidth < 16 else "f32"
+        case IntegerType() if type_.bitwidth in (8, 16, 32):
+            other = f"i{type_.bitwidth}, whose numbers are signed"
+        case IntegerType():
+            other = "i8" if type_.bitwidth < 8 else "i16" if type_.bitwidth < 16 else "i32"
+        case IndexType():
+            other = "i32"
+        case ComplexType():
+            other = "two tensors, of the real and the imaginary parts"
+        case _:
+            other = "i8, i16, i32, f16 or f32"
+    return f"element type {type_} is not supported; use {other}"
 
 
 def dtype_of(element: ElementType) -> np.dtype[np.generic]:

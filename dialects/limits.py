@@ -13,3 +13,6 @@ for 466,000 cycles."""
 
 MOST_ELEMENTS = 1 << 24
 """Elements of a `dense` literal, which the parser writes out, also where all are one value; weights are files."""
+
+MOST_NAME_BYTES = (1 << 16) - 1 - len(".npy")
+"""Bytes of the name of an input, output or parameter: what an entry of an .npz file has room for."""

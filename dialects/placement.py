@@ -24,6 +24,7 @@ from xdsl.utils.hints import isa
 
 from .elements import element_bytes, element_of
 from .layout import BYTE, Axis, Bytes, Layout
+from .literals import check_size
 from .target import ChipSpec
 
 _MOST_SLICES = 1 << 16
@@ -200,6 +201,8 @@ def check_host_tensor(
         raise VerifyException(f"{host} has not the elements of {tensor}")
     if value is not None and not (isa(value, DenseIntOrFPElementsAttr) and value.type == host):
         raise VerifyException(f"the value of a constant is dense<...> : {host}, not {value}")
+    if value is not None:
+        check_size(value)
 
 
 # -- as attributes -------------------------------------------------------------------------------------------------

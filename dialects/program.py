@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +19,13 @@ from xdsl.utils.hints import isa
 
 from .c2c import topology_of
 from .dataflow import QueueDataflow
-from .elements import dtype_of, element_of, numpy_of
+from .elements import dtype_of, element_of
 from .errors import Actor, CapacityError, Hazard, HazardError, LinkError, MalformedProgram, earliest
 from .instruction import INSTRUCTION_BYTES, ElementType, Record
 from .instructions import TABLE, check_record
 from .layout import Layout
 from .limits import MOST_CYCLES, MOST_ISSUES
+from .literals import dense_value
 from .packed import IFETCH, UNTIMED, cycles_of, decode_queues
 from .placement import Place, Slice
 from .supply import Chunk, Fetch, Word, check_chunks, chunk_count, chunk_text, first_fault, text_words
@@ -338,9 +338,7 @@ def _binding(op: BindOp) -> Binding:
     host = (op.external or op.tensor).get_shape()
     value = None
     if isa(op.value, DenseIntOrFPElementsAttr):
-        value = np.array(op.value.get_values(), numpy_of(op.tensor.element_type)).reshape(-1)
-        shape = op.tensor.get_shape()
-        value = value.reshape(shape) if value.size == prod(shape) else np.broadcast_to(value, shape)
+        value = dense_value(op.value).reshape(op.tensor.get_shape())
     return Binding(
         op.kind.data, op.tensor_name.data, op.layout.data, op.place.data, op.tensor.get_shape(), host, element, value
     )

@@ -29,6 +29,7 @@ from xdsl.utils.exceptions import VerifyException
 from .dataflow import QueueDataflow, Reach
 from .instruction import Record
 from .instructions import OP_CLASSES, QUEUE, InstructionOp
+from .literals import Literal
 from .placement import LayoutAttr, PlaceAttr, check_host_tensor, check_place
 from .supply import Chunk, Word, check_chunks
 from .target_attr import TargetAttr, target_of
@@ -128,8 +129,10 @@ class BindOp(IRDLOperation):
     external = opt_prop_def(TensorType)
     """The type by which the host knows the tensor, where a reshape makes it another one."""
     assembly_format = (
-        "$kind $tensor_name `:` $tensor (`as` $external^)? `in` $layout `at` $place (`value` $value^)? attr-dict"
+        "$kind $tensor_name `:` $tensor (`as` $external^)? `in` $layout `at` $place "
+        "(`value` custom<Literal>($value)^)? attr-dict"
     )
+    custom_directives = (Literal,)
 
     def verify_(self) -> None:
         if self.kind.data not in BIND_KINDS:

@@ -43,6 +43,7 @@ from .alu_ops import SelectOp as SelectOp
 from .alu_ops import SubSatOp as SubSatOp
 from .elements import element_bytes
 from .layout import AccessPattern
+from .literals import Literal
 from .placement import LayoutAttr, Place, PlaceAttr, check_host_tensor, check_place
 from .stream_base import DrivingOp, StreamOp, TimedOp, check_lanes
 from .stream_lanes import LANE_OPS, PartOp
@@ -81,10 +82,12 @@ class BufferOp(StreamOp):
     """How many copies stream-place should make room for."""
     buffer = result_def(BufferType)
     assembly_format = (
-        "$kind ($tensor_name^)? (`value` $value^)? (`as` $external^)? (`returned` $returned^)? (`chip` $chip^)? "
+        "$kind ($tensor_name^)? (`value` custom<Literal>($value)^)? "
+        "(`as` $external^)? (`returned` $returned^)? (`chip` $chip^)? "
         "(`place` $place^)? "
         "(`parts` $parts^)? (`in` $owners^)? (`copies` $copies^)? attr-dict `:` type($buffer)"
     )
+    custom_directives = (Literal,)
 
     @property
     def type(self) -> BufferType:

@@ -30,6 +30,7 @@ from ..dialects.elements import builtin_of
 from ..dialects.errors import MalformedProgram, TspError
 from ..dialects.instruction import INSTRUCTION_BYTES, ElementType
 from ..dialects.layout import Axis, Layout
+from ..dialects.names import fault_of, named_twice, of_two_types, quoted
 from ..dialects.packed import decode_queues
 from ..dialects.placement import Place, Slice, check_place
 from ..dialects.program import Binding, ChipProgram, Program, check_program, chip_program
@@ -37,6 +38,7 @@ from ..dialects.supply import Chunk, Word
 from ..dialects.target import ChipSpec, SystemSpec, system_from_overrides, system_overrides
 from ..dialects.topology import Port, Topology
 from .executable import Executable, Image
+from .interface import Signature
 
 VERSION = 5
 """The version of the format; a file of another version is refused."""
@@ -168,7 +170,8 @@ def from_bytes(data: bytes) -> Executable:
     except TspError as e:
         raise MalformedProgram(str(e)) from e
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, VerifyException) as e:
-        raise MalformedProgram(f"the file's description is malformed: {type(e).__name__} {e}") from e
+        reason = f"{e} is missing" if isinstance(e, KeyError) else e
+        raise MalformedProgram(f"the file's description is malformed: {reason}") from e
     except RecursionError as e:
         raise MalformedProgram("the file's description is nested too deeply") from e
 
@@ -233,9 +236,13 @@ def _check_chips(chips: list[ChipProgram], system: SystemSpec) -> None:
     for b in (b for c in chips for b in c.bindings):
         first = known.setdefault((b.kind, b.name), b)
         if b.kind == "output" and first is not b:
-            raise MalformedProgram(f"the output `{b.name}` is bound twice")
+            raise MalformedProgram(named_twice("output", b.name))
         if (first.host_shape, first.element) != (b.host_shape, b.element):
-            raise MalformedProgram(f"the {b.kind} `{b.name}` is bound with two types")
+            raise MalformedProgram(of_two_types(b.kind, b.name, _signature(first), _signature(b)))
+
+
+def _signature(b: Binding) -> Signature:
+    return Signature(b.host_shape, b.dtype)
 
 
 def _natural(value: Any) -> int:
@@ -341,12 +348,21 @@ def _dataflow_from_words(tensor: npt.NDArray[np.uint8] | None, chip: ChipSpec) -
     return flows
 
 
+def _element(text: str) -> ElementType:
+    known = {element.text: element for element in ElementType}
+    if text not in known:
+        raise MalformedProgram(f"the element type `{text}` is none of {', '.join(known)}")
+    return known[text]
+
+
 def _binding_from_json(entry: dict[str, Any], system: SystemSpec) -> Binding:
     kind, name = _text(entry["kind"]), _text(entry["name"])
-    element = ElementType[_text(entry["element"]).upper()]
+    element = _element(_text(entry["element"]))
     shape, host_shape = _naturals(entry["shape"]), _naturals(entry["host_shape"])
     layout, place = _layout_from_json(entry["layout"]), _place_from_json(entry["place"])
+    if fault := fault_of(kind or "tensor", name):
+        raise MalformedProgram(fault)
     if kind not in ("input", "output") or not 0 < math.prod(shape) == math.prod(host_shape):
-        raise MalformedProgram(f"the binding {name} has a wrong kind or shape")
+        raise MalformedProgram(f"the binding {quoted(name)} has a wrong kind or shape")
     check_place(TensorType(builtin_of(element), shape), layout, place, system.chip)
     return Binding(kind, name, layout, place, shape, host_shape, element)

@@ -14,16 +14,19 @@ import safetensors
 from safetensors import SafetensorError
 from xdsl.dialects.builtin import ModuleOp, StringAttr, TensorType
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, Operation
 
 from ..dialects import tsp_isa, tsp_stream, tsp_tensor
-from ..dialects.elements import element_of, numpy_of
+from ..dialects.elements import element_of, numpy_of, unsupported
 from ..dialects.errors import InputError, MalformedProgram, UnsupportedModel
+from ..dialects.functions import function_problems, functions_of
 from ..dialects.locations import describe
+from ..dialects.names import printable, quoted
 from ..dialects.target import nearest
 
 Array = npt.NDArray[Any]
 _safe_open: Any = safetensors.safe_open  # untyped
+_npy: Any = np.lib.format  # untyped
 Tensors = Mapping[str, Array]
 
 
@@ -50,21 +53,22 @@ class Interface:
     outputs: dict[str, Signature] = field(default_factory=dict[str, Signature])
     parameters: dict[str, Signature] = field(default_factory=dict[str, Signature])
 
-    def add(self, kind: str, name: str, type_: TensorType[Attribute]) -> None:
+    def add(self, kind: str, name: str, type_: Attribute) -> None:
+        """Raises UnsupportedModel for a type that the host does not give or take."""
         table = {"input": self.inputs, "output": self.outputs, "parameter": self.parameters}.get(kind)
         if table is None:
             return
-        signature = _signature(kind, name, type_)
-        if table.setdefault(name, signature) != signature:
-            raise InputError(f"{kind} `{name}` is used as {table[name]} and as {signature}; give both one type")
+        table[name] = _signature(kind, name, type_)
 
 
 def _signature(kind: str, name: str, type_: Attribute) -> Signature:
     if not isinstance(type_, TensorType):
-        raise UnsupportedModel(f"{kind} `{name}` is {type_}; the host gives and takes tensors of static shape")
+        raise UnsupportedModel(f"{kind} {quoted(name)} is {type_}; the host gives and takes tensors of static shape")
     tensor = cast("TensorType[Attribute]", type_)
-    if element_of(tensor.element_type) is None or any(d < 1 for d in tensor.get_shape()):
-        raise UnsupportedModel(f"{kind} `{name}` is {type_}; give it a static shape of i8, i16, i32, f16 or f32")
+    if any(d < 1 for d in tensor.get_shape()):
+        raise UnsupportedModel(f"{kind} {quoted(name)} is {type_}; give it a static shape")
+    if element_of(tensor.element_type) is None:
+        raise UnsupportedModel(f"{kind} {quoted(name)} is {type_}: {unsupported(tensor.element_type)}")
     return Signature.of(tensor)
 
 
@@ -81,20 +85,22 @@ def level_of(module: ModuleOp) -> str:
 
 def function_of(module: ModuleOp) -> FuncOp:
     """The one function of a module of the upper levels. Raises MalformedProgram when there is none, or not one."""
-    functions = [f for f in module.ops if isinstance(f, FuncOp)]
-    if not functions:
-        raise MalformedProgram("the module has no function to run; write one as func.func @main")
-    for function in functions[1:]:
-        raise MalformedProgram(f"{describe(function)}: a program is one function; inline or remove the others")
-    if len(functions[0].body.blocks) != 1:
-        blocks = len(functions[0].body.blocks)
-        raise MalformedProgram(f"{describe(functions[0])}: has {blocks} blocks; write straight code in one")
-    return functions[0]
+    if problems := function_problems(module):
+        raise MalformedProgram("\n".join(problems))
+    return functions_of(module)[0]
 
 
 def interface_of(module: ModuleOp) -> Interface:
-    """The interface of a module of any level."""
+    """The interface of a module of any level. Raises UnsupportedModel for all types that the host does not know."""
     interface = Interface()
+    problems: list[str] = []
+
+    def add(op: Operation, kind: str, name: str, type_: Attribute) -> None:
+        try:
+            interface.add(kind, name, type_)
+        except UnsupportedModel as e:
+            problems.append(f"{describe(op)}: {e}")
+
     if level_of(module) == "tensor":
         function = function_of(module)
         arguments, results = list(function.function_type.inputs), list(function.function_type.outputs)
@@ -103,19 +109,21 @@ def interface_of(module: ModuleOp) -> Interface:
             ("output", results, function.res_attrs, "result"),
         ):
             for name, type_ in zip(tsp_tensor.tensor_names(attrs, len(types), default), types, strict=True):
-                interface.add(kind, name, cast("TensorType[Attribute]", type_))
+                add(function, kind, name, type_)
     for op in module.walk():
         match op:
             case tsp_tensor.ParameterOp():
-                interface.add("parameter", op.tensor_name.data, op.result.type)
+                add(op, "parameter", op.tensor_name.data, op.result.type)
             case tsp_stream.BufferOp() if op.tensor_name is not None:
-                interface.add(op.kind.data, op.tensor_name.data, op.host_type)
+                add(op, op.kind.data, op.tensor_name.data, op.host_type)
                 if op.returned is not None:
-                    interface.add("output", op.returned.data, op.host_type)
+                    add(op, "output", op.returned.data, op.host_type)
             case tsp_isa.BindOp():
-                interface.add(op.kind.data, op.tensor_name.data, op.external or op.tensor)
+                add(op, op.kind.data, op.tensor_name.data, op.external or op.tensor)
             case _:
                 pass
+    if problems:
+        raise UnsupportedModel("\n".join(problems))
     return interface
 
 
@@ -124,12 +132,12 @@ def check_tensors(kind: str, wanted: Mapping[str, Signature], given: Tensors) ->
     problems: list[str] = []
     for name, signature in wanted.items():
         if name not in given:
-            problems.append(f"{kind} `{name}` ({signature}) is missing{nearest(name, list(given))}")
+            problems.append(f"{kind} {quoted(name)} ({signature}) is missing{nearest(name, list(given))}")
         elif given[name].shape != signature.shape or given[name].dtype != signature.dtype:
             have = Signature(given[name].shape, given[name].dtype)
-            problems.append(f"{kind} `{name}` must be {signature}, not {have}")
+            problems.append(f"{kind} {quoted(name)} must be {signature}, not {have}")
     if kind == "input":
-        problems += [f"input `{n}` is unknown{nearest(n, dict(wanted))}" for n in given if n not in wanted]
+        problems += [f"input {quoted(n)} is unknown{nearest(n, dict(wanted))}" for n in given if n not in wanted]
     if problems:
         raise InputError("; ".join(problems))
 
@@ -165,7 +173,7 @@ def load_weights(path: Path | None, wanted: Mapping[str, Signature]) -> dict[str
         return {}
     if path is None:
         raise InputError(
-            f"the module has parameters ({', '.join(sorted(wanted))}) but names no weights file; "
+            f"the module has parameters ({', '.join(map(printable, sorted(wanted)))}) but names no weights file; "
             f"give the module attribute `{tsp_tensor.WEIGHTS}` or --weights"
         )
     try:
@@ -174,7 +182,7 @@ def load_weights(path: Path | None, wanted: Mapping[str, Signature]) -> dict[str
             tensors = {name: _read_tensor(file, name) for name in known if name in wanted}
             missing = [name for name in wanted if name not in tensors]
             if missing:
-                hints = (f"`{name}`{nearest(name, known)}" for name in missing)
+                hints = (f"{quoted(name)}{nearest(name, known)}" for name in missing)
                 raise InputError(f"the weights file {path.name} lacks {', '.join(hints)}")
     except (OSError, SafetensorError) as e:
         raise InputError(f"the weights file {path} cannot be read: {e}") from e
@@ -186,7 +194,9 @@ def _read_tensor(file: Any, name: str) -> Array:
     try:
         return file.get_tensor(name)
     except (AttributeError, TypeError) as e:
-        raise InputError(f"parameter `{name}` is {file.get_slice(name).get_dtype()}, which numpy does not have") from e
+        raise InputError(
+            f"parameter {quoted(name)} is {file.get_slice(name).get_dtype()}, which numpy does not have"
+        ) from e
 
 
 def load_inputs(path: Path) -> dict[str, Array]:
@@ -195,14 +205,34 @@ def load_inputs(path: Path) -> dict[str, Array]:
         with path.open("rb") as opened:
             if not zipfile.is_zipfile(opened):
                 raise InputError(f"{path} is no .npz file; give one with the inputs by name")
-            opened.seek(0)
-            with np.load(opened, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        for name, array in arrays.items():
-            if not isinstance(array, np.ndarray):
-                raise InputError(f"{path}: `{name}` is no array")
-        return arrays
+            with zipfile.ZipFile(opened) as archive:
+                return _arrays(archive, path)
     except InputError:
         raise
-    except Exception as e:  # numpy raises errors of many kinds for broken archives
+    except Exception as e:  # numpy and zipfile raise errors of many kinds for broken archives
         raise InputError(f"the inputs {path} cannot be read: {e}") from e
+
+
+def _arrays(archive: zipfile.ZipFile, path: Path) -> dict[str, Array]:
+    """The arrays of an archive by name. numpy's own reader takes `a.npy` for the entry of `a`, if there is one."""
+    entries: dict[str, zipfile.ZipInfo] = {}
+    for entry in archive.infolist():
+        name = entry.filename.removesuffix(".npy")
+        if name == entry.filename:
+            raise InputError(f"{path}: {quoted(name)} is no array; the entries of an .npz file end in .npy")
+        if name in entries:
+            raise InputError(f"{path}: has two arrays named {quoted(name)}")
+        entries[name] = entry
+    arrays: dict[str, Array] = {}
+    for name, entry in entries.items():
+        with archive.open(entry) as file:
+            arrays[name] = _npy.read_array(file, allow_pickle=False)
+    return arrays
+
+
+def save_tensors(tensors: Tensors, path: Path) -> None:
+    """Writes an .npz file of tensors by name, of any names: numpy's own `savez` takes some for its arguments."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, value in tensors.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                _npy.write_array(entry, np.asarray(value), allow_pickle=False)

@@ -48,4 +48,12 @@ def first_difference(got: Array, expected: Array) -> str | None:
     if not len(different):
         return None
     at = tuple(int(i) for i in different[0])
-    return f"differs in {len(different)} of {got.size} elements, first at {list(at)}: {got[at]}, was {expected[at]}"
+    return (
+        f"differs in {len(different)} of {got.size} elements, first at {list(at)}: {_shown(got[at])}, "
+        f"was {_shown(expected[at])}"
+    )
+
+
+def _shown(value: np.generic) -> str:
+    """A number, with its bits if it is a float: NaNs and zeros are several."""
+    return f"{value} (0x{value.tobytes()[::-1].hex()})" if isinstance(value, np.floating) else str(value)

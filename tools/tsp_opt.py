@@ -35,13 +35,10 @@ class TspOptMain(xDSLOptMain):
         super().register_all_frontends()
 
         def parse_mlir(file: IO[bytes]) -> ModuleOp:
-            from ..dialects.locations import LocatedParser
+            from ..dialects.locations import LocatedParser, decoded
 
-            try:
-                text = file.read().decode()
-            except UnicodeDecodeError as e:
-                raise UsageError(f"{self.get_input_name()} is no text: {e}") from None
-            parser = LocatedParser(self.ctx, text, self.get_input_name())
+            name = self.get_input_name()
+            parser = LocatedParser(self.ctx, decoded(file.read(), name), name)
             return parser.parse_module(not self.args.no_implicit_module)
 
         self.available_frontends["mlir"] = parse_mlir
@@ -64,6 +61,14 @@ class TspOptMain(xDSLOptMain):
         return _LateFile(self.args.output_file) if self.args.output_file else sys.stdout
 
     def output_resulting_program(self, prog: ModuleOp) -> str:
+        if self.args.print_op_generic:
+            from ..dialects.literals import lossy_in_generic_form
+            from ..dialects.locations import describe
+
+            if (op := lossy_in_generic_form(prog)) is not None:
+                raise UsageError(
+                    f"{describe(op)}: the generic form loses the payload of a NaN; leave out --print-op-generic"
+                )
         try:
             return super().output_resulting_program(prog)
         except DiagnosticException:

@@ -155,12 +155,10 @@ def show_account(args: argparse.Namespace) -> None:
 
 def parse_file(path: Path) -> ModuleOp:
     """The module of an .mlir file."""
+    from ..dialects.locations import decoded
     from ..passes.pipelines import parse
 
-    try:
-        return parse(path.read_text(encoding="utf-8"), str(path))
-    except UnicodeDecodeError as e:
-        raise UsageError(f"{path} is no text: {e}; programs end in .tspx") from None
+    return parse(decoded(path.read_bytes(), str(path)), str(path))
 
 
 def read_module(args: argparse.Namespace) -> ModuleOp:
@@ -200,6 +198,7 @@ def load(args: argparse.Namespace) -> Executable:
 
 def run_values(args: argparse.Namespace, inputs: dict[str, Array]) -> dict[str, Array]:
     """The outputs of the tensor or stream level."""
+    from ..dialects.names import printable
     from ..passes.pipelines import compile
     from ..runtime.interface import level_of
     from ..runtime.levels import run_module
@@ -213,7 +212,7 @@ def run_values(args: argparse.Namespace, inputs: dict[str, Array]) -> dict[str, 
         compile(module, until="stream-schedule")
     result = run_module(module, inputs, weights)
     for name, value in result.outputs.items():
-        print(f"{name}: {value.dtype}{list(value.shape)}")
+        print(f"{printable(name)}: {value.dtype}{list(value.shape)}")
     return result.outputs
 
 
@@ -249,13 +248,7 @@ def make_engine(name: str, args: argparse.Namespace, program: Program) -> Engine
 
 
 def save_outputs(outputs: dict[str, Array], path: Path | None) -> None:
-    """Writes an .npz file. numpy's own `savez` takes names such as `file` for its arguments."""
     if path:
-        import zipfile
+        from ..runtime.interface import save_tensors
 
-        import numpy as np
-
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, value in outputs.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, value, allow_pickle=False)
+        save_tensors(outputs, path)

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, FloatAttr, IntegerAttr
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr
 from xdsl.ir import Block, Operation, SSAValue
 
 from .. import tsp_tensor as tt
 from ..elements import numpy_of
 from ..errors import UnsupportedModel
+from ..literals import dense_value
 from ..locations import describe
 from ..tsp_tensor.expansion import Expansion
-from ..tsp_tensor.types import Tensor, shape_of, tensor_of
+from ..tsp_tensor.types import shape_of, tensor_of
 from .arithmetic import Array
 from .products import conv, matmul
 from .reductions import pool, reduce
 from .regions import evaluate as evaluate_region
-
-
-def dense_value(attr: DenseIntOrFPElementsAttr) -> Array:
-    """A dense attribute as an array of its shape, with its bits."""
-    type_ = cast(Tensor, attr.type)
-    dtype = np.dtype(numpy_of(type_.element_type))
-    return np.frombuffer(attr.data.data, dtype.newbyteorder("<")).astype(dtype).reshape(type_.get_shape())
 
 
 def evaluate(op: Operation, operands: Sequence[Array], lanes: int) -> Array:
@@ -89,7 +83,7 @@ def _moved(op: Operation, operands: Sequence[Array]) -> Array:
             result[rows(indices, table).reshape(-1)] = updates.reshape(-1, *table.shape[1:])
             return result
         case _:
-            raise UnsupportedModel(f"{describe(op)}: cannot be run at the tensor level")
+            raise UnsupportedModel(f"{describe(op)}: cannot be run at the tensor level; express it with tsp_tensor ops")
 
 
 def rows(indices: Array, table: Array) -> Array:

@@ -156,6 +156,7 @@ class ConvOp(IRDLOperation):
             raise VerifyException(
                 f"{channels} channels in {groups} groups do not meet weights of {each} channels and {outputs} outputs: "
                 f"channels are groups times those of {weights}, and groups divides the outputs"
+                f"{_other_layout(input_.get_shape(), weights.get_shape(), groups)}"
             )
         shape = slide(self.window, input_)
         check_result(self.result.type, TensorType(sums_of("conv", input_, weights), (*shape[:3], outputs)))
@@ -174,9 +175,39 @@ def window_of(
     return Window((rows, columns), (down, along), (top, left, bottom, right), (apart, aside))
 
 
+NHWC = (
+    "these look like images of layout NCHW, and tsp_tensor has NHWC: transpose them with tsp_tensor.transpose, "
+    "permutation [0, 2, 3, 1], and the result back with [0, 3, 1, 2]"
+)
+HWIO = "weights look like OIHW, and tsp_tensor has [rows, columns, channels, outputs]: permutation [2, 3, 1, 0]"
+
+
+def _other_layout(images: Shape, weights: Shape, groups: int) -> str:
+    """What to do with operands whose channels would meet in the layouts that are usual elsewhere; or nothing."""
+    _, second, _, last = images
+    _, as_oihw, as_hwio, _ = weights
+    if second == groups * as_oihw:
+        return f"; {NHWC}; {HWIO}"
+    if second == groups * as_hwio:
+        return f"; {NHWC}"
+    return f"; {HWIO}" if last == groups * as_oihw else ""
+
+
 def check_images(tensor: Tensor) -> None:
     if len(tensor.get_shape()) != 4:
         raise VerifyException(f"{tensor}: images are [images, rows, columns, channels]; reshape")
+
+
+def check_windows(result: Tensor, element: Attribute, window: Window, images: Tensor) -> None:
+    """Raises VerifyException unless the result is that of a window on images, NHWC, with elements of this type."""
+    check_images(images)
+    try:
+        check_result(result, TensorType(element, slide(window, images)))
+    except VerifyException as e:
+        n, channels, rows, columns = images.get_shape()
+        if result.get_shape() == (n, channels, *window.places((rows, columns))):
+            raise VerifyException(f"{e}; {NHWC}") from None
+        raise
 
 
 def slide(window: Window, images: Tensor) -> Shape:
@@ -338,6 +369,5 @@ class PoolOp(IRDLOperation):
     def verify_(self) -> None:
         check_kind(self.kind.data, ("sum", "max"))
         input_, result = check_tensor(self.input.type), check_tensor(self.result.type)
-        check_images(input_)
         check_widening(self.kind.data, input_, result)
-        check_result(result, TensorType(result.element_type, slide(self.window, input_)))
+        check_windows(result, result.element_type, self.window, input_)

@@ -33,6 +33,7 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from ..literals import Literal, check_size
 from .canonical import Canonical
 from .types import Shape, Tensor, check_count, check_result, check_tensor, number, numbers, tensor_of
 
@@ -60,13 +61,15 @@ class ConstantOp(IRDLOperation):
     value = prop_def(ParamAttrConstraint(DenseIntOrFPElementsAttr, (_T, AnyAttr())))
     result = result_def(_T)
     traits = traits_def(Pure())
-    assembly_format = "$value attr-dict"
+    assembly_format = "custom<Literal>($value) attr-dict"
+    custom_directives = (Literal,)
 
     def __init__(self, value: DenseIntOrFPElementsAttr):
         super().__init__(properties={"value": value}, result_types=[value.type])
 
     def verify_(self) -> None:
         check_tensor(self.result.type)
+        check_size(self.value)
 
 
 @irdl_op_definition

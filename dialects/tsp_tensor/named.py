@@ -40,7 +40,16 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
-from .compute import WINDOW_FORMAT, MatmulOp, PoolOp, check_images, check_kind, product_shape, slide, swapped, window_of
+from .compute import (
+    WINDOW_FORMAT,
+    MatmulOp,
+    PoolOp,
+    check_kind,
+    check_windows,
+    product_shape,
+    swapped,
+    window_of,
+)
 from .expansion import Expansion, Scalars
 from .movement import ConcatOp, ConstantOp, ReshapeOp, SliceOp, check_dim
 from .types import Shape, Tensor, broadcast, check_result, check_tensor, dense, numbers, shape_of, tensor_of
@@ -397,8 +406,7 @@ class AvgPoolOp(NamedOp):
 
     def verify_(self) -> None:
         x = check_float(self.input.type)
-        check_images(x)
-        check_result(self.result.type, TensorType(x.element_type, slide(self.window, x)))
+        check_windows(check_tensor(self.result.type), x.element_type, self.window, x)
         if self.count_padding is None and not self._counts(x.get_shape()).all():
             raise VerifyException(f"a place of the window lies in the padding of {x} alone; use `count_padding`")
 

@@ -11,6 +11,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 from xdsl.rewriter import InsertPoint
 
+from ..literals import dense_value
 from ..locations import located
 from ..target_attr import target_of
 from .compute import MapOp, MatmulOp, ReduceOp, YieldOp
@@ -54,7 +55,7 @@ class FoldConstants(RewritePattern):
         read = sum(prod(c.result.type.get_shape()) for c in constants)
         if prod(type_.get_shape()) > MOST_FOLDED or read > MOST_READ:
             return
-        from ..semantics.tensor import dense_value, evaluate
+        from ..semantics.tensor import evaluate
 
         value = evaluate(op, [dense_value(c.value) for c in constants], target_of(op).chip.lanes)
         replace(rewriter, op, ConstantOp(dense(type_, value)))

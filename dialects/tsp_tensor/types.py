@@ -14,14 +14,15 @@ from xdsl.dialects.builtin import (
     DenseIntOrFPElementsAttr,
     DictionaryAttr,
     IntegerAttr,
-    StringAttr,
     TensorType,
     i64,
 )
 from xdsl.ir import Attribute, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
-from ..elements import element_of
+from ..elements import element_of, unsupported
+from ..errors import MalformedProgram
+from ..names import fault_of, name_of
 
 WEIGHTS = "tsp_tensor.weights"
 """The module attribute that names the safetensors file of the parameters, relative to the module's own file."""
@@ -34,22 +35,33 @@ Shape: TypeAlias = tuple[int, ...]
 
 
 def tensor_names(attrs: Attribute | None, count: int, default: str) -> list[str]:
-    """The names that argument or result attributes give, or `<default><number>`."""
-    entries = list(cast("Sequence[DictionaryAttr]", attrs)) if attrs is not None else []
+    """The names that argument or result attributes give, or `<default><number>`. Raises MalformedProgram for one that
+    is no string."""
     names: list[str] = []
-    for i in range(count):
-        name = entries[i].data.get(NAME) if i < len(entries) else None
-        names.append(name.data if isinstance(name, StringAttr) else f"{default}{i}")
+    for i, attr in enumerate(name_attrs(attrs, count)):
+        name = f"{default}{i}" if attr is None else name_of(attr)
+        if name is None:
+            raise MalformedProgram(str(fault_of(_KINDS[default], attr)))
+        names.append(name)
     return names
+
+
+_KINDS = {"arg": "input", "result": "output"}
+
+
+def name_attrs(attrs: Attribute | None, count: int) -> list[Attribute | None]:
+    """The attribute with the name of each argument or result, where it has one."""
+    entries = list(cast("Sequence[DictionaryAttr]", attrs)) if attrs is not None else []
+    return [entries[i].data.get(NAME) if i < len(entries) else None for i in range(count)]
 
 
 def check_tensor(type_: Attribute) -> Tensor:
     """The tensor type. Raises VerifyException for dynamic shapes and for elements that no stream carries."""
     tensor = cast("Tensor", type_)
     if any(d < 1 for d in tensor.get_shape()):
-        raise VerifyException(f"{tensor}: dimensions must be static and at least 1")
+        raise VerifyException(f"{tensor}: dimensions must be static and at least 1; write the size to compile for")
     if element_of(tensor.element_type) is None:
-        raise VerifyException(f"{tensor}: element type is none of i8, i16, i32, f16, f32")
+        raise VerifyException(f"{tensor}: {unsupported(tensor.element_type)}")
     return tensor
 
 

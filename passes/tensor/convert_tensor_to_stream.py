@@ -24,6 +24,7 @@ from ...dialects import c2c, tsp_tensor
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
 from ...dialects.errors import UnsupportedModel
+from ...dialects.functions import function_problems, functions_of
 from ...dialects.layout import AccessPattern, Layout, tiles
 from ...dialects.locations import describe
 from ...dialects.semantics.arithmetic import Array
@@ -31,6 +32,7 @@ from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
 from ...dialects.tsp_isa import ProgramOp
 from ...dialects.tsp_tensor.types import shape_of
+from ...dialects.verify import name_problems
 from ..stream.stream_place import alus_of
 from .alu_regions import UnsupportedRegion, alu_region
 from .apart import Apart, emit_joined, joins, settled, split, sums_apart
@@ -68,16 +70,12 @@ class ConvertTensorToStreamPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         check_sizes(op)
-        functions = [f for f in op.ops if isinstance(f, func.FuncOp)]
-        problems: list[str] = []
-        if not functions and not any(isinstance(p, ProgramOp) for p in op.ops):
-            problems.append("the module has no function to compile; write one as func.func @main")
-        if len(functions) > 1:
-            problems += [
-                f"{describe(f)}: a program is one function; inline or remove the others" for f in functions[1:]
-            ]
-        for function in functions[:1]:
-            if not is_lowered(function):
+        if any(isinstance(p, ProgramOp) for p in op.ops):
+            return
+        problems = function_problems(op)
+        problems += (unnamed := name_problems(op))
+        for function in functions_of(op)[:1]:
+            if len(function.body.blocks) == 1 and not unnamed and not is_lowered(function):
                 problems += Converter(function).run()
         if problems:
             raise UnsupportedModel("\n".join(problems))
@@ -110,10 +108,6 @@ class Converter:
 
     def run(self) -> list[str]:
         """Replaces the function's body. Returns the problems, in which case the function is left as it was."""
-        if len(self.function.body.blocks) != 1:
-            return [
-                f"{describe(self.function)}: has {len(self.function.body.blocks)} blocks; write straight code in one"
-            ]
         body = self.function.body.block
         self._bind_arguments(body)
         outputs = self._outputs(body)
@@ -162,24 +156,16 @@ class Converter:
                 self.values[argument] = named_tensor("input", name, type_)
             except Unsupported as e:
                 self.problems.append(f"{describe(self.function)}: argument `{name}`: {e}")
-        self._check_names(names, "input")
 
     def _outputs(self, body: Block) -> list[tuple[SSAValue, Output]]:
         last = body.last_op
         operands = last.operands if isinstance(last, func.ReturnOp) else ()
         names = tsp_tensor.tensor_names(self.function.res_attrs, len(operands), "result")
-        self._check_names(names, "output")
         if not operands:
             self.problems.append(f"{describe(self.function)}: the function returns nothing; return what it computes")
         return [
             (v, Output(name, cast("TensorType[Attribute]", v.type))) for v, name in zip(operands, names, strict=True)
         ]
-
-    def _check_names(self, names: Sequence[str], kind: str) -> None:
-        for name in sorted({n for n in names if names.count(n) > 1}):
-            self.problems.append(
-                f"{describe(self.function)}: two {kind}s are named `{name}`; give each its own {tsp_tensor.NAME}"
-            )
 
     # -- ops ---------------------------------------------------------------------------------------------------
 
@@ -240,8 +226,12 @@ class Converter:
                 self.values[op.result] = emit_gather(table, rows_, self.to, to, _chip(op))
             case tsp_tensor.ScatterOp():
                 self._scatter(op)
+            case func.CallOp():
+                raise Unsupported("calls a function, and a program is one; write here what it does")
             case _:
-                raise Unsupported("has no lowering to streams; express it with tsp_tensor ops")
+                raise Unsupported(
+                    "has no lowering to streams; express it with tsp_tensor ops, one of scalars in a tsp_tensor.map"
+                )
 
     def _lies_apart(self, op: Operation) -> bool:
         """Whether the result of an op lies, or its operand may lie, in columns of words that are not its own."""

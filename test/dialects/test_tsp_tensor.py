@@ -22,9 +22,9 @@ func.func @main(%a: tensor<4x4xi8>, %b: tensor<2x4xi32>, %v: tensor<4xi32>, %s: 
         ('%0 = tsp_tensor.parameter "w" : tensor<4x0xi8>', "tensor<4x0xi8>: dimensions must be static and at least 1"),
         (
             '%0 = tsp_tensor.parameter "w" : tensor<4xi64>',
-            "tensor<4xi64>: element type is none of i8, i16, i32, f16, f32",
+            "tensor<4xi64>: element type i64 is not supported; use i32",
         ),
-        ("%0 = tsp_tensor.constant dense<1> : tensor<4xi1>", "tensor<4xi1>: element type is none of"),
+        ("%0 = tsp_tensor.constant dense<1> : tensor<4xi1>", "tensor<4xi1>: element type i1 is not supported; use i8"),
         # A product is of int8 matrices.
         (
             "%0 = tsp_tensor.matmul %a, %b : tensor<4x4xi8>, tensor<2x4xi32> -> tensor<4x4xi32>",

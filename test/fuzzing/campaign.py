@@ -14,7 +14,7 @@ from tspc.dialects.program import Program
 from tspc.runtime.jit.cache import available_paths
 
 from .checks import agree
-from .graphs import check_graph
+from .graph_checks import check_graph
 from .hostile import check_file, check_text
 from .large_graphs import check_large_graph
 from .mutations import mutated_program

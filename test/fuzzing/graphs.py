@@ -1,4 +1,4 @@
-"""Random graphs of all ops of tsp_tensor, by seed, and what must hold of them.
+"""Random graphs of all ops of tsp_tensor, by seed; graph_checks.py says what must hold of them.
 
 A graph has one to six steps, a step being an op and what makes its operands fit. Operands are values of the graph where
 there are any of the type, and else new inputs, parameters and constants: themselves, slices and transposes of them, and
@@ -8,24 +8,17 @@ copies by a map, so that the program and not the host decides where they lie. Ho
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from typing import TypeVar
 
 import numpy as np
-from machines import MACHINES
-from tensors import DTYPES, Array, random_array, tensor_type
-from tspc.dialects.errors import CapacityError, UnsupportedModel
-from tspc.dialects.target import ChipSpec, SystemSpec
-from tspc.dialects.target_attr import TARGET, TargetAttr
-from tspc.passes.pipelines import compile, parse
-from tspc.runtime.executable import Loaded, executable_from_module
-from tspc.runtime.jit.engine import JitEngine
-from tspc.runtime.tensor_level import run_tensor
+from tensors import DTYPES, Array, random_array
 
-from .checks import Disagreement
 from .scales import SMALL, Scale
+from .texts import literal, unused_name, with_nans, with_payloads
 
 T = TypeVar("T")
 Shape = tuple[int, ...]
@@ -70,12 +63,15 @@ class Graph:
     wild: bool
     """Whether floats are infinite, NaN, subnormal or the largest now and then."""
     lines: list[str] = field(default_factory=list[str])
+    arguments: list[str] = field(default_factory=list[str])
     inputs: dict[str, Array] = field(default_factory=dict[str, Array])
     parameters: dict[str, Array] = field(default_factory=dict[str, Array])
     values: list[Value] = field(default_factory=list[Value])
     results: list[Value] = field(default_factory=list[Value])
     ops: set[str] = field(default_factory=set[str])
     """The names of the ops of tsp_tensor in it."""
+    naming: np.random.Generator = field(default_factory=np.random.default_rng)
+    """What draws names and payloads: apart, so that they change nothing of the graph."""
 
     # -- drawing ---------------------------------------------------------------------------------------------------
 
@@ -118,23 +114,25 @@ class Graph:
         return self.converted(value, element) if way == "copy" else value
 
     def random(self, shape: Sequence[int], element: str) -> Array:
-        return random_array(self.rng, shape, element, self.wild)
+        return with_payloads(self.naming, random_array(self.rng, shape, element, self.wild), 0.5)
 
     def placed(self, array: Array) -> Value:
         """A new input, parameter or constant."""
         element = next(name for name, dtype in DTYPES.items() if dtype == array.dtype)
         value = Value(f"%p{len(self.lines) + len(self.inputs)}", array.shape, element)
-        name, kind = value.name[1:], self.among(("input", "input", "parameter", "constant"))
+        default, kind = value.name[1:], self.among(("input", "input", "parameter", "constant"))
         if kind == "parameter":
-            self.parameters[name] = array
-            self.lines.append(f'{value.name} = tsp_tensor.parameter "{name}" : {value.type}')
+            self.parameters[name := unused_name(self.naming, self.parameters, default)] = array
+            self.lines.append(f"{value.name} = tsp_tensor.parameter {literal(name)} : {value.type}")
             self.ops.add("tsp_tensor.parameter")
         elif kind == "constant" and array.size <= 400:
+            array = with_nans(self.naming, array, 0.2)
             raw = np.ascontiguousarray(array).tobytes().hex().upper()
             self.lines.append(f'{value.name} = tsp_tensor.constant dense<"0x{raw}"> : {value.type}')
             self.ops.add("tsp_tensor.constant")
         else:
-            self.inputs[name] = array
+            self.inputs[name := unused_name(self.naming, self.inputs, default)] = array
+            self.arguments.append(f"{value.name}: {value.type} {{tsp_tensor.name = {literal(name)}}}")
         self.values.append(value)
         return value
 
@@ -175,15 +173,17 @@ class Graph:
         """A value as another element type, or a copy of it."""
         return self.map([value], value.shape, element, conversion("%a0", value.element, "%y", element))
 
-    @property
+    @cached_property
     def text(self) -> str:
-        arguments = ", ".join(
-            f'%{name}: {tensor_type(a)} {{tsp_tensor.name = "{name}"}}' for name, a in self.inputs.items()
-        )
-        types = ", ".join(v.type for v in self.results)
+        arguments, types = ", ".join(self.arguments), ", ".join(v.type for v in self.results)
+        taken: set[str] = set()
+        results: list[str] = []
+        for i, result in enumerate(self.results):
+            taken.add(name := unused_name(self.naming, taken, f"result{i}"))
+            results.append(f"{result.type} {{tsp_tensor.name = {literal(name)}}}")
         lines = "\n".join(self.lines).replace("\n", "\n  ")
         return (
-            f"func.func @main({arguments}) -> ({types}) {{\n  {lines}\n"
+            f"func.func @main({arguments}) -> ({', '.join(results)}) {{\n  {lines}\n"
             f"  func.return {names(self.results)} : {types}\n}}\n"
         )
 
@@ -541,65 +541,10 @@ STEPS = [*OPS]
 def random_graph(seed: int, scale: Scale = SMALL) -> Graph:
     """The graph of a seed, which takes the steps in turn as the first, so that a run of seeds has all of them."""
     rng = np.random.default_rng(seed)
-    graph = Graph(rng, scale, wild=bool(rng.random() < scale.wild))
+    graph = Graph(rng, scale, wild=bool(rng.random() < scale.wild), naming=np.random.default_rng([seed, 1]))
     steps = [STEPS[seed % len(STEPS)], *(graph.among(STEPS) for _ in range(graph.among(scale.more)))]
     for step in steps:
         OPS[step](graph)
     others = [v for v in graph.values if graph.chance(0.1)]
     graph.results = [graph.values[-1], *others[:2]]
     return graph
-
-
-# -- what must hold ------------------------------------------------------------------------------------------------
-
-PROBLEM = re.compile(r"<graph>:\d+:\d+: `(tsp_\w+\.\w+|func\.func)`: .+[;:] .+")
-"""A line of a refusal: place, op, what is wrong, and what to do instead."""
-
-LIMITS = {"takes pairs of planes": "takes a pair of planes"}
-"""What a graph may be refused for, as far as it is known; anything else is a fault of the compiler, or belongs here."""
-
-
-def check_graph(seed: int) -> str:
-    """Compiles the graph of a seed and runs it in the JIT. Raises Disagreement unless the bits are those of the tensor
-    level, or it is refused with op, place and remedy. Returns what happened."""
-    names = [*MACHINES]
-    machine = names[seed // len(STEPS) % len(names)] if seed % 2 else "default"
-    return check(random_graph(seed), MACHINES[machine], "bulk" if seed % 3 == 0 else "cycle", LIMITS)
-
-
-def check(graph: Graph, chip: ChipSpec, mode: str, limits: Mapping[str, str]) -> str:
-    """The same of a graph on a chip, in a mode of the JIT. A refusal is for one of `limits`, by name a pattern."""
-    module = parse(graph.text, "<graph>")
-    module.attributes[TARGET] = TargetAttr(SystemSpec(chip))
-    with np.errstate(all="ignore"):
-        expected = run_tensor(module, graph.inputs, graph.parameters)
-    try:
-        compile(module)
-    except (UnsupportedModel, CapacityError) as e:
-        return refusal(str(e), limits)
-    got, _ = Loaded(executable_from_module(module, graph.parameters), JitEngine(mode=mode)).run(graph.inputs)
-    for name, array in expected.items():
-        if got[name].shape != array.shape or got[name].dtype != array.dtype:
-            raise Disagreement(f"{name} is {tensor_type(got[name])}, not {tensor_type(array)}")
-        differ = np.flatnonzero(
-            got[name].reshape(-1).view(f"V{array.itemsize}") != array.reshape(-1).view(f"V{array.itemsize}")
-        )
-        if len(differ):
-            at = differ[0]
-            raise Disagreement(
-                f"{name}[{at}] of {array.size}: {got[name].flat[at]!r}, not {array.flat[at]!r}; {len(differ)} differ"
-            )
-    return "right"
-
-
-def refusal(text: str, limits: Mapping[str, str]) -> str:
-    """Which of the limits it is that a graph is refused for. Raises Disagreement for another, or where op, place or
-    remedy are missing."""
-    lines = text.splitlines()
-    for line in lines:
-        if not PROBLEM.fullmatch(line):
-            raise Disagreement(f"a refusal lacks the op, the place or what to do: {line}")
-    found = {name for line in lines for name, reason in limits.items() if re.search(reason, line)}
-    if len(found) != 1:
-        raise Disagreement(f"refused: {text}")
-    return found.pop()

@@ -8,7 +8,8 @@ from machines import MACHINES
 from tensors import DTYPES
 from tspc.dialects.target import ChipSpec
 
-from .graphs import LIMITS, STEPS, Graph, check, random_graph
+from .graph_checks import LIMITS, check
+from .graphs import STEPS, Graph, random_graph
 from .scales import LARGE
 
 LARGE_LIMITS = LIMITS | {

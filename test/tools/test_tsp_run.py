@@ -173,14 +173,17 @@ def test_files_that_cannot_be_written(folder: Path) -> None:
 
 MODULES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "m.mlir:1:1: there is no module in the text"),
-    "garbage": (bytes(range(256)), "m.mlir is no text: 'utf-8' codec can't decode byte 0x80"),
-    "program by another name": (struct.pack("<Q", 240) + b"{}", "m.mlir is no text"),
+    "garbage": (bytes(range(256)), "m.mlir is no UTF-8 text: byte 0x80 in line 2; save a text"),
+    "program by another name": (struct.pack("<Q", 240) + b"{}", "m.mlir is no UTF-8 text: byte 0xf0 in line 1"),
     "wrong shape": (
         MODEL.read_bytes().replace(b"128x10xi8", b"127x10xi8"),
         "m.mlir:25:5: `tsp_tensor.matmul`: shapes do not multiply: tensor<360x128xi8> by tensor<127x10xi8>",
     ),
-    "unknown op": (MODEL.read_bytes().replace(b"tensor.matmul", b"tensor.matmil"), "m.mlir:8:31: Operation"),
-    "no function": (b"builtin.module {}", "the module has no function to compile; write one as func.func @main"),
+    "unknown op": (
+        MODEL.read_bytes().replace(b"tensor.matmul", b"tensor.matmil"),
+        "m.mlir:8:13: there is no op `tsp_tensor.matmil`; did you mean `tsp_tensor.matmul`?",
+    ),
+    "no function": (b"builtin.module {}", "the module has no function; write one as func.func @main"),
     "returns nothing": (
         b"func.func @main(%x: tensor<4xi8>) {\n  func.return\n}",
         "m.mlir:1:1: `func.func`: the function returns nothing; return what it computes",
@@ -205,18 +208,21 @@ def test_modules_that_cannot_be_run(case: str, folder: Path) -> None:
 
 
 VALUES: dict[str, tuple[str, str]] = {
-    "i32": ("%x: i32) -> i32 {\n  func.return %x : i32\n}", "input `arg0` is i32; the host gives and takes tensors"),
+    "i32": (
+        "%x: i32) -> i32 {\n  func.return %x : i32\n}",
+        "m.mlir:1:1: `func.func`: input `arg0` is i32; the host gives and takes tensors",
+    ),
     "unranked": (
         "%x: tensor<*xi8>) -> tensor<*xi8> {\n  func.return %x : tensor<*xi8>\n}",
-        "input `arg0` is tensor<*xi8>; the host gives and takes tensors of static shape",
+        "m.mlir:1:1: `func.func`: input `arg0` is tensor<*xi8>; the host gives and takes tensors of static shape",
     ),
     "f64": (
         "%x: tensor<4xf64>) -> tensor<4xf64> {\n  func.return %x : tensor<4xf64>\n}",
-        "input `arg0` is tensor<4xf64>; give it a static shape of i8, i16, i32, f16 or f32",
+        "m.mlir:1:1: `func.func`: input `arg0` is tensor<4xf64>: element type f64 is not supported; use f32",
     ),
     "dynamic": (
         "%x: tensor<?xi8>) -> tensor<?xi8> {\n  func.return %x : tensor<?xi8>\n}",
-        "input `arg0` is tensor<?xi8>; give it a static shape of i8, i16, i32, f16 or f32",
+        "m.mlir:1:1: `func.func`: input `arg0` is tensor<?xi8>; give it a static shape",
     ),
     "two functions": (
         ") {\n  func.return\n}\nfunc.func @b() {\n  func.return\n}",
