@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ..dialects.instruction import CHAIN, FieldKind, SourceKind, source_kind, source_payload
 from ..dialects.program import Program
+from ..dialects.stream_code import place_of
 from ..dialects.target import SystemSpec
 from ..dialects.topology import Port
 from ..passes.isa.issues import ChipIssues, Group
@@ -134,8 +135,8 @@ class ChipFlows:
         chip, position = self.system.chip, group.queue.position
         for role, uses in (("drive", self._gives), ("read", self._takes)):
             for use in group.instruction.stream_uses(role, group.values, chip):
-                place = chip.mxm_distance + (-position if use.code & 0x80 else position)
-                for code in range(use.code, use.code + use.width):
+                place = place_of(use.code, position, chip.mxm_distance)
+                for code in use.codes:
                     uses[Register("stream", code)].append(_Use(group, use.offset - place, place))
 
     def _others(self, group: Group) -> None:

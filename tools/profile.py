@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..dialects.program import ChipProgram, Program
+from ..dialects.stream_code import DIRECTIONS, StreamCode, direction_of, flowing
 from ..dialects.target import SystemSpec
 from .critical import CriticalPath, critical_path
 from .flows import ChipFlows, Ints, Register, chip_flows, match
@@ -194,8 +195,8 @@ def _path_bound(path: CriticalPath, ends: _Ends) -> Bound:
 def _stream_bounds(chip: ChipFlows, ends: _Ends) -> Iterator[Bound]:
     """For each direction a bound for the hop that most vectors pass, shared by all streams of the direction."""
     spec = chip.system.chip
-    for direction, base in (("E", 0), ("W", 0x80)):
-        registers = [r for r in chip.shared if r.kind == "stream" and r.number & 0x80 == base]
+    for direction in DIRECTIONS:
+        registers = [r for r in chip.shared if r.kind == "stream" and direction_of(StreamCode(r.number)) == direction]
         if not registers:
             continue
         passing = [_passing(chip, register) for register in registers]
@@ -204,8 +205,8 @@ def _stream_bounds(chip: ChipFlows, ends: _Ends) -> Iterator[Bound]:
         if not (total := int(totals[hop])):
             continue
         busiest = max(passing, key=lambda p: p.vectors[hop])
-        source = spec.mxm_distance - hop if base else hop - spec.mxm_distance
-        target = source - 1 if base else source + 1
+        one = StreamCode(registers[0].number)  # of this direction
+        source, target = (flowing(one, place - spec.mxm_distance) for place in (hop, hop + 1))
         name = f"streams {direction} from {source:+d} to {target:+d}, chip {chip.issues.number}"
         cycles = max(0, -(-total // spec.streams) - spec.latency_write)  # a write may sample after its dispatch
         first, last = int(busiest.first[hop]), int(busiest.last[hop])

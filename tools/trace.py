@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..dialects.instruction import stream_text
 from ..dialects.program import ChipProgram, Program
+from ..dialects.stream_code import StreamCode, stream_text
 from ..dialects.target import ChipSpec
 from ..passes.isa.issues import ChipIssues
 from .flows import ChipFlows, Flows, Ints, chip_flows, flows, stretches
@@ -112,7 +112,7 @@ def _slices(chip: ChipProgram, clock: _Clock) -> Iterator[str]:
 
 
 def _register_name(kind: str, number: int) -> str:
-    return stream_text(number) if kind == "stream" else f"{kind} {number}"
+    return stream_text(StreamCode(number)) if kind == "stream" else f"{kind} {number}"
 
 
 def _arrows(pairs: Flows, program: Program, clock: _Clock, first: int) -> Iterator[str]:

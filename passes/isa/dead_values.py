@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...dialects.errors import Actor
-from ...dialects.instruction import stream_text
 from ...dialects.program import Program
+from ...dialects.stream_code import StreamCode, is_westward, stream_text
 from .issues import ChipIssues
 from .stations import Stations, newest, stream_uses
 
@@ -18,7 +18,7 @@ class DeadValues(NamedTuple):
     """Values of one stream of a chip that are overwritten or leave the chip before anything samples them."""
 
     chip: int
-    stream: int
+    stream: StreamCode
     """The code of the stream."""
     number: int
     cycle: int
@@ -40,7 +40,7 @@ def dead_values(program: Program) -> Iterator[DeadValues]:
         chip = ChipIssues(chip_program.chip, chip_program.dispatches, program.system.chip)
         drives, samples = stream_uses(chip, "drive"), stream_uses(chip, "read")
         for code in sorted(drives):
-            stations = Stations(bool(code & 0x80), chip.spec.mxm_distance)
+            stations = Stations(is_westward(code), chip.spec.mxm_distance)
             keys = drives[code].keys(stations)
             dead = np.ones(len(keys), np.bool_)
             if code in samples:

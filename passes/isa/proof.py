@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ...dialects.errors import Actor, Hazard, HazardError, earliest
 from ...dialects.instruction import CHAIN, FieldKind, SourceKind, register_text, source_kind, source_payload
 from ...dialects.program import Program
+from ...dialects.stream_code import StreamCode, is_westward
 from ...dialects.topology import Port
 from .issues import ChipIssues, Ints, Issues
 from .stations import Stations, StreamUses, stream_uses
@@ -57,7 +58,7 @@ def _streams(chip: ChipIssues) -> Iterator[Hazard]:
     """The first collision and the first empty sample of every stream of a chip."""
     drives, samples = stream_uses(chip, "drive"), stream_uses(chip, "read")
     for code in sorted(drives.keys() | samples.keys()):
-        stations = Stations(bool(code & 0x80), chip.spec.mxm_distance)
+        stations = Stations(is_westward(code), chip.spec.mxm_distance)
         driven = np.array([-1])  # the keys of all drives, ascending, after one that is less than every key
         if code in drives:
             keys = drives[code].keys(stations)
@@ -68,11 +69,13 @@ def _streams(chip: ChipIssues) -> Iterator[Hazard]:
             yield from _empty_sample(chip, code, stations, samples[code], driven)
 
 
-def _register(code: int, position: int) -> str:
+def _register(code: StreamCode, position: int) -> str:
     return register_text(code, position)
 
 
-def _collision(chip: ChipIssues, code: int, stations: Stations, drives: StreamUses, keys: Ints, twice: Ints) -> Hazard:
+def _collision(
+    chip: ChipIssues, code: StreamCode, stations: Stations, drives: StreamUses, keys: Ints, twice: Ints
+) -> Hazard:
     """The first of the collisions at the keys `twice`, with the two lowest of those who drive there."""
     cycles, positions = stations.cycle(twice), stations.position(twice)
     at = np.lexsort((positions, cycles))[0]
@@ -84,7 +87,7 @@ def _collision(chip: ChipIssues, code: int, stations: Stations, drives: StreamUs
 
 
 def _empty_sample(
-    chip: ChipIssues, code: int, stations: Stations, samples: StreamUses, driven: Ints
+    chip: ChipIssues, code: StreamCode, stations: Stations, samples: StreamUses, driven: Ints
 ) -> Iterator[Hazard]:
     """The first sample of a stream before which nothing drives its diagonal."""
     keys = samples.keys(stations)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...dialects.stream_code import StreamCode
 from .issues import ChipIssues, Group, Ints, Issues
 
 
@@ -65,12 +66,12 @@ class StreamUses:
         return self.issues.progression(first, chip.every[records] * stations.count)
 
 
-def stream_uses(chip: ChipIssues, role: str) -> dict[int, StreamUses]:
+def stream_uses(chip: ChipIssues, role: str) -> dict[StreamCode, StreamUses]:
     """By stream code all issues of a chip that drive (`role` "drive") or sample ("read") the stream."""
-    uses: dict[int, list[tuple[Group, int]]] = defaultdict(list)
+    uses: dict[StreamCode, list[tuple[Group, int]]] = defaultdict(list)
     for group in chip.groups:
         for use in group.instruction.stream_uses(role, group.values, chip.spec):
-            for code in range(use.code, use.code + use.width):
+            for code in use.codes:
                 uses[code].append((group, use.offset))
 
     def per_record(values: list[int], of: list[tuple[Group, int]]) -> Ints:

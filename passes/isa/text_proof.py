@@ -7,9 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
+from ...dialects.effects import STORES, Effect
 from ...dialects.errors import Hazard
+from ...dialects.instructions import TABLE
 from ...dialects.program import ChipProgram, actor
+from ...dialects.stream_code import is_westward
 from ...dialects.supply import Word, word_of
 from .issues import ChipIssues, Issues
 from .stations import Stations, newest, stream_uses
@@ -29,10 +33,10 @@ def _wrong_fetches(chip: ChipIssues, program: ChipProgram, image: dict[Word, byt
     drives, samples = stream_uses(chip, "drive"), stream_uses(chip, "read")
     lanes = chip.spec.lanes
     for code in drives.keys() & samples.keys():
-        fetched = np.repeat(samples[code].issues.is_named("ifetch"), samples[code].issues.sizes)
+        fetched = _has(samples[code].issues, Effect.FETCH)
         if not fetched.any():
             continue
-        drivers = newest(drives[code], samples[code], Stations(bool(code & 0x80), chip.spec.mxm_distance))
+        drivers = newest(drives[code], samples[code], Stations(is_westward(code), chip.spec.mxm_distance))
         for sample in np.flatnonzero(fetched & (drivers >= 0)).tolist():
             record = samples[code].issues.record(sample)
             begin = (code - record.values[0]) * lanes
@@ -46,10 +50,17 @@ def _wrong_fetches(chip: ChipIssues, program: ChipProgram, image: dict[Word, byt
 def _text_driven(drives: Issues, issue: int, image: dict[Word, bytes]) -> bytes:
     """The text that an issue drives: that of the word which it reads, zero in superlanes that are off."""
     record, spec = drives.record(issue), drives.chip.spec
-    if record.instruction.name != "read":
+    if record.instruction.effect is not Effect.READ:
         return b""
-    word = image.get(word_of(spec.queues[record.queue].unit, drives.values(issue)[0], spec), b"")
+    word = image.get(word_of(spec.queues[record.queue].unit, record.instruction.moved(drives.values(issue)), spec), b"")
     return word[: (record.tiles or spec.tiles) * spec.lanes_per_tile].ljust(len(word), b"\0")
+
+
+def _has(issues: Issues, effect: Effect) -> npt.NDArray[np.bool_]:
+    """Which issues have an effect: [issues]."""
+    numbers: list[int] = issues.records.tolist()
+    records = [issues.chip.records[i].instruction.effect is effect for i in numbers]
+    return np.repeat(np.array(records, np.bool_), issues.sizes)
 
 
 def _overwritten(chip: ChipIssues, image: dict[Word, bytes]) -> Iterator[Hazard]:
@@ -59,9 +70,9 @@ def _overwritten(chip: ChipIssues, image: dict[Word, bytes]) -> Iterator[Hazard]
     for word in image:
         slices[word.unit(chip.spec)].append(word.address)
     for unit, addresses in slices.items():
-        writes = chip.dispatches("MEM", unit, "write", "scatter")
+        writes = chip.dispatches("MEM", unit, *(i.name for i in TABLE.with_effect(*STORES)))
         moved, cycles = writes.moved("address"), writes.cycles()
-        scatters = np.repeat(writes.is_named("scatter"), writes.sizes)
+        scatters = _has(writes, Effect.SCATTER)
         bad = np.flatnonzero(scatters | np.isin(moved, addresses))
         if not bad.size:
             continue

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 
-from ....dialects.instruction import CHAIN, ElementType, FieldKind, Instruction, SourceKind, source_kind, source_payload
+from ....dialects.effects import ENTERING, STORES, Effect
+from ....dialects.instruction import CHAIN, ElementType, Instruction, SourceKind, source_kind, source_payload
 from ....dialects.program import Program
+from ....dialects.stream_code import group_of, is_stream
 from ....dialects.target import ChipSpec, Queue
 from ..operations import Operation, immediate, operation
 
@@ -35,51 +36,14 @@ class Irregular(Exception):
     """The program has a hazard, or something that bulk mode does not do: cycle mode runs it, and names the hazard."""
 
 
-class Kind(IntEnum):
-    """What an instruction is for bulk mode."""
-
-    READ = 0
-    WRITE = 1
-    LOAD = 2
-    INSTALL = 3
-    VECTORS = 4
-    ACCUMULATE = 5
-    ALU = 6
-    SEND = 7
-    RECEIVE = 8
-    FETCH = 9
-    NOTHING = 10
-    HALF_VECTORS = 11
-    GATHER = 12
-    SCATTER = 13
-    SWITCH = 14
-    """What the SXM does."""
-
-
-ENTERING = (Kind.VECTORS, Kind.HALF_VECTORS)
-"""What feeds the MXM."""
-
-RESULTS = (Kind.ACCUMULATE, Kind.ALU, Kind.GATHER, Kind.SWITCH)
+RESULTS = (Effect.ACCUMULATE, Effect.COMPUTE, Effect.GATHER, Effect.MOVE)
 """What makes vectors of others."""
 
-STORES = (Kind.WRITE, Kind.SCATTER)
-
-_KINDS = {
-    "read": Kind.READ,
-    "write": Kind.WRITE,
-    "lw": Kind.LOAD,
-    "iw": Kind.INSTALL,
-    "abc": Kind.VECTORS,
-    "abc_f16": Kind.HALF_VECTORS,
-    "gather": Kind.GATHER,
-    "scatter": Kind.SCATTER,
-    "acc": Kind.ACCUMULATE,
-    "acc_emit": Kind.ACCUMULATE,
-    "send": Kind.SEND,
-    "receive": Kind.RECEIVE,
-    "ifetch": Kind.FETCH,
-    "config": Kind.NOTHING,
-}
+_DONE = (
+    *(*RESULTS, *STORES, *ENTERING, Effect.READ, Effect.LOAD, Effect.INSTALL),
+    *(Effect.SEND, Effect.RECEIVE, Effect.FETCH, Effect.CONFIGURE),
+)
+"""What bulk mode does."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +64,11 @@ class Shape:
     def __init__(
         self, chip: int, queue: Queue, instruction: Instruction, values: tuple[int, ...], tiles: int, spec: ChipSpec
     ):
-        """`tiles` are the superlanes that are on."""
+        """`tiles` are the superlanes that are on. Raises Irregular for an effect that bulk mode does not have."""
         self.chip, self.queue, self.instruction, self.values, self.tiles = chip, queue, instruction, values, tiles
-        self.kind = _kind(instruction)
+        self.kind = instruction.effect
+        if self.kind not in _DONE:
+            raise Irregular(f"bulk mode does not do `{instruction.name}`")
         self.samples: list[Use] = []
         self.chains: list[Use] = []
         """The chains that it reads."""
@@ -114,12 +80,12 @@ class Shape:
         self.to_chain = False
         self.width = 0
         """Streams of the result."""
-        self.does = self._operation() if self.kind == Kind.ALU else None
+        self.does = self._operation() if self.kind == Effect.COMPUTE else None
         """What an ALU does."""
         operand = 0
         for field, value in zip(instruction.fields, values, strict=True):
             if field.role == "read":
-                self._add_operand(operand, field.kind, value, instruction.group_width(field, values, spec), spec)
+                self._add_operand(operand, value, instruction.group_width(field, values, spec), spec)
                 operand += 1
             elif field.role == "drive":
                 self.to_chain = value == CHAIN
@@ -127,19 +93,17 @@ class Shape:
                 offset = instruction.d_func(spec)
                 self.drives += [Use(value + i, i, offset) for i in range(self.width)]
 
-    def _add_operand(self, operand: int, kind: FieldKind, value: int, width: int, spec: ChipSpec) -> None:
+    def _add_operand(self, operand: int, value: int, width: int, spec: ChipSpec) -> None:
+        first = OPERAND_SLOTS * operand if self.does else sum(self.widths)
         self.widths.append(width)
-        first, skew = OPERAND_SLOTS * operand, self.instruction.d_skew(spec)
-        what = source_kind(value) if kind == FieldKind.SOURCE else SourceKind.STREAM
-        payload = source_payload(value)
-        match what:
-            case SourceKind.STREAM:
-                self.samples += [Use(payload + i, first + i, skew) for i in range(width)]
-            case SourceKind.ALU:
-                self.chains.append(Use(payload, first, 0))
-            case SourceKind.IMMEDIATE:
-                assert self.does is not None
-                self.immediates[operand] = immediate(payload, self.does.forms[operand]) & 0xFFFFFFFF
+        if is_stream(value):
+            skew = self.instruction.d_skew(spec)
+            self.samples += [Use(code, first + i, skew) for i, code in enumerate(group_of(value, width))]
+        elif source_kind(value) == SourceKind.ALU:
+            self.chains.append(Use(source_payload(value), first, 0))
+        else:
+            assert self.does is not None
+            self.immediates[operand] = immediate(source_payload(value), self.does.forms[operand]) & 0xFFFFFFFF
 
     def _operation(self) -> Operation:
         fields = {f.name: v for f, v in zip(self.instruction.fields, self.values, strict=True)}
@@ -148,17 +112,6 @@ class Shape:
 
     def value(self, field: str) -> int:
         return self.values[self.instruction.index(field)]
-
-
-def _kind(instruction: Instruction) -> Kind:
-    """Raises Irregular for an instruction that bulk mode does not do."""
-    if instruction.kinds == ("VXM",):
-        return Kind.ALU
-    if all(kind.startswith("SXM") for kind in instruction.kinds) and instruction.kinds:
-        return Kind.SWITCH
-    if instruction.name not in _KINDS:
-        raise Irregular(f"bulk mode does not do `{instruction.name}`")
-    return _KINDS[instruction.name]
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from ....dialects.effects import ENTERING, Effect
+from ....dialects.stream_code import StreamCode, place_of
 from ....dialects.topology import Port
 from .issues import (
     CHAIN_BYTE,
-    ENTERING,
     Edges,
     Ints,
     Irregular,
     Issues,
-    Kind,
     cover,
     distinct,
     join,
@@ -110,7 +110,7 @@ class Matcher:
 
     def __init__(self, issues: Issues):
         self.issues, self.spec, self.system = issues, issues.spec, issues.program.system
-        self._by_unit: dict[tuple[Kind, int, int], list[int]] = defaultdict(list)
+        self._by_unit: dict[tuple[Effect, int, int], list[int]] = defaultdict(list)
         """The shapes of a kind on a unit of a chip."""
         for number, shape in enumerate(issues.shapes):
             self._by_unit[shape.kind, shape.chip, shape.queue.unit].append(number)
@@ -120,7 +120,7 @@ class Matcher:
         edges = Edges.concatenate([*self._streams(), *self._chains()])
         links, sums = self._links(), self._sums()
         for _ in range(len(self.issues.program.chips) + 1):
-            received = self.issues.kind_of(edges.p) == Kind.RECEIVE
+            received = self.issues.kind_of(edges.p) == Effect.RECEIVE
             if not received.any():
                 break
             passed = _through(_through(edges.take(received), links), edges)
@@ -128,7 +128,7 @@ class Matcher:
         else:
             raise Irregular("a vector passes more links than there are chips without a stop in memory")
         check_text(self.issues, edges)
-        edges = edges.take(~np.isin(self.issues.kind_of(edges.c), (Kind.SEND, Kind.FETCH)))
+        edges = edges.take(~np.isin(self.issues.kind_of(edges.c), (Effect.SEND, Effect.FETCH)))
         installs = self._installs()
         return Flow(self._merged(edges), self._merged(sums), installs, self._entries(installs), self._loads(installs))
 
@@ -194,8 +194,7 @@ class Matcher:
         for number, shape in enumerate(self.issues.shapes):
             for which, uses in enumerate((shape.drives, shape.samples)):
                 for use in uses:
-                    position = shape.queue.position
-                    place = self.spec.mxm_distance + (-position if use.code & 0x80 else position)
+                    place = place_of(StreamCode(use.code), shape.queue.position, self.spec.mxm_distance)
                     users[shape.chip, use.code][which].append(_User(number, use.offset, place, use.slot))
         for drives, samples in users.values():
             yield self._match(self._line(drives), self._line(samples), "stream-empty")
@@ -213,7 +212,7 @@ class Matcher:
 
     # -- one to one --------------------------------------------------------------------------------------------
 
-    def _users(self, kind: Kind, chip: int, unit: int, offset: int = 0) -> list[_User]:
+    def _users(self, kind: Effect, chip: int, unit: int, offset: int = 0) -> list[_User]:
         return [_User(number, offset, 0, 0) for number in self._by_unit.get((kind, chip, unit), ())]
 
     def _one_to_one(self, givers: list[_User], takers: list[_User], missing: str, lost: str) -> Edges:
@@ -229,7 +228,7 @@ class Matcher:
         for chip in range(len(self.issues.program.chips)):
             for plane in range(self.spec.planes):
                 vectors = [u for k in ENTERING for u in self._users(k, chip, plane, self.spec.latency_array)]
-                takers = self._users(Kind.ACCUMULATE, chip, plane)
+                takers = self._users(Effect.ACCUMULATE, chip, plane)
                 pairs.append(self._one_to_one(vectors, takers, "result-missing", "result-lost"))
         return Edges.concatenate(pairs)
 
@@ -240,13 +239,13 @@ class Matcher:
         flight = self.spec.latency_send + self.system.link_latency
         pairs: list[Edges] = []
         for source, target in program.peers.items():
-            sends = self._on_link(Kind.SEND, index, source, flight)
+            sends = self._on_link(Effect.SEND, index, source, flight)
             self._check_distance(self._line(sends))
-            receives = self._on_link(Kind.RECEIVE, index, target)
+            receives = self._on_link(Effect.RECEIVE, index, target)
             pairs.append(self._one_to_one(sends, receives, "link-empty", "link-lost"))
         return Edges.concatenate(pairs)
 
-    def _on_link(self, kind: Kind, index: dict[int, int], port: Port, offset: int = 0) -> list[_User]:
+    def _on_link(self, kind: Effect, index: dict[int, int], port: Port, offset: int = 0) -> list[_User]:
         return self._users(kind, index[port.chip], port.link, offset) if port.chip in index else []
 
     def _check_distance(self, sends: _Line) -> None:
@@ -264,7 +263,7 @@ class Matcher:
         beats = self.issues.beats
         columns: list[tuple[Ints, Ints, Ints]] = []
         for number, shape in enumerate(self.issues.shapes):
-            if shape.kind == Kind.INSTALL:
+            if shape.kind == Effect.INSTALL:
                 of = self.issues.beats_of(number)
                 limit_number(beats.count[of], MOST_INSTALLS)
                 owner, i = np.repeat(of, beats.count[of]), ranges(0 * of, beats.count[of])
@@ -280,7 +279,7 @@ class Matcher:
         for number, shape in enumerate(self.issues.shapes):
             if shape.kind in ENTERING:
                 low = shape.queue.unit
-                high = [] if shape.kind == Kind.VECTORS else [self.spec.paired_plane(low)]
+                high = [] if shape.kind == Effect.ENTER else [self.spec.paired_plane(low)]
                 for byte, unit in enumerate([low, *high]):
                     assert unit is not None  # check_program
                     parts.append(self._weights(number, installs, shape.chip * self.spec.planes + unit, byte))
@@ -308,7 +307,7 @@ class Matcher:
 
     def _loads(self, installs: Installs) -> Ints:
         """The install that takes the rows of each `lw`: the next of its plane."""
-        issues, records = self.issues, np.flatnonzero(self.issues.kind == Kind.LOAD)
+        issues, records = self.issues, np.flatnonzero(self.issues.kind == Effect.LOAD)
         unit = np.array([s.chip * self.spec.planes + s.queue.unit for s in issues.shapes], np.int64)
         plane, time = unit[issues.shape[records]], issues.time_of(issues.offsets[records])
         order = np.lexsort((np.append(time, installs.time), np.append(plane, installs.plane)))
