@@ -27,7 +27,7 @@ from tspc.runtime.jit import JitEngine
 from tspc.runtime.jit import semantics as jit
 from tspc.runtime.jit.kernel import Kernel
 from tspc.runtime.reference import ReferenceEngine
-from tspc.tools.flows import chip_flows, flows
+from tspc.tools.flows import Flows
 from tspc.tools.profile import profile
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -169,7 +169,7 @@ def test_tools_see_it(page: dict[str, type[InstructionOp]], name: str) -> None:
     names = [r.instruction.name for r in records]
     found = {
         (names[giver], names[taker])
-        for pairs in flows(program, chip_flows(program))
+        for pairs in Flows(program).pairs()
         for giver, taker in zip(pairs.giver.tolist(), pairs.taker.tolist(), strict=True)
     }
     assert found == {("read", name), (name, "write")}

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....dialects.effects import Effect
+from ....dialects.intervals import Ints, join, ranges, split
+from ....dialects.issues import Shape
 from ..layout import BLOCK, GROUP
 from ..memory import stride_of
 from .actions import SPACE_BITS, Place, Space, Steps, place_in
 from .chains import SPECIAL, Chain, generic
 from .half_gemm import weight_bytes
-from .issues import Ints, Irregular, Shape, join, limit_number, ranges, split
+from .irregular import Irregular, limit_number
 from .loop import Input, Kept, Loop, Member
 from .plan import Plan
 from .rows import LISTED, OPERAND_WORDS, ROWS_WORDS, STEP_WORDS, Op, Step

@@ -13,8 +13,11 @@ from functools import cached_property
 
 import numpy as np
 
+from ....dialects.def_use import Edges
 from ....dialects.effects import Effect
-from .issues import RESULTS, Edges, Ints, Irregular, Issues, distinct, join, limit_number, ranges
+from ....dialects.intervals import Ints, distinct, join, ranges
+from ....dialects.issues import Issues
+from .irregular import RESULTS, Irregular, limit_number
 from .match import Flow
 
 MOST_SEGMENTS = 200_000

@@ -9,13 +9,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from ....dialects.def_use import CHAIN_BYTE
 from ....dialects.effects import STORES, Effect
+from ....dialects.instruction import ElementType
+from ....dialects.issues import OPERAND_SLOTS, Shape
 from ....dialects.target import ChipSpec
 from ..layout import BLOCK, Finish, Form
+from ..operations import Operation, immediate, operation
 from ..semantics import pack_fields
 from .actions import Action, Place, Steps, chained, steps
 from .chains import Chain
-from .issues import CHAIN_BYTE, OPERAND_SLOTS, RESULTS, Shape
+from .irregular import RESULTS
 from .rows import FINISHES, Op
 
 _NARROW = {1: Op.NARROW_1, 2: Op.NARROW_2, 4: Op.NARROW_4}
@@ -176,8 +180,9 @@ class Loop:
         """An operand of an ALU: in wide order without gaps, or an immediate."""
         of, shape = self.source, self.shapes[member]
         if operand in shape.immediates:
-            place = of.constant(shape.immediates[operand])
-            self.immediates[place] = shape.immediates[operand]
+            bits = immediate(shape.immediates[operand], form) & 0xFFFFFFFF
+            place = of.constant(bits)
+            self.immediates[place] = bits
             return place
         slots = range(OPERAND_SLOTS * operand, OPERAND_SLOTS * (operand + 1))
         taken = [i for i in self.members[member].inputs if i.slot in slots]
@@ -219,11 +224,11 @@ class Loop:
 
     def _alu(self, member: int) -> None:
         shape = self.shapes[member]
-        assert shape.does is not None
-        operands = [self._operand(member, i, form) for i, form in enumerate(shape.does.forms)]
+        does = _operation(shape)
+        operands = [self._operand(member, i, form) for i, form in enumerate(does.forms)]
         result = self.values[member] = self._wide_buffer()
-        self._act(Op.ALU, shape.does.alu, result, *operands)
-        finish = shape.does.finish
+        self._act(Op.ALU, does.alu, result, *operands)
+        finish = does.finish
         if finish == Finish.HALF or (shape.to_chain and finish != Finish.NONE):  # a stream takes the low bytes only
             self.values[member] = self._wide_buffer()
             self._act(FINISHES[finish], 0, self.values[member], result)
@@ -321,3 +326,11 @@ class Loop:
                 nowhere = self._plane_buffer()
                 planes = {byte: planes.get(byte, nowhere) for byte in range(width)}
             self._narrow(member, [planes[byte] for byte in range(width)])
+
+
+def _operation(shape: Shape) -> Operation:
+    """What an ALU does."""
+    names = shape.instruction.names
+    element = ElementType(shape.value("type"))
+    result = ElementType(shape.value("result_type")) if "result_type" in names else element
+    return operation(shape.instruction.name, element, result)

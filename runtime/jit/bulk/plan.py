@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....dialects.effects import ENTERING, STORES, Effect
+from ....dialects.intervals import Ints, distinct, distinct_pairs, split
+from ....dialects.issues import Issues
 from ....dialects.program import Program
 from .groups import Cutter, Segments
-from .issues import RESULTS, Ints, Irregular, Issues, distinct, distinct_pairs, split
+from .irregular import RESULTS, Irregular, issues_of
 from .match import Matcher
 from .order import Accesses, Dependences, Mask, dependences, sequence
 
@@ -45,7 +47,7 @@ def plan(program: Program) -> Plan:
     A group reads memory when it uses the words, and so before or after others that write them. Groups that wait for
     each other take copies of what they read; if that does not help, they are cut into chunks.
     """
-    issues = Issues(program)
+    issues = issues_of(program)
     cutter = Cutter(issues, Matcher(issues).flow())
     segments = cutter.cut(np.zeros(0, np.int64))
     captured = np.zeros(len(issues.records), np.bool_)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....dialects.effects import Effect
+from ....dialects.issues import Issues
 from ....dialects.program import Program, program_length
 from ...engine import RunStats
 from ...host import HostSession
@@ -21,7 +22,6 @@ from .compiled import CompiledBulk
 from .emit import Emitter, Tables
 from .gemm import array_bytes
 from .half_gemm import INPUT_BYTES
-from .issues import Issues
 from .plan import plan
 from .rows import BLOCK_VECTORS, ENV_WORDS, OPERAND_WORDS, OPERANDS, ROWS_WORDS, Env, Group, Op, Operand, Step
 from .text import TextImage

@@ -8,11 +8,14 @@ from collections import defaultdict
 import numpy as np
 import numpy.typing as npt
 
+from ....dialects.def_use import Edges
 from ....dialects.effects import STORES, Effect
+from ....dialects.intervals import Ints
+from ....dialects.issues import Issues
 from ....dialects.program import ChipProgram
 from ....dialects.supply import Word, word_of
 from ....dialects.target import ChipSpec
-from .issues import Edges, Ints, Irregular, Issues
+from .irregular import Irregular
 
 
 class TextImage:

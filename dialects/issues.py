@@ -1,4 +1,4 @@
-"""A program's issues as arithmetic progressions, and the arithmetic of intervals that matching them needs.
+"""A program's issues as arithmetic progressions: what planner and profiler know of them.
 
 Issues are numbered through the whole program: record by record, each in the order of its loops, an `abc` once for each
 of its vectors. Nothing here is as long as the number of issues, except where a record's issues are not in a row.
@@ -6,44 +6,22 @@ of its vectors. Nothing here is as long as the number of issues, except where a 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-from ....dialects.effects import ENTERING, STORES, Effect
-from ....dialects.instruction import CHAIN, ElementType, Instruction, SourceKind, source_kind, source_payload
-from ....dialects.program import Program
-from ....dialects.stream_code import group_of, is_stream
-from ....dialects.target import ChipSpec, Queue
-from ..operations import Operation, immediate, operation
-
-Ints = npt.NDArray[np.int64]
-
-CHAIN_BYTE = -1
-"""In place of the number of a byte plane: a whole result, by a chain."""
+from .effects import Effect
+from .instruction import CHAIN, Instruction, Record, SourceKind, source_kind, source_payload
+from .intervals import Ints, Limit, join, ranges, unlimited
+from .program import Program
+from .stream_code import group_of, is_stream
+from .target import ChipSpec, Queue
 
 OPERAND_SLOTS = 4
 """Slots of an ALU operand, one for each byte plane. A chain is in the first."""
-
-
-MOST = 1 << 22
-"""Runs, installs or rows of a program, beyond which planning would take more time and memory than bulk mode saves."""
-
-
-class Irregular(Exception):
-    """The program has a hazard, or something that bulk mode does not do: cycle mode runs it, and names the hazard."""
-
-
-RESULTS = (Effect.ACCUMULATE, Effect.COMPUTE, Effect.GATHER, Effect.MOVE)
-"""What makes vectors of others."""
-
-_DONE = (
-    *(*RESULTS, *STORES, *ENTERING, Effect.READ, Effect.LOAD, Effect.INSTALL),
-    *(Effect.SEND, Effect.RECEIVE, Effect.FETCH, Effect.CONFIGURE),
-)
-"""What bulk mode does."""
 
 
 @dataclass(frozen=True)
@@ -64,24 +42,20 @@ class Shape:
     def __init__(
         self, chip: int, queue: Queue, instruction: Instruction, values: tuple[int, ...], tiles: int, spec: ChipSpec
     ):
-        """`tiles` are the superlanes that are on. Raises Irregular for an effect that bulk mode does not have."""
+        """`tiles` are the superlanes that are on."""
         self.chip, self.queue, self.instruction, self.values, self.tiles = chip, queue, instruction, values, tiles
         self.kind = instruction.effect
-        if self.kind not in _DONE:
-            raise Irregular(f"bulk mode does not do `{instruction.name}`")
         self.samples: list[Use] = []
         self.chains: list[Use] = []
         """The chains that it reads."""
         self.immediates: dict[int, int] = {}
-        """By operand, its lanes."""
+        """By operand, its 32 bits."""
         self.widths: list[int] = []
         """Streams of each operand."""
         self.drives: list[Use] = []
         self.to_chain = False
         self.width = 0
         """Streams of the result."""
-        self.does = self._operation() if self.kind == Effect.COMPUTE else None
-        """What an ALU does."""
         operand = 0
         for field, value in zip(instruction.fields, values, strict=True):
             if field.role == "read":
@@ -94,7 +68,7 @@ class Shape:
                 self.drives += [Use(value + i, i, offset) for i in range(self.width)]
 
     def _add_operand(self, operand: int, value: int, width: int, spec: ChipSpec) -> None:
-        first = OPERAND_SLOTS * operand if self.does else sum(self.widths)
+        first = OPERAND_SLOTS * operand if self.kind == Effect.COMPUTE else sum(self.widths)
         self.widths.append(width)
         if is_stream(value):
             skew = self.instruction.d_skew(spec)
@@ -102,15 +76,10 @@ class Shape:
         elif source_kind(value) == SourceKind.ALU:
             self.chains.append(Use(source_payload(value), first, 0))
         else:
-            assert self.does is not None
-            self.immediates[operand] = immediate(source_payload(value), self.does.forms[operand]) & 0xFFFFFFFF
-
-    def _operation(self) -> Operation:
-        fields = {f.name: v for f, v in zip(self.instruction.fields, self.values, strict=True)}
-        element = ElementType(fields["type"])
-        return operation(self.instruction.name, element, ElementType(fields.get("result_type", element)))
+            self.immediates[operand] = source_payload(value)
 
     def value(self, field: str) -> int:
+        """The value of a field that does not move."""
         return self.values[self.instruction.index(field)]
 
 
@@ -138,25 +107,32 @@ class Runs:
 
 
 class Issues:
-    """All issues of a program. Raises Irregular for an instruction that bulk mode does not do."""
+    """All issues of a program."""
 
-    def __init__(self, program: Program):
-        self.program, self.spec = program, program.system.chip
-        self.records = [r for c in program.chips for r in c.dispatches]
+    def __init__(self, program: Program, fetches: bool = True, limit: Limit = unlimited):
+        """`fetches` says whether those of ifetch count among them; `limit` sees the runs of every record."""
+        self.program, self.spec, self._limit = program, program.system.chip, limit
+        of_chips = [c.dispatches if fetches else c.records for c in program.chips]
+        self.records = [r for records in of_chips for r in records]
+        self.chips = np.cumsum([0, *map(len, of_chips)])
+        """By chip program, its first record; then the number of all."""
         self.shapes: list[Shape] = []
-        self.shape = np.array(self._shapes(), np.int64)
+        self.shape = np.array(self._shapes(of_chips), np.int64)
         """By record."""
         self.kind = np.array([s.kind for s in self.shapes], np.int64)[self.shape]
         """By record."""
         counts, every, steps = self._levels()
+        self.counts, self.every = counts, every
+        """By record the rounds of each level, the vectors of a dispatch being the innermost, and the cycles from one to
+        the next: [records, levels]."""
         self.sizes = counts.prod(axis=1)
         """By record, the number of its issues."""
         self.offsets = np.concatenate([[0], np.cumsum(self.sizes)])
         """By record, the number of its first issue; then the number of all."""
         moving = [r.instruction.stepping for r in self.records]
         values = [0 if i is None else r.values[i] for i, r in zip(moving, self.records, strict=True)]
-        self._value, self._at = np.array(values, np.int64), np.array([r.at for r in self.records], np.int64)
-        self.last = self._at + counts[:, 0] * every[:, 0] - 1 + ((counts - 1) * every)[:, 1:].sum(axis=1)
+        self._value, self.at = np.array(values, np.int64), np.array([r.at for r in self.records], np.int64)
+        self.last = self.at + counts[:, 0] * every[:, 0] - 1 + ((counts - 1) * every)[:, 1:].sum(axis=1)
         """By record, the last cycle in which it occupies its queue."""
         self.runs = self._progressions(counts, every, steps, True, True)
         """By time and value."""
@@ -164,16 +140,22 @@ class Issues:
         """By value only."""
         self.beats = self._progressions(counts, every, steps, True, False)
         """By time only."""
-        of_shape = self.shape[self.beats.record]
-        ends = np.cumsum(np.bincount(of_shape, minlength=len(self.shapes)))
-        self._beats_of = np.split(np.argsort(of_shape, kind="stable"), ends[:-1])
+        self._beats_of = self._by_shape(self.shape[self.beats.record])
+        self._on_unit: dict[tuple[Effect, int, int], list[int]] = defaultdict(list)
+        for number, shape in enumerate(self.shapes):
+            self._on_unit[shape.kind, shape.chip, shape.queue.unit].append(number)
 
-    def _shapes(self) -> list[int]:
+    def _by_shape(self, shape: Ints) -> list[Ints]:
+        """By shape, which of some numbers of shapes are its own."""
+        ends = np.cumsum(np.bincount(shape, minlength=len(self.shapes)))
+        return np.split(np.argsort(shape, kind="stable"), ends[:-1])
+
+    def _shapes(self, of_chips: Sequence[Sequence[Record]]) -> list[int]:
         """The shape of each record; adds those that are new."""
         numbers: list[int] = []
         known: dict[tuple[object, ...], int] = {}
-        for chip, chip_program in enumerate(self.program.chips):
-            for queue, _, instruction, values, _, tiles in chip_program.dispatches:
+        for chip, records in enumerate(of_chips):
+            for queue, _, instruction, values, _, tiles in records:
                 moving = instruction.stepping
                 fixed = values if moving is None else (*values[:moving], 0, *values[moving + 1 :])
                 key = (chip, queue, instruction.opcode, fixed, tiles)
@@ -217,10 +199,10 @@ class Issues:
             inner[0] = np.where(joins, inner[0] * count, inner[0])
             outer[joins, level] = 1
             closed |= ~joins
-        limit_number(outer.prod(axis=1))
+        self._limit(outer.prod(axis=1))
         sizes = np.cumprod(counts, axis=1) // counts
         record: Ints = np.arange(n, dtype=np.int64)
-        columns = [self.offsets[:-1], self._at, self._value]
+        columns = [self.offsets[:-1], self.at, self._value]
         for level in reversed(range(levels)):
             rounds = outer[record, level]
             if (rounds != 1).any():
@@ -239,6 +221,20 @@ class Issues:
         """The records of issues."""
         return np.searchsorted(self.offsets, issue, "right") - 1
 
+    def shapes_on(self, effect: Effect, chip: int, unit: int) -> Sequence[int]:
+        """The numbers of the shapes with an effect on a unit of a chip program, which is given by its index."""
+        return self._on_unit.get((effect, chip, unit), ())
+
+    def of(self, shapes: Sequence[int]) -> Ints:
+        """The issues of some shapes, in the order of their numbers."""
+        records = np.sort(join([self._records_of[shape] for shape in shapes]))
+        return ranges(self.offsets[records], self.sizes[records])
+
+    @cached_property
+    def _records_of(self) -> list[Ints]:
+        """The records of each shape."""
+        return self._by_shape(self.shape)
+
     def shape_of(self, record: int) -> Shape:
         return self.shapes[int(self.shape[record])]
 
@@ -255,87 +251,3 @@ class Issues:
         run = self.moves.of(issue)
         step = self.moves.step[run]
         return self.moves.value[run] + (issue - self.moves.first[run]) * step, step
-
-
-def limit_number(numbers: Ints, most: int = MOST) -> None:
-    """Raises Irregular where the sum of some numbers is greater than `most`."""
-    if numbers.sum(dtype=np.float64) > most:
-        raise Irregular("too many runs, installs or rows")
-
-
-# -- intervals -----------------------------------------------------------------------------------------------------
-
-
-def ranges(first: Ints, counts: Ints) -> Ints:
-    """first[i], first[i] + 1, ...: counts[i] numbers for each i, one after the other."""
-    ends = np.cumsum(counts)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(first - ends + counts, counts)
-
-
-def distinct(values: Ints) -> Ints:
-    """The different ones of some values, ascending."""
-    ordered = np.sort(values)
-    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
-
-
-def distinct_pairs(first: Ints, second: Ints) -> tuple[Ints, Ints]:
-    """The different ones of some pairs of numbers from 0 on."""
-    size = int(second.max(initial=0)) + 1
-    first, second = np.divmod(distinct(first * size + second), size)
-    return first, second
-
-
-def cover(start: Ints, count: Ints, bounds: Ints) -> tuple[Ints, Ints]:
-    """The elements of intervals [start, start + count) whose ends are all among the ascending `bounds`: for every
-    interval the elements between neighbouring bounds that it covers, as the interval's index and the element's."""
-    low = np.searchsorted(bounds, start)
-    lengths = np.searchsorted(bounds, start + count) - low
-    return np.repeat(np.arange(len(start)), lengths), ranges(low, lengths)
-
-
-def join(parts: Sequence[Ints]) -> Ints:
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
-
-
-def split(start: Ints, count: Ints, cuts: Ints) -> tuple[Ints, Ints, Ints]:
-    """Intervals [start, start + count) cut at the ascending `cuts`: for every piece the interval's index, where in the
-    interval it begins, and its length."""
-    low = np.searchsorted(cuts, start, "right")
-    inside = np.searchsorted(cuts, start + count, "left") - low
-    if not inside.any():
-        return np.arange(len(start)), np.zeros(len(start), np.int64), count
-    pieces = np.repeat(np.arange(len(start)), inside + 1)
-    number = ranges(np.zeros(len(start), np.int64), inside + 1)
-    at = low[pieces] + number
-    padded = np.append(cuts, 0)
-    begin = np.where(number == 0, 0, padded[at - 1] - start[pieces])
-    end = np.where(number == inside[pieces], count[pieces], padded[at] - start[pieces])
-    return pieces, begin, end - begin
-
-
-@dataclass(frozen=True)
-class Edges:
-    """Vectors that flow: issues c, c + 1, ... sample at `slot` what issues p, p + 1, ... drive as byte plane `byte`, so
-    many as `count` says, and of them the first `tiles` superlanes. [edges] each."""
-
-    c: Ints
-    p: Ints
-    count: Ints
-    slot: Ints
-    byte: Ints
-    tiles: Ints
-
-    @staticmethod
-    def concatenate(parts: Sequence[Edges]) -> Edges:
-        return Edges(*(join([getattr(e, name) for e in parts]) for name in Edges.__dataclass_fields__))
-
-    def take(self, chosen: npt.NDArray[np.bool_] | Ints) -> Edges:
-        return Edges(*(getattr(self, name)[chosen] for name in Edges.__dataclass_fields__))
-
-    def split(self, cuts: Ints, by_producer: bool = False) -> Edges:
-        """The same flow, cut where the consumers' numbers, or the producers', pass one of the ascending `cuts`."""
-        pieces, begin, count = split(self.p if by_producer else self.c, self.count, cuts)
-        if len(pieces) == len(self.c):
-            return self
-        c, p, slot, byte, tiles = (a[pieces] for a in (self.c, self.p, self.slot, self.byte, self.tiles))
-        return Edges(c + begin, p + begin, count, slot, byte, tiles)
