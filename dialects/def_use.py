@@ -141,7 +141,7 @@ class Lines:
                     code = StreamCode(use.code)
                     place = place_of(code, shape.queue.position, self.spec.mxm_distance)
                     users[shape.chip, code][which].append(User(number, use.offset, place, use.slot))
-        for (chip, code), (drives, samples) in users.items():
+        for (chip, code), (drives, samples) in sorted(users.items(), key=lambda way: way[0]):
             yield Way("stream", chip, code, chip, drives, samples)
 
     def chains(self) -> Iterator[Way]:
@@ -152,7 +152,7 @@ class Lines:
                 users[shape.chip, shape.queue.unit][0].append(User(number, self.spec.latency_alu, 0, CHAIN_BYTE))
             for use in shape.chains:
                 users[shape.chip, use.code][1].append(User(number, 0, 0, use.slot))
-        for (chip, alu), (results, readers) in users.items():
+        for (chip, alu), (results, readers) in sorted(users.items(), key=lambda way: way[0]):
             yield Way("chain", chip, alu, chip, results, readers)
 
     def arrays(self) -> Iterator[Way]:

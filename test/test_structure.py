@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,58 @@ def test_imports_go_one_way(path: Path) -> None:
         top, _, rest = module.partition(".")
         if top == "tspc" and rest:
             assert rest.split(".")[0] in MAY_IMPORT[folder], f"{name_of(path)}:{line}: {folder} imports {module}"
+
+
+VERIFIER = {f"passes.isa.{name}" for name in ("isa_verify", "proof", "text_proof", "dead_values", "stations", "issues")}
+"""The modules that prove finished programs. They rest on `dialects`, but not on what finds who takes whose result."""
+
+SCHEDULER = {"passes.stream", "passes.tensor", "passes.c2c", "passes.isa", "dialects.def_use"} | {
+    "dialects.issues",
+    "dialects.intervals",
+}
+"""What makes programs, and what it has in common with bulk mode and the profiler: modules, and packages with all that
+is in them but the verifier."""
+
+
+def side_of(path: Path) -> str:
+    """`verifier`, `scheduler`, or nothing for what stands on neither side of the wall."""
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    if name in VERIFIER:
+        return "verifier"
+    parents = {name, *(name[:i] for i, c in enumerate(name) if c == ".")}
+    return "scheduler" if parents & SCHEDULER and path.name != "__init__.py" else ""
+
+
+@cache
+def ours(path: Path) -> set[Path]:
+    """The files of ours that a file imports."""
+    found: set[Path] = set()
+    for _, module in imported(path):
+        top, *rest = module.split(".")
+        if top == "tspc" and rest:
+            place = ROOT.joinpath(*rest)
+            found |= {file for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists()}
+    return found
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if side_of(p)], ids=name_of)
+def test_verifier_and_scheduler_share_no_code(path: Path) -> None:
+    """A wall: neither side imports of the other, be it by way of what stands between them. So a fault of the scheduler
+    is an error of the verifier, and not one that both make."""
+    side = side_of(path)
+    seen, waiting = {path}, [path]
+    while waiting:
+        for file in ours(waiting.pop()) - seen:
+            name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+            assert side_of(file) in (side, ""), f"{name_of(path)} comes to {name}"
+            seen.add(file)
+            waiting.append(file)
+
+
+def test_both_sides_of_the_wall_have_modules() -> None:
+    sides = [side_of(path) for path in MODULES]
+    assert sides.count("verifier") == len(VERIFIER)
+    assert sides.count("scheduler") > 40
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
