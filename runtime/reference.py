@@ -167,7 +167,7 @@ class _Chip(ChipVectors):
     @EXECUTES.executes(WriteOp)
     def _write(self, t: int, issue: Issue, queue: Queue) -> None:
         address = issue.values[0]
-        (use,) = self._uses(issue, "read")
+        (use,) = issue.reads
         on = self._on(issue)
         self._keep_text(t, issue, queue, {address})
         self.sram[queue.unit, address, on] = self._arrive(t, issue, queue, use.code)[0, on]
@@ -180,7 +180,7 @@ class _Chip(ChipVectors):
 
     @EXECUTES.executes(ScatterOp)
     def _scatter(self, t: int, issue: Issue, queue: Queue) -> None:
-        numbers, source = self._uses(issue, "read")
+        numbers, source = issue.reads
         vector = self._sample(t, issue, queue, numbers.code, 1)[0]
         self._scatter_words(t, issue, queue, self._mapped(vector, issue.values[0]), source.code)
 

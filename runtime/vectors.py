@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dialects.errors import FLIPPED, Hazard
-from ..dialects.instruction import StreamUse
 from ..dialects.semantics.arithmetic import Array
 from ..dialects.stream_code import StreamCode, diagonal_of, group_of, register_text
 from ..dialects.target import ChipSpec, Queue
@@ -58,7 +57,7 @@ class ChipVectors:
 
     def _pass_on(self, issue: Issue, queue: Queue, vectors: Array) -> None:
         """The same for vectors that have their check bits with them."""
-        (use,) = self._uses(issue, "drive")
+        (use,) = issue.drives
         t = issue.dispatched + use.offset
         self.agenda.wake(t)
         for code, vector in zip(use.codes, vectors, strict=True):
@@ -67,17 +66,13 @@ class ChipVectors:
                 driven[~self._on(issue)] = 0
             self.drives[t].append((code, queue.position, driven, issue))
 
-    def _uses(self, issue: Issue, role: str) -> list[StreamUse]:
-        """The groups of streams that an issue samples (`role` "read") or drives ("drive"), by field."""
-        return [*issue.record.instruction.stream_uses(role, issue.values, self.spec)]
-
     def _on(self, issue: Issue) -> npt.NDArray[np.bool_]:
         """Which bytes of a vector are of superlanes that are on for an issue: the first so many."""
         return self.tile_of < (issue.record.tiles or self.spec.tiles)
 
     def _samples(self, t: int, issue: Issue, queue: Queue) -> list[Vector]:
         """The vectors [width, lanes] on each group of streams that an issue samples, in the order of its fields."""
-        return [self._sample(t, issue, queue, use.code, use.width) for use in self._uses(issue, "read")]
+        return [self._sample(t, issue, queue, use.code, use.width) for use in issue.reads]
 
     def _sample(self, t: int, issue: Issue, queue: Queue, code: StreamCode, width: int) -> Vector:
         """The vectors [width, lanes] on a group of streams at the unit's position, checked and corrected."""
