@@ -90,6 +90,8 @@ class Needs(NamedTuple):
     """The groups that it samples; None for any."""
     drives: Groups | None = ()
     """The groups that it drives; None for any one or none."""
+    silent: bool = False
+    """Whether it may drive nothing in place of these."""
 
 
 NEEDS: dict[Effect, Needs] = {
@@ -102,7 +104,7 @@ NEEDS: dict[Effect, Needs] = {
     Effect.LOAD: Needs(steps="row", reads=("weight_streams",)),
     Effect.ENTER: Needs(reads=(1,)),
     Effect.ENTER_PAIR: Needs(reads=(2,)),
-    Effect.ACCUMULATE: Needs(("mode",), steps="entry", drives=None),
+    Effect.ACCUMULATE: Needs(("mode",), steps="entry", drives=(4,), silent=True),
     Effect.SEND: Needs(reads=(1,)),
     Effect.RECEIVE: Needs(drives=(1,)),
     Effect.FETCH: Needs(reads=(2,)),

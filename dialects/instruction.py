@@ -464,7 +464,11 @@ class Table:
         sound = {*needs.fields} <= {*instruction.names}
         sound &= not needs.steps or (moving is not None and fields[moving].name == needs.steps)
         sound &= groups["read"] == needs.reads if needs.reads is not None else len(groups["read"]) <= MOST_OPERANDS
-        sound &= groups["drive"] == needs.drives if needs.drives is not None else len(groups["drive"]) <= 1
+        driven = groups["drive"]
+        if needs.drives is None:
+            sound &= len(driven) <= 1
+        else:
+            sound &= driven == needs.drives or (needs.silent and not driven)
         assert sound, f"{instruction.name}: what has the effect {instruction.effect.name} declares {needs}"
 
     def with_effect(self, *effects: Effect) -> list[Instruction]:

@@ -106,6 +106,7 @@ def put_lanes(words: npt.NDArray[np.int64], chip: ChipSpec, stride: int) -> list
         Chip.TILES: chip.tiles,
         Chip.TILE_LANES: chip.lanes_per_tile,
         Chip.STREAMS: chip.streams,
+        Chip.WEIGHT_STREAMS: chip.weight_streams,
         Chip.SRAM_WORDS: chip.words,
         Chip.SLICE_BYTES: chip.words * stride,
         Chip.ROW_GROUPS: -(-chip.lanes // GROUP),
@@ -229,7 +230,6 @@ class ChipMemory:
         self._set(Chip.PLANES, self._planes)
         self._set(Chip.ARRAY_LATENCY, chip.latency_array)
         self._set(Chip.INSTALL_LATENCY, chip.latency_install)
-        self._set(Chip.WEIGHT_STREAMS, chip.weight_streams)
         self._set(Chip.WEIGHTS_BYTES, -(-size // BLOCK) * BLOCK)
         self._set(Chip.BIAS, bias)
         self._set(Chip.WEIGHTS, weights)
