@@ -15,12 +15,19 @@ from enum import IntEnum
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
+from .effects import CLOCKED, NEEDS, Effect, Needs
 from .errors import MalformedProgram
+from .stream_code import STREAM_BITS, StreamCode, group_of, is_stream, number_of, stream_text
+from .stream_code import register_text as register_text
+from .stream_code import stream_code as stream_code
 from .target import ChipSpec
 
 INSTRUCTION_BYTES = 16
 """Size of an encoded instruction: the format of the table, not a choice of the machine."""
 
+
+MOST_OPERANDS = 3
+"""Operands of an instruction."""
 
 MAX_COUNT, MAX_EVERY, MAX_STEP = 65536, 65535, 32767
 """What one level of `repeat` can say: issues in all, cycles apart, movement of the field either way."""
@@ -69,25 +76,11 @@ class SourceKind(IntEnum):
 
 
 _SOURCE_BITS = 34
-CHAIN = 1 << 8
+CHAIN = 1 << STREAM_BITS
 """The value of a TARGET field that keeps the result in the ALU's chain; below it is a stream."""
 
 
-def stream_code(direction: str, number: int) -> int:
-    """The code of a stream: direction `E` or `W` and its number."""
-    return (number & 0x7F) | (0x80 if direction == "W" else 0)
-
-
-def stream_text(code: int) -> str:
-    return f"{'W' if code & 0x80 else 'E'}{code & 0x7F}"
-
-
-def register_text(code: int, position: int) -> str:
-    """A stream register, as errors and tools name it: `stream E4 at position +3`."""
-    return f"stream {stream_text(code)} at position {position:+d}"
-
-
-def source_stream(code: int) -> int:
+def source_stream(code: StreamCode) -> int:
     return code
 
 
@@ -140,18 +133,18 @@ class Field:
             case FieldKind.NUMBER:
                 return str(value)
             case FieldKind.STREAM:
-                return stream_text(value)
+                return stream_text(StreamCode(value))
             case FieldKind.TYPE:
                 return ElementType(value).text
             case FieldKind.FLAG:
                 return self.words[value]
             case FieldKind.TARGET:
-                return "chain" if value == CHAIN else stream_text(value)
+                return "chain" if value == CHAIN else stream_text(StreamCode(value))
             case FieldKind.SOURCE:
                 payload = source_payload(value)
                 match source_kind(value):
                     case SourceKind.STREAM:
-                        return stream_text(payload)
+                        return stream_text(StreamCode(payload))
                     case SourceKind.ALU:
                         return f"alu{payload}"
                     case SourceKind.IMMEDIATE:
@@ -170,7 +163,7 @@ class Field:
             case FieldKind.SOURCE:
                 if value >> 32 >= len(SourceKind):
                     return f"{self.name} has the unknown operand kind {value >> 32}"
-                if value >> 32 == SourceKind.STREAM and value > 0xFF:
+                if value >> 32 == SourceKind.STREAM and not is_stream(value):
                     return f"{self.name} has the unknown stream code {value:#x}"
             case _:
                 pass
@@ -195,9 +188,15 @@ class Loop(NamedTuple):
 class StreamUse(NamedTuple):
     """A group of streams that one issue reads or drives, `offset` cycles after its dispatch."""
 
-    code: int
+    code: StreamCode
+    """The first of them."""
     width: int
     offset: int
+
+    @property
+    def codes(self) -> Iterator[StreamCode]:
+        """All streams of the group."""
+        return group_of(self.code, self.width)
 
 
 @dataclass(frozen=True)
@@ -219,6 +218,8 @@ class Instruction:
     """The field that counts the vectors of one dispatch; empty for one vector."""
     pace: int = 1
     """Cycles from one vector of a dispatch to the next."""
+    effect: Effect = Effect.COMPUTE
+    """What it does beside sampling and driving streams."""
 
     def d_skew(self, chip: ChipSpec) -> int:
         """Cycles from dispatch to the sampling of stream operands."""
@@ -227,6 +228,11 @@ class Instruction:
     def d_func(self, chip: ChipSpec) -> int:
         """Cycles from dispatch to the presence of the result at the unit's own position."""
         return sum(getattr(chip, f) for f in self.func)
+
+    @property
+    def is_clocked(self) -> bool:
+        """Whether it only moves the clock of a queue, in packed form."""
+        return self.effect in CLOCKED
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -241,6 +247,10 @@ class Instruction:
     def stepping(self) -> int | None:
         """The place of the field that `repeat` moves, or None."""
         return next((i for i, f in enumerate(self.fields) if f.steps), None)
+
+    def moved(self, values: Sequence[int]) -> int:
+        """The value of the field that `repeat` moves, 0 without one."""
+        return 0 if self.stepping is None else values[self.stepping]
 
     def text(self, values: Sequence[int]) -> str:
         """The instruction in assembly, such as `read address 12 stream E4`."""
@@ -258,7 +268,7 @@ class Instruction:
         """The stream groups that one issue reads (`role` "read") or drives ("drive"), with offsets from dispatch."""
         offset = self.d_skew(chip) if role == "read" else self.d_func(chip)
         for f, value in zip(self.fields, values, strict=True):
-            if f.role != role or value > 0xFF:  # an ALU operand or target that is no stream
+            if f.role != role or not is_stream(value):  # an ALU operand or target that is no stream
                 continue
             yield StreamUse(value, self.group_width(f, values, chip), offset)
 
@@ -290,9 +300,9 @@ class Instruction:
 
     def check_on_chip(self, f: Field, value: int, values: Sequence[int], chip: ChipSpec) -> str | None:
         """Why `value` of these values cannot stand in field `f` on this chip, or None."""
-        if f.role and value <= 0xFF:
+        if f.role and is_stream(value):
             width = self.group_width(f, values, chip)
-            base = value & 0x7F
+            base = number_of(value)
             if base % width:
                 return f"{f.name} {stream_text(value)} is not aligned to its group of {width} streams"
             if base + width > chip.streams:
@@ -435,13 +445,39 @@ class Table:
         self.by_name: dict[str, Instruction] = {}
 
     def add(self, instruction: Instruction) -> None:
-        """Registers a row. Opcode and mnemonic must be free, and the fields must fit into the word."""
+        """Registers a row. Opcode and mnemonic must be free, the fields must fit into the word and be those that the
+        effect needs, and no more operands and results than engines have places for."""
         bits = 8 + sum(f.bits for f in instruction.fields)
         assert bits <= INSTRUCTION_BYTES * 8, f"{instruction.name}: {bits} bits"
         assert instruction.opcode not in self.by_opcode, f"opcode {instruction.opcode:#x} is taken"
         assert instruction.name not in self.by_name, f"mnemonic {instruction.name} is taken"
+        self._check_effect(instruction)
         self.by_opcode[instruction.opcode] = instruction
         self.by_name[instruction.name] = instruction
+
+    @staticmethod
+    def _check_effect(instruction: Instruction) -> None:
+        """What those who go by the effect of an instruction rely on."""
+        fields, moving = instruction.fields, instruction.stepping
+        needs = NEEDS.get(instruction.effect, Needs())
+        groups = {role: tuple(f.group for f in fields if f.role == role) for role in ("read", "drive")}
+        sound = {*needs.fields} <= {*instruction.names}
+        sound &= not needs.steps or (moving is not None and fields[moving].name == needs.steps)
+        sound &= groups["read"] == needs.reads if needs.reads is not None else len(groups["read"]) <= MOST_OPERANDS
+        driven = groups["drive"]
+        if needs.drives is None:
+            sound &= len(driven) <= 1
+        else:
+            sound &= driven == needs.drives or (needs.silent and not driven)
+        assert sound, f"{instruction.name}: what has the effect {instruction.effect.name} declares {needs}"
+
+    def with_effect(self, *effects: Effect) -> list[Instruction]:
+        """The instructions of some effects, by opcode."""
+        return sorted((i for i in self.by_name.values() if i.effect in effects), key=lambda i: i.opcode)
+
+    def remove(self, instruction: Instruction) -> None:
+        """Takes a row out again."""
+        del self.by_opcode[instruction.opcode], self.by_name[instruction.name]
 
     def decode(self, data: bytes) -> tuple[Instruction, tuple[int, ...]]:
         """The instruction and the values of 16 bytes. Raises MalformedProgram for an unknown opcode or stray bits."""

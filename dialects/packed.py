@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 
+from .effects import Effect
 from .errors import MalformedProgram
 from .instruction import INSTRUCTION_BYTES, Instruction, Loop, Record
 from .instructions import TABLE
 from .target import SystemSpec
-
-UNTIMED = ("nop", "repeat", "sync", "notify", "deskew", "runtime_deskew", "transmit")
-"""Instructions that only move a queue's clock: they leave no record."""
 
 IFETCH = TABLE.by_name["ifetch"].opcode
 
@@ -90,28 +88,26 @@ class _Walk:
         while self._at < len(self.data) and not self.parked:
             instruction, values = self._decode()
             come = self._time
-            match instruction.name:
-                case "nop":
-                    self._time += values[0]
-                case "repeat":
+            match instruction.effect:
+                case Effect.WAIT:
+                    self._time += values[instruction.index("count")]
+                case Effect.REPEAT:
                     self._repeat(values)
-                case "sync":
+                case Effect.SYNC:
                     self._sync(notifies)
-                case "notify":
+                case Effect.NOTIFY:
                     found.append(self._time)
                     self._time += 1
-                case "deskew":
+                case Effect.EPOCH:
                     self._time = (self._time // self.system.hac_period + 1) * self.system.hac_period
-                case "runtime_deskew":
-                    self._time += values[0]
-                case "transmit":
+                case Effect.SIGNAL:
                     self._time += 1
                 case _:
                     self.records.append(Record(self.queue, self._time, instruction, values))
                     self._time = self.records[-1].last + 1
             if not self.parked:
-                timed = instruction.name not in UNTIMED and instruction.opcode != IFETCH
-                self._repeatable = timed or instruction.name == "repeat"
+                timed = not instruction.is_clocked and instruction.effect is not Effect.FETCH
+                self._repeatable = timed or instruction.effect is Effect.REPEAT
                 self.cycles.append(come)
                 self._at += INSTRUCTION_BYTES
         return found

@@ -19,6 +19,7 @@ from xdsl.utils.hints import isa
 
 from .c2c import topology_of
 from .dataflow import QueueDataflow
+from .effects import Effect
 from .elements import dtype_of, element_of
 from .errors import Actor, CapacityError, Hazard, HazardError, LinkError, MalformedProgram, earliest
 from .instruction import INSTRUCTION_BYTES, ElementType, Record
@@ -26,7 +27,7 @@ from .instructions import TABLE, check_record
 from .layout import Layout
 from .limits import MOST_CYCLES, MOST_ISSUES
 from .literals import dense_value
-from .packed import IFETCH, UNTIMED, cycles_of, decode_queues
+from .packed import IFETCH, cycles_of, decode_queues
 from .placement import Place, Slice
 from .supply import Chunk, Fetch, Word, check_chunks, chunk_count, chunk_text, first_fault, text_words
 from .target import ChipSpec, SystemSpec
@@ -137,7 +138,7 @@ def check_program(program: Program) -> Program:
         for record in chip.dispatches:
             if reason := check_record(record, system):
                 raise MalformedProgram(_where(chip, record, system) + reason)
-            if record.instruction.name in UNTIMED:
+            if record.instruction.is_clocked:
                 raise MalformedProgram(_where(chip, record, system) + "exists only in packed queues")
             queue = queues[record.queue]
             kinds = record.instruction.kinds
@@ -149,7 +150,7 @@ def check_program(program: Program) -> Program:
                     raise LinkError(_where(chip, record, system) + "no cable is in this link")
                 if peer.chip not in numbers:
                     raise LinkError(_where(chip, record, system) + f"chip {peer.chip} at its other end has no program")
-            if record.instruction.name == "abc_f16" and system.chip.paired_plane(queue.unit) is None:
+            if record.instruction.effect is Effect.ENTER_PAIR and system.chip.paired_plane(queue.unit) is None:
                 raise MalformedProgram(_where(chip, record, system) + f"plane {queue.unit} is not the first of a pair")
         _check_size(chip)
         if reason := overlap((s, words, f'{b.kind} "{b.name}"') for b in chip.bindings for s, words in b.words):
@@ -310,7 +311,7 @@ def chip_program(
     others: list[Record] = []
     before: dict[int, int] = defaultdict(int)
     for record in configured(records):
-        if record.instruction.opcode != IFETCH:
+        if record.instruction.effect is not Effect.FETCH:
             others.append(record)
             continue
         data = packed.get(spec.queues[record.queue].name, b"")
@@ -327,8 +328,8 @@ def configured(records: Iterable[Record]) -> tuple[Record, ...]:
         if record.queue != queue:
             queue, tiles = record.queue, 0
         result.append(record._replace(tiles=tiles))
-        if record.instruction.name == "config":
-            tiles = record.values[0]
+        if record.instruction.effect is Effect.CONFIGURE:
+            tiles = record.values[record.instruction.index("tiles")]
     return tuple(result)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from ..dialects.errors import Actor
-from ..dialects.instruction import Record
+from ..dialects.instruction import Record, StreamUse
 from ..dialects.program import actor
 from ..dialects.target import ChipSpec, Queue
 
@@ -20,6 +20,10 @@ class Issue:
     dispatched: int
     """The cycle of its dispatch, which for an `abc` is that of its first vector."""
     values: tuple[int, ...]
+    reads: tuple[StreamUse, ...]
+    """The groups of streams that it samples, in the order of its fields."""
+    drives: tuple[StreamUse, ...]
+    """The groups that it drives."""
 
     def actor(self, queues: Sequence[Queue]) -> Actor:
         return actor(self.record, self.dispatched, queues[self.record.queue].name, self.values)
@@ -40,8 +44,11 @@ class Agenda:
     def _issues(self, record: Record) -> Iterator[tuple[int, Issue]]:
         """The issues of a record, one for each vector of a dispatch, each with the cycle in which it acts."""
         skew, pace = record.instruction.d_skew(self.chip), record.instruction.pace
+        reads, drives = (
+            tuple(record.instruction.stream_uses(role, record.values, self.chip)) for role in ("read", "drive")
+        )
         for cycle, values in record.issues():
-            issue = Issue(record, cycle, values)
+            issue = Issue(record, cycle, values, reads, drives)
             for vector in range(record.instruction.vectors(values)):
                 yield cycle + skew + vector * pace, issue
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..dialects.errors import InputError, LinkError
-from ..dialects.instruction import register_text
 from ..dialects.program import Program
+from ..dialects.stream_code import StreamCode, register_text
 from ..dialects.supply import Word
 from ..dialects.target import ChipSpec
 from .snapshot import check_register, check_word
@@ -17,7 +17,7 @@ from .snapshot import check_register, check_word
 class Register(NamedTuple):
     """A stream register: `stream E4 at position +3`."""
 
-    code: int
+    code: StreamCode
     """The code of the stream."""
     position: int
 

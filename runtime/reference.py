@@ -8,14 +8,39 @@ position eastward, plus westward, never changes), so nothing is ever shifted.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..dialects.effects import STORES, Effect
 from ..dialects.errors import Hazard, InputError, earliest_in_run
 from ..dialects.instruction import CHAIN, ElementType, SourceKind, source_kind, source_payload
+from ..dialects.instructions import (
+    AccumulateEmitOp,
+    AccumulateOp,
+    ActivationsOp,
+    ConfigOp,
+    DistributeOp,
+    FetchOp,
+    GatherOp,
+    HalfActivationsOp,
+    InstallWeightsOp,
+    LaneSelectOp,
+    LoadWeightsOp,
+    PermuteOp,
+    ReadOp,
+    ReceiveOp,
+    RotateFourOp,
+    RotateThreeOp,
+    ScatterOp,
+    SendOp,
+    ShiftOp,
+    TransposeOp,
+    WriteOp,
+)
 from ..dialects.program import ChipProgram, Program, actor, program_length
 from ..dialects.semantics.arithmetic import (
     BINARY,
@@ -30,6 +55,7 @@ from ..dialects.semantics.arithmetic import (
     to_word,
     wrap,
 )
+from ..dialects.stream_code import StreamCode, position_of
 from ..dialects.supply import word_of
 from ..dialects.target import Queue, SystemSpec
 from ..dialects.topology import Port
@@ -39,8 +65,12 @@ from .engine import RunStats
 from .flips import Flip, FlipsByCycle, flips_by_chip
 from .host import HostSession
 from .secded import Secded
+from .semantics import Semantics
 from .snapshot import ChipState, Seen, Snapshot
-from .vectors import ChipVectors, Vector, position_of
+from .vectors import ChipVectors, Vector
+
+EXECUTES: Semantics[Callable[[Any, int, Issue, Queue], None]] = Semantics("reference")
+"""The functions of a chip that execute an issue in a cycle: what it samples, and what becomes of it."""
 
 
 @dataclass
@@ -97,12 +127,13 @@ class _Chip(ChipVectors):
             if plane.installs and plane.installs[0][0] == t:
                 plane.array = plane.installs.popleft()[1]
         due = [*self.agenda.due(t)]
-        for issue in sorted(due, key=lambda i: i.record.instruction.name in ("write", "scatter")):
+        for issue in sorted(due, key=lambda i: i.record.instruction.effect in STORES):
             queue = self.queues[issue.record.queue]
-            if issue.record.instruction.name != "ifetch":
+            instruction = issue.record.instruction
+            if instruction.effect is not Effect.FETCH:
                 self.issues[issue.record.queue] += 1
-                self.last = max(self.last, t - issue.record.instruction.d_skew(self.spec))
-            getattr(self, f"_do_{issue.record.instruction.name}", self._do_alu)(t, issue, queue)
+                self.last = max(self.last, t - instruction.d_skew(self.spec))
+            EXECUTES[instruction](self, t, issue, queue)
         self._look_for_losses(t)
         self._forget(t)
 
@@ -115,41 +146,60 @@ class _Chip(ChipVectors):
 
     # -- ICU ---------------------------------------------------------------------------------------------------
 
-    def _do_config(self, t: int, issue: Issue, queue: Queue) -> None:
+    @EXECUTES.executes(ConfigOp)
+    def _config(self, t: int, issue: Issue, queue: Queue) -> None:
         """Has its effect in the records that follow it."""
 
-    def _do_ifetch(self, t: int, issue: Issue, queue: Queue) -> None:
+    @EXECUTES.executes(FetchOp)
+    def _fetch(self, t: int, issue: Issue, queue: Queue) -> None:
         """The records that follow were decoded from the whole text; here it must arrive."""
         text = self.fetched[issue.record.queue, issue.dispatched]
-        if self._sample(t, issue, issue.values[0], queue, 2).tobytes()[: len(text)] != text:
+        (vectors,) = self._samples(t, issue, queue)
+        if vectors.tobytes()[: len(text)] != text:
             self._hazard("text-wrong", f"queue {queue.name}", t, (issue.record.queue,), issue)
 
     # -- MEM ---------------------------------------------------------------------------------------------------
 
-    def _do_read(self, t: int, issue: Issue, queue: Queue) -> None:
-        address, stream = issue.values
-        self._pass_on(issue, stream, queue, self.sram[queue.unit, address][None])
+    @EXECUTES.executes(ReadOp)
+    def _read(self, t: int, issue: Issue, queue: Queue) -> None:
+        self._pass_on(issue, queue, self.sram[queue.unit, issue.values[0]][None])
 
-    def _do_write(self, t: int, issue: Issue, queue: Queue) -> None:
-        address, stream = issue.values
+    @EXECUTES.executes(WriteOp)
+    def _write(self, t: int, issue: Issue, queue: Queue) -> None:
+        address = issue.values[0]
+        (use,) = issue.reads
         on = self._on(issue)
         self._keep_text(t, issue, queue, {address})
-        self.sram[queue.unit, address, on] = self._arrive(t, issue, stream, queue)[0, on]
+        self.sram[queue.unit, address, on] = self._arrive(t, issue, queue, use.code)[0, on]
         self.writers[queue.unit, address] = (t, issue)
 
-    def _do_gather(self, t: int, issue: Issue, queue: Queue) -> None:
-        address, numbers, stream = issue.values
-        words = self._tile_words(t, issue, queue, address, numbers)
-        slice_ = self.sram[queue.unit]
-        self._pass_on(issue, stream, queue, slice_[words, np.arange(len(words))][None])
+    @EXECUTES.executes(GatherOp)
+    def _gather(self, t: int, issue: Issue, queue: Queue) -> None:
+        (numbers,) = self._samples(t, issue, queue)
+        self._gather_words(issue, queue, self._mapped(numbers[0], issue.values[0]))
 
-    def _do_scatter(self, t: int, issue: Issue, queue: Queue) -> None:
-        address, numbers, stream = issue.values
-        words = self._tile_words(t, issue, queue, address, numbers)
-        on = self._on(issue)
-        written = {*words[on].tolist()}
+    @EXECUTES.executes(ScatterOp)
+    def _scatter(self, t: int, issue: Issue, queue: Queue) -> None:
+        numbers, source = issue.reads
+        vector = self._sample(t, issue, queue, numbers.code, 1)[0]
+        self._scatter_words(t, issue, queue, self._mapped(vector, issue.values[0]), source.code)
+
+    def _mapped(self, numbers: Vector, address: int) -> Array:
+        """The word of each tile: `address` plus the number in the first two lanes of the tile, low byte first."""
+        low, high = numbers.reshape(self.spec.tiles, -1)[:, :2].astype(np.int64).T
+        return (address + low + 256 * high) % self.spec.words
+
+    def _gather_words(self, issue: Issue, queue: Queue, words: Array) -> None:
+        """Drives of every tile its word: [tiles]."""
+        of_byte = words[self.tile_of]
+        self._pass_on(issue, queue, self.sram[queue.unit][of_byte, np.arange(len(of_byte))][None])
+
+    def _scatter_words(self, t: int, issue: Issue, queue: Queue, words: Array, code: StreamCode) -> None:
+        """Writes every tile of the vector on a stream to its word: [tiles]."""
+        on, of_byte = self._on(issue), words[self.tile_of]
+        written = {*of_byte[on].tolist()}
         self._keep_text(t, issue, queue, written)
-        self.sram[queue.unit, words[on], np.flatnonzero(on)] = self._arrive(t, issue, stream, queue)[0, on]
+        self.sram[queue.unit, of_byte[on], np.flatnonzero(on)] = self._arrive(t, issue, queue, code)[0, on]
         self.writers |= {(queue.unit, word): (t, issue) for word in written}
 
     def _keep_text(self, t: int, issue: Issue, queue: Queue, addresses: set[int]) -> None:
@@ -157,38 +207,37 @@ class _Chip(ChipVectors):
             if (word := word_of(queue.unit, address, self.spec)) in self.text:
                 self._hazard("text-overwritten", f"word {word}", t, (queue.unit, address), issue)
 
-    def _tile_words(self, t: int, issue: Issue, queue: Queue, address: int, stream: int) -> Array:
-        """For every byte of a vector the word that the map on a stream names for its tile: [bytes]."""
-        numbers = self._sample(t, issue, stream, queue)[0].reshape(self.spec.tiles, -1).astype(np.int64)
-        words = (address + numbers[:, 0] + 256 * numbers[:, 1]) % self.spec.words
-        return words[self.tile_of]
-
     # -- MXM ---------------------------------------------------------------------------------------------------
 
-    def _do_lw(self, t: int, issue: Issue, queue: Queue) -> None:
-        row, stream = issue.values
-        width = self.spec.weight_streams
-        rows = self._sample(t, issue, stream, queue, width).view(np.int8)
-        self.planes[queue.unit].buffer[row * width : (row + 1) * width] = rows
+    @EXECUTES.executes(LoadWeightsOp)
+    def _load(self, t: int, issue: Issue, queue: Queue) -> None:
+        (rows,) = self._samples(t, issue, queue)
+        first = issue.values[0] * len(rows)
+        self.planes[queue.unit].buffer[first : first + len(rows)] = rows.view(np.int8)
 
-    def _do_iw(self, t: int, issue: Issue, queue: Queue) -> None:
+    @EXECUTES.executes(InstallWeightsOp)
+    def _install(self, t: int, issue: Issue, queue: Queue) -> None:
         plane = self.planes[queue.unit]
         plane.installs.append((t + self.spec.latency_install, plane.buffer))
         self.agenda.wake(t + self.spec.latency_install)
         plane.buffer = np.zeros_like(plane.buffer)
 
-    def _do_abc(self, t: int, issue: Issue, queue: Queue) -> None:
+    @EXECUTES.executes(ActivationsOp)
+    def _enter(self, t: int, issue: Issue, queue: Queue) -> None:
         plane = self.planes[queue.unit]
-        x = self._sample(t, issue, issue.values[1], queue)[0].view(np.int8).astype(np.int32)
+        (vectors,) = self._samples(t, issue, queue)
+        x = vectors[0].view(np.int8).astype(np.int32)
         if plane.array is None:
             self._hazard("weights-empty", f"plane {queue.unit}", t, (queue.unit,), issue)
             return
         self._sum(t, plane, x @ plane.array.astype(np.int32), issue)
 
-    def _do_abc_f16(self, t: int, issue: Issue, queue: Queue) -> None:
+    @EXECUTES.executes(HalfActivationsOp)
+    def _enter_pair(self, t: int, issue: Issue, queue: Queue) -> None:
         high = self.spec.paired_plane(queue.unit)
         assert high is not None  # check_program
-        x = from_bytes(self._sample(t, issue, issue.values[1], queue, 2), ElementType.F16)
+        (vectors,) = self._samples(t, issue, queue)
+        x = from_bytes(vectors, ElementType.F16)
         arrays = [self.planes[n].array for n in (queue.unit, high)]
         if arrays[0] is None or arrays[1] is None:
             self._hazard("weights-empty", f"plane {queue.unit}", t, (queue.unit,), issue)
@@ -207,14 +256,15 @@ class _Chip(ChipVectors):
         plane.arrivals[t + self.spec.latency_array] = (sums, issue)
         self.agenda.wake(t + self.spec.latency_array)
 
-    def _do_acc(self, t: int, issue: Issue, queue: Queue) -> None:
-        self._accumulate(t, issue, queue)
+    @EXECUTES.executes(AccumulateOp)
+    def _accumulate(self, t: int, issue: Issue, queue: Queue) -> None:
+        self._take_sums(t, issue, queue)
 
-    def _do_acc_emit(self, t: int, issue: Issue, queue: Queue) -> None:
-        total = self._accumulate(t, issue, queue)
-        self._post(issue, issue.values[2], queue, to_bytes(total))
+    @EXECUTES.executes(AccumulateEmitOp)
+    def _accumulate_and_emit(self, t: int, issue: Issue, queue: Queue) -> None:
+        self._post(issue, queue, to_bytes(self._take_sums(t, issue, queue)))
 
-    def _accumulate(self, t: int, issue: Issue, queue: Queue) -> Array:
+    def _take_sums(self, t: int, issue: Issue, queue: Queue) -> Array:
         plane, (entry, adds) = self.planes[queue.unit], issue.values[:2]
         sums, _ = plane.arrivals.pop(t, (None, None))
         if sums is None:
@@ -231,7 +281,8 @@ class _Chip(ChipVectors):
 
     # -- VXM ---------------------------------------------------------------------------------------------------
 
-    def _do_alu(self, t: int, issue: Issue, queue: Queue) -> None:
+    @EXECUTES.executes(Effect.COMPUTE)
+    def _compute(self, t: int, issue: Issue, queue: Queue) -> None:
         instruction = issue.record.instruction
         fields = dict(zip((f.name for f in instruction.fields), issue.values, strict=True))
         element = ElementType(fields["type"])
@@ -252,13 +303,13 @@ class _Chip(ChipVectors):
             ready = t + instruction.d_func(self.spec)
             self.chains[queue.unit, ready] = (to_word(value), issue)
         else:
-            self._post(issue, fields["to"], queue, to_bytes(value))
+            self._post(issue, queue, to_bytes(value))
 
     def _operand(self, t: int, issue: Issue, queue: Queue, code: int, element: ElementType) -> Array:
         payload = source_payload(code)
         match source_kind(code):
             case SourceKind.STREAM:
-                return from_bytes(self._sample(t, issue, payload, queue, element.bytes), element)
+                return from_bytes(self._sample(t, issue, queue, StreamCode(payload), element.bytes), element)
             case SourceKind.IMMEDIATE:
                 return from_word(np.full(self.spec.lanes, payload, np.uint32), element)
             case SourceKind.ALU:
@@ -270,58 +321,57 @@ class _Chip(ChipVectors):
 
     # -- SXM ---------------------------------------------------------------------------------------------------
 
-    def _do_shift(self, t: int, issue: Issue, queue: Queue) -> None:
-        count, down, stream, to = issue.values
-        vector = self._sample(t, issue, stream, queue)
-        self._post(issue, to, queue, lane_moves.shift(vector, count, bool(down)))
+    @EXECUTES.executes(ShiftOp)
+    def _shift(self, t: int, issue: Issue, queue: Queue) -> None:
+        count, down = issue.values[:2]
+        (vector,) = self._samples(t, issue, queue)
+        self._post(issue, queue, lane_moves.shift(vector, count, bool(down)))
 
-    def _do_lane_select(self, t: int, issue: Issue, queue: Queue) -> None:
-        mask, a, b = (self._sample(t, issue, code, queue) for code in issue.values[:3])
-        self._post(issue, issue.values[3], queue, lane_moves.lane_select(mask, a, b))
+    @EXECUTES.executes(LaneSelectOp)
+    def _lane_select(self, t: int, issue: Issue, queue: Queue) -> None:
+        mask, a, b = self._samples(t, issue, queue)
+        self._post(issue, queue, lane_moves.lane_select(mask, a, b))
 
-    def _do_permute(self, t: int, issue: Issue, queue: Queue) -> None:
-        numbers, stream, to = issue.values
-        low, high = self._sample(t, issue, numbers, queue, 2).astype(np.uint16)
-        vector = self._sample(t, issue, stream, queue)
-        self._post(issue, to, queue, lane_moves.permute(vector, (low | high << 8)[None]))
+    @EXECUTES.executes(PermuteOp)
+    def _permute(self, t: int, issue: Issue, queue: Queue) -> None:
+        numbers, vector = self._samples(t, issue, queue)
+        low, high = numbers.astype(np.uint16)
+        self._post(issue, queue, lane_moves.permute(vector, (low | high << 8)[None]))
 
-    def _do_distribute(self, t: int, issue: Issue, queue: Queue) -> None:
-        numbers, vector = (self._sample(t, issue, code, queue) for code in issue.values[:2])
-        self._post(issue, issue.values[2], queue, lane_moves.distribute(vector, numbers, self.spec.lanes_per_tile))
+    @EXECUTES.executes(DistributeOp)
+    def _distribute(self, t: int, issue: Issue, queue: Queue) -> None:
+        numbers, vector = self._samples(t, issue, queue)
+        self._post(issue, queue, lane_moves.distribute(vector, numbers, self.spec.lanes_per_tile))
 
-    def _do_rotate3(self, t: int, issue: Issue, queue: Queue) -> None:
-        self._rotate(t, issue, queue, 3)
+    @EXECUTES.executes(RotateThreeOp, RotateFourOp)
+    def _rotate(self, t: int, issue: Issue, queue: Queue) -> None:
+        (vectors,) = self._samples(t, issue, queue)
+        self._post(issue, queue, lane_moves.rotate(vectors, self.spec.lanes_per_tile))
 
-    def _do_rotate4(self, t: int, issue: Issue, queue: Queue) -> None:
-        self._rotate(t, issue, queue, 4)
-
-    def _rotate(self, t: int, issue: Issue, queue: Queue, n: int) -> None:
-        stream, to = issue.values
-        vectors = self._sample(t, issue, stream, queue, n)
-        self._post(issue, to, queue, lane_moves.rotate(vectors, self.spec.lanes_per_tile))
-
-    def _do_transpose(self, t: int, issue: Issue, queue: Queue) -> None:
-        stream, to = issue.values
-        vectors = self._sample(t, issue, stream, queue, self.spec.lanes_per_tile)
-        self._post(issue, to, queue, lane_moves.transpose(vectors))
+    @EXECUTES.executes(TransposeOp)
+    def _transpose(self, t: int, issue: Issue, queue: Queue) -> None:
+        (vectors,) = self._samples(t, issue, queue)
+        self._post(issue, queue, lane_moves.transpose(vectors))
 
     # -- C2C ---------------------------------------------------------------------------------------------------
 
-    def _do_send(self, t: int, issue: Issue, queue: Queue) -> None:
-        vector = self._sample(t, issue, issue.values[0], queue)[0]
+    @EXECUTES.executes(SendOp)
+    def _send(self, t: int, issue: Issue, queue: Queue) -> None:
+        (vectors,) = self._samples(t, issue, queue)
         before = self.sent.get(queue.unit)
         if before is not None and t - before.dispatched < self.system.link_slot:
             self._hazard("link-busy", f"link {queue.unit}", t, (queue.unit,), before, issue)
         self.sent[queue.unit] = issue
         arrival = t + self.spec.latency_send + self.system.link_latency
-        self.outbox.append((queue.unit, arrival, vector, issue))
+        self.outbox.append((queue.unit, arrival, vectors[0], issue))
 
-    def _do_receive(self, t: int, issue: Issue, queue: Queue) -> None:
+    @EXECUTES.executes(ReceiveOp)
+    def _receive(self, t: int, issue: Issue, queue: Queue) -> None:
         found = self.arriving.pop((queue.unit, t), None)
         if found is None:
             self._hazard("link-empty", f"link {queue.unit}", t, (queue.unit,), issue)
             return
-        self._post(issue, issue.values[0], queue, found[0][None])
+        self._post(issue, queue, found[0][None])
 
     # -- what it shows -----------------------------------------------------------------------------------------
 
@@ -332,7 +382,7 @@ class _Chip(ChipVectors):
             return Seen(data, cycle, issue.actor(self.queues), issue.record.instruction, issue.values)
 
         lanes = self.spec.lanes
-        streams: dict[tuple[int, int], Seen] = {}
+        streams: dict[tuple[StreamCode, int], Seen] = {}
         for (code, diagonal), (driven_at, vector, issue) in self.streams.items():
             position = position_of(code, diagonal, t)
             if abs(position) <= self.spec.mxm_distance:

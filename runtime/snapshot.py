@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dialects.errors import Actor, InputError, LinkError
-from ..dialects.instruction import ElementType, FieldKind, Instruction, StreamUse, stream_text
+from ..dialects.instruction import ElementType, FieldKind, Instruction, StreamUse
 from ..dialects.semantics.arithmetic import from_bytes, from_word
+from ..dialects.stream_code import StreamCode, number_of, stream_text
 from ..dialects.target import ChipSpec, SystemSpec
 
 
@@ -41,7 +42,7 @@ class Seen:
             else ElementType.I8
         )
 
-    def group(self, code: int, chip: ChipSpec) -> StreamUse | None:
+    def group(self, code: StreamCode, chip: ChipSpec) -> StreamUse | None:
         """The group of streams, with that of this code, which the issue drives together."""
         uses = self.instruction.stream_uses("drive", self.values, chip)
         return next((u for u in uses if u.code <= code < u.code + u.width), None)
@@ -55,7 +56,7 @@ class ChipState:
     """[2 * slices, words, lanes], the east first: the memory of the session, so valid until its next run."""
     written: Mapping[tuple[int, int], Seen]
     """By slice and word: what the program has written."""
-    streams: Mapping[tuple[int, int], Seen]
+    streams: Mapping[tuple[StreamCode, int], Seen]
     """By stream code and position: the value that is there."""
     accumulators: Mapping[tuple[int, int], Seen]
     """By plane and entry."""
@@ -79,7 +80,7 @@ class Snapshot:
             raise LinkError(f"chip {number} has no program; the chips that have one: {there}")
         return self.chips[number]
 
-    def stream(self, chip: int, code: int, position: int) -> Seen | None:
+    def stream(self, chip: int, code: StreamCode, position: int) -> Seen | None:
         """The value on a stream at a position. Raises InputError for one that the chip does not have."""
         check_register(code, position, self.system.chip)
         return self.chip(chip).streams.get((code, position))
@@ -114,17 +115,17 @@ class Snapshot:
                 return self._put_together(state, code, seen)
         return None
 
-    def _put_together(self, state: ChipState, code: int, seen: Seen) -> Seen:
+    def _put_together(self, state: ChipState, code: StreamCode, seen: Seen) -> Seen:
         """The result of which an ALU has just driven one byte plane."""
         use, element = seen.group(code, self.system.chip), seen.element
         assert use is not None and element is not None  # it drives this stream
-        planes = np.stack([state.streams[use.code + i, 0].data for i in range(use.width)])
+        planes = np.stack([state.streams[stream, 0].data for stream in use.codes])
         return replace(seen, data=from_bytes(planes, element))
 
 
-def check_register(code: int, position: int, spec: ChipSpec) -> None:
+def check_register(code: StreamCode, position: int, spec: ChipSpec) -> None:
     """Raises InputError for a stream register that the chip does not have."""
-    if code & 0x7F >= spec.streams:
+    if number_of(code) >= spec.streams:
         raise InputError(f"stream {stream_text(code)}: the chip has 0..{spec.streams - 1} in each direction")
     if abs(position) > (end := spec.mxm_distance):
         raise InputError(f"position {position:+d}: the chip has {-end:+d}..{end:+d}, the VXM being 0")

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dialects.errors import FLIPPED, Hazard
-from ..dialects.instruction import register_text
 from ..dialects.semantics.arithmetic import Array
+from ..dialects.stream_code import StreamCode, diagonal_of, group_of, register_text
 from ..dialects.target import ChipSpec, Queue
 from .agenda import Agenda, Issue
 from .flips import Flip, Register
@@ -33,9 +33,9 @@ class ChipVectors:
             self.tile_of = np.append(self.tile_of, np.repeat(tiles, 2 * code.tile_words))
         self.corrected = 0
         """Code words that units have corrected."""
-        self.drives: dict[int, list[tuple[int, int, Vector, Issue]]] = defaultdict(list)
+        self.drives: dict[int, list[tuple[StreamCode, int, Vector, Issue]]] = defaultdict(list)
         """By the cycle in which they fall due: stream code, position, vector, driver."""
-        self.streams: dict[tuple[int, int], tuple[int, Vector, Issue]] = {}
+        self.streams: dict[tuple[StreamCode, int], tuple[int, Vector, Issue]] = {}
         """By stream code and diagonal: the position of the newest drive, its vector, its driver."""
         self.hazards: list[Hazard] = []
 
@@ -51,39 +51,45 @@ class ChipVectors:
             else:
                 self.streams[key] = (position, vector, issue)
 
-    def _post(self, issue: Issue, code: int, queue: Queue, planes: Array) -> None:
-        """Drives the byte planes of a result [bytes, lanes] onto a group of streams, when it is due."""
-        self._pass_on(issue, code, queue, planes if self.code is None else self.code.join(planes))
+    def _post(self, issue: Issue, queue: Queue, planes: Array) -> None:
+        """Drives the byte planes of a result [bytes, lanes] onto the group of streams of an issue, when it is due."""
+        self._pass_on(issue, queue, planes if self.code is None else self.code.join(planes))
 
-    def _pass_on(self, issue: Issue, code: int, queue: Queue, vectors: Array) -> None:
+    def _pass_on(self, issue: Issue, queue: Queue, vectors: Array) -> None:
         """The same for vectors that have their check bits with them."""
-        t = issue.dispatched + issue.record.instruction.d_func(self.spec)
+        (use,) = issue.drives
+        t = issue.dispatched + use.offset
         self.agenda.wake(t)
-        for i, vector in enumerate(vectors):
+        for code, vector in zip(use.codes, vectors, strict=True):
             driven = vector.copy()
             if issue.record.tiles:
                 driven[~self._on(issue)] = 0
-            self.drives[t].append((code + i, queue.position, driven, issue))
+            self.drives[t].append((code, queue.position, driven, issue))
 
     def _on(self, issue: Issue) -> npt.NDArray[np.bool_]:
         """Which bytes of a vector are of superlanes that are on for an issue: the first so many."""
         return self.tile_of < (issue.record.tiles or self.spec.tiles)
 
-    def _sample(self, t: int, issue: Issue, code: int, queue: Queue, width: int = 1) -> Vector:
+    def _samples(self, t: int, issue: Issue, queue: Queue) -> list[Vector]:
+        """The vectors [width, lanes] on each group of streams that an issue samples, in the order of its fields."""
+        return [self._sample(t, issue, queue, use.code, use.width) for use in issue.reads]
+
+    def _sample(self, t: int, issue: Issue, queue: Queue, code: StreamCode, width: int) -> Vector:
         """The vectors [width, lanes] on a group of streams at the unit's position, checked and corrected."""
-        vectors = self._arrive(t, issue, code, queue, width)
+        vectors = self._arrive(t, issue, queue, code, width)
         if self.code is None:
             return vectors
-        return np.stack([self._check(t, issue, Register(code + i, queue.position), v) for i, v in enumerate(vectors)])
+        places = [Register(stream, queue.position) for stream in group_of(code, width)]
+        return np.stack([self._check(t, issue, place, v) for place, v in zip(places, vectors, strict=True)])
 
-    def _arrive(self, t: int, issue: Issue, code: int, queue: Queue, width: int = 1) -> Vector:
+    def _arrive(self, t: int, issue: Issue, queue: Queue, code: StreamCode, width: int = 1) -> Vector:
         """The vectors on a group of streams at the unit's position as they are: [width, bytes]."""
         vectors = np.zeros((width, len(self.tile_of)), np.uint8)
-        for i in range(width):
-            found = self.streams.get((code + i, diagonal_of(code + i, queue.position, t)))
+        for i, stream in enumerate(group_of(code, width)):
+            found = self.streams.get((stream, diagonal_of(stream, queue.position, t)))
             if found is None:
-                resource = register_text(code + i, queue.position)
-                order = (code + i, queue.position, issue.record.queue)
+                resource = register_text(stream, queue.position)
+                order = (stream, queue.position, issue.record.queue)
                 self._hazard("stream-empty", resource, t, order, issue)
             else:
                 vectors[i] = found[1]
@@ -123,13 +129,3 @@ class ChipVectors:
     ) -> None:
         last = None if second is None else second.actor(self.queues)
         self.hazards.append(Hazard(kind, self.number, resource, t, order, first.actor(self.queues), last))
-
-
-def diagonal_of(code: int, position: int, t: int) -> int:
-    """The diagonal of a register in a cycle: constant along the way of a value."""
-    return t + position if code & 0x80 else t - position
-
-
-def position_of(code: int, diagonal: int, t: int) -> int:
-    """Where a value of this diagonal is in a cycle."""
-    return diagonal - t if code & 0x80 else t - diagonal

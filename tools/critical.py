@@ -16,10 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..dialects.effects import ENTERING, Effect
 from ..dialects.instruction import Record
+from ..dialects.intervals import Ints
+from ..dialects.issues import Issues
 from ..dialects.program import Program
-from ..passes.isa.issues import ChipIssues, Issues
-from .flows import ChipFlows, Ints, flows
+from .flows import Flows
 
 
 @dataclass(frozen=True)
@@ -68,22 +70,21 @@ class _Edge(NamedTuple):
     slack: int
 
 
-def critical_path(program: Program, chips: list[ChipFlows]) -> CriticalPath:
-    """The critical path of a program. `chips` is `chip_flows(program)`."""
+def critical_path(flows: Flows) -> CriticalPath:
+    """The critical path of a program."""
+    program, issues = flows.program, flows.issues
     records = [(c.chip, r) for c in program.chips for r in c.records]
     if not records:
         return CriticalPath(0, -1, -1, ())
     at = np.array([r.at for _, r in records], np.int64)
     start = min(program.system.release, int(at.min()))
-    offsets = np.cumsum([0, *(len(c.records) for c in program.chips)])
-    body = _bodies(program, chips, offsets)
+    body = _bodies(flows)
     count = int(body.max()) + 1
     last = np.full(count, -1)
     np.maximum.at(last, body, [r.last for _, r in records])
     leaders = np.full(count, -1)
     leaders[body[np.argsort(-at, kind="stable")]] = np.argsort(-at, kind="stable")  # the earliest is put in last
-    edges = [e for chip, offset in zip(chips, offsets.tolist(), strict=False) for e in _edges(chip.issues, offset)]
-    shift, through = _earliest(body, start - at[leaders], edges)
+    shift, through = _earliest(body, start - at[leaders], [*_edges(issues)])
     final = int(np.argmax(last + shift))
     steps = tuple(_steps(program, records, body, leaders, shift, through, final))
     return CriticalPath(start, int(last[final] + shift[final]), int(last[final]), steps)
@@ -116,8 +117,9 @@ def _steps(
     return steps[::-1]
 
 
-def _bodies(program: Program, chips: list[ChipFlows], offsets: Ints) -> Ints:
+def _bodies(flows: Flows) -> Ints:
     """The number of each record's rigid body: [records of the program]."""
+    offsets = flows.issues.chips
     parent = list(range(int(offsets[-1])))
 
     def root(i: int) -> int:
@@ -125,7 +127,7 @@ def _bodies(program: Program, chips: list[ChipFlows], offsets: Ints) -> Ints:
             parent[i] = i = parent[parent[i]]
         return i
 
-    for pairs in flows(program, chips):
+    for pairs in flows.pairs():
         givers = (pairs.giver + offsets[pairs.giver_chip]).tolist()
         takers = (pairs.taker + offsets[pairs.taker_chip]).tolist()
         for giver, taker in zip(givers, takers, strict=True):
@@ -157,65 +159,75 @@ def _earliest(body: Ints, shift: Ints, edges: list[_Edge]) -> tuple[Ints, list[_
 # -- what is kept --------------------------------------------------------------------------------------------------
 
 
-def _edges(chip: ChipIssues, offset: int) -> Iterator[_Edge]:
-    """The edges within a chip program; `offset` is added to the indices of its records."""
-    for edges in (*_words(chip), *_weights(chip), *_sums(chip)):
-        for giver, taker, slack in zip(*(column.tolist() for column in edges), strict=True):
-            yield _Edge(giver + offset, taker + offset, slack)
+def _edges(issues: Issues) -> Iterator[_Edge]:
+    """The edges of a program."""
+    for chip in range(len(issues.program.chips)):
+        for edges in (*_words(issues, chip), *_weights(issues, chip), *_sums(issues, chip)):
+            for giver, taker, slack in zip(*(column.tolist() for column in edges), strict=True):
+                yield _Edge(giver, taker, slack)
 
 
-def _words(chip: ChipIssues) -> Iterator[_Edges]:
+class _Kept(NamedTuple):
+    """Issues that leave something, or take it: [issues] each."""
+
+    record: Ints
+    cycle: Ints
+    key: Ints
+    """What it is left under."""
+
+
+def _done(issues: Issues, chip: int, unit: int, *effects: Effect, added: bool = False, keyed: bool = True) -> _Kept:
+    """The issues of some effects on a unit of a chip, in the order of time; with `added` those of them that add. Their
+    key is the value of the field that `repeat` moves, if they are `keyed`."""
+    shapes = [n for effect in effects for n in issues.shapes_on(effect, chip, unit)]
+    found = issues.of([n for n in shapes if not added or issues.shapes[n].value("mode") == 1])
+    cycles = issues.time_of(found)
+    return _Kept(issues.record_of(found), cycles, issues.value_of(found)[0] if keyed else 0 * cycles)
+
+
+def _words(issues: Issues, chip: int) -> Iterator[_Edges]:
     """A word that is read after it was written: in the cycle after the write at the earliest."""
-    for unit in range(2 * chip.spec.slices):
-        writes, reads = chip.dispatches("MEM", unit, "write"), chip.dispatches("MEM", unit, "read")
-        delay = chip.spec.latency_write + 1
-        yield _newest(writes, writes.moved("address"), reads, reads.moved("address"), delay)
+    for unit in range(2 * issues.spec.slices):
+        writes, reads = (_done(issues, chip, unit, effect) for effect in (Effect.WRITE, Effect.READ))
+        yield _newest(writes, reads, issues.spec.latency_write + 1)
 
 
-def _weights(chip: ChipIssues) -> Iterator[_Edges]:
+def _weights(issues: Issues, chip: int) -> Iterator[_Edges]:
     """Rows that are installed, and vectors that enter after that."""
-    for plane in range(chip.spec.planes):
-        loads, installs = (chip.dispatches("MXM.weights", plane, name) for name in ("lw", "iw"))
-        loaded, installed = loads.cycles(), installs.cycles()
-        following = np.searchsorted(installed, loaded, "right")
-        used = following < len(installed)
-        givers, takers = _owners(loads)[used], _owners(installs)[following[used]]
-        yield _grouped(givers, takers, installed[following[used]] - loaded[used] - 1)
-        vectors = chip.dispatches("MXM.activations", plane, "abc", "abc_f16")
-        delay = chip.spec.latency_install
-        yield _newest(installs, installed * 0, vectors, vectors.cycles() * 0, delay)
-        if (high := chip.spec.paired_plane(plane)) is not None:
-            halves = chip.dispatches("MXM.activations", plane, "abc_f16")
-            installs = chip.dispatches("MXM.weights", high, "iw")
-            yield _newest(installs, installs.cycles() * 0, halves, halves.cycles() * 0, delay)
+    spec = issues.spec
+    for plane in range(spec.planes):
+        loads = _done(issues, chip, plane, Effect.LOAD)
+        installs = _done(issues, chip, plane, Effect.INSTALL, keyed=False)
+        following = np.searchsorted(installs.cycle, loads.cycle, "right")
+        used = following < len(installs.cycle)
+        takers = following[used]
+        yield _grouped(loads.record[used], installs.record[takers], installs.cycle[takers] - loads.cycle[used] - 1)
+        vectors = _done(issues, chip, plane, *ENTERING, keyed=False)
+        yield _newest(installs, vectors, spec.latency_install)
+        if (high := spec.paired_plane(plane)) is not None:
+            halves = _done(issues, chip, plane, Effect.ENTER_PAIR, keyed=False)
+            yield _newest(_done(issues, chip, high, Effect.INSTALL, keyed=False), halves, spec.latency_install)
 
 
-def _sums(chip: ChipIssues) -> Iterator[_Edges]:
+def _sums(issues: Issues, chip: int) -> Iterator[_Edges]:
     """An accumulator entry that is added to after it was set or added to."""
-    for plane in range(chip.spec.planes):
-        takers = chip.dispatches("MXM.accumulators", plane, "acc", "acc_emit")
-        adding = chip.issues([takers.records[takers.field("mode") == 1]])
-        yield _newest(takers, takers.moved("entry"), adding, adding.moved("entry"), 1)
+    for plane in range(issues.spec.planes):
+        takers = _done(issues, chip, plane, Effect.ACCUMULATE)
+        yield _newest(takers, _done(issues, chip, plane, Effect.ACCUMULATE, added=True), 1)
 
 
-def _owners(issues: Issues) -> Ints:
-    """The index of each issue's record: [issues]."""
-    return np.repeat(issues.records, issues.sizes)
-
-
-def _newest(givers: Issues, given: Ints, takers: Issues, taken: Ints, delay: int) -> _Edges:
-    """Who takes what who left under the same key last: at least `delay` cycles before. `given` and `taken` are the keys
-    of the issues."""
-    leaving, wanting = givers.cycles() + delay, takers.cycles()
+def _newest(givers: _Kept, takers: _Kept, delay: int) -> _Edges:
+    """Who takes what who left under the same key last: at least `delay` cycles before."""
+    leaving, wanting = givers.cycle + delay, takers.cycle
     span = int(max(leaving.max(initial=0), wanting.max(initial=0))) + 1
-    left = given * span + leaving
+    left = givers.key * span + leaving
     order = np.argsort(left, kind="stable")
-    newest = np.searchsorted(left[order], taken * span + wanting, "right") - 1
+    newest = np.searchsorted(left[order], takers.key * span + wanting, "right") - 1
     found = newest >= 0
     giver = order[newest[found]]
-    same = given[giver] == taken[found]
+    same = givers.key[giver] == takers.key[found]
     giver, slack = giver[same], (wanting[found] - leaving[giver])[same]
-    return _grouped(_owners(givers)[giver], _owners(takers)[found][same], slack)
+    return _grouped(givers.record[giver], takers.record[found][same], slack)
 
 
 def _grouped(givers: Ints, takers: Ints, slack: Ints) -> _Edges:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..dialects.errors import InputError
-from ..dialects.instruction import stream_code
+from ..dialects.stream_code import stream_code
 from ..dialects.supply import Word
 from ..dialects.target import ChipSpec
 from ..runtime.flips import Flip, Register

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..dialects.effects import Effect
+from ..dialects.intervals import Ints
+from ..dialects.issues import Issues
 from ..dialects.program import ChipProgram, Program
+from ..dialects.stream_code import DIRECTIONS, StreamCode, direction_of, flowing, place_of
 from ..dialects.target import SystemSpec
 from .critical import CriticalPath, critical_path
-from .flows import ChipFlows, Ints, Register, chip_flows, match
+from .flows import Flows, Matched
 
 
 @dataclass(frozen=True)
@@ -95,15 +99,16 @@ class _Ends:
 
 def profile(program: Program) -> Profile:
     """The use of every unit of a program, its bounds, and which of them binds."""
-    chips = chip_flows(program)
+    flows = Flows(program)
     units = tuple(u for c in program.chips for u in _units(c, program.system))
-    path = critical_path(program, chips)
+    path = critical_path(flows)
     tiles = program.system.chip.tiles
     ends = _Ends(path.start, program.cycles - tiles - 1, tiles)
     bounds = [_path_bound(path, ends)]
-    for chip, found in zip(program.chips, chips, strict=True):
+    for number, chip in enumerate(program.chips):
         own = [u for u in units if u.chip == chip.chip]
-        bounds += [*_unit_bounds(chip.chip, own, program.system, ends), *_stream_bounds(found, ends)]
+        bounds += [*_unit_bounds(chip.chip, own, program.system, ends)]
+        bounds += [*_stream_bounds(chip.chip, flows.of("stream", number), flows.issues, ends)]
         bounds += _link_bounds(chip, program.system, ends)
     bounds.sort(key=lambda b: (-b.length, b.resource))
     return Profile(program.cycles, units, tuple(_kinds(units, program)), tuple(bounds), path)
@@ -170,7 +175,7 @@ def _link_bounds(chip: ChipProgram, system: SystemSpec, ends: _Ends) -> Iterator
     """A bound for the link that sends most: a slot for every vector but the last, which needs its cycle alone."""
     sends: dict[int, list[int]] = {}
     for record in chip.records:
-        if record.instruction.name == "send":
+        if record.instruction.effect is Effect.SEND:
             use = sends.setdefault(record.queue, [0, record.at, 0])
             use[0] += record.dispatches
             use[2] = record.last
@@ -191,22 +196,22 @@ def _path_bound(path: CriticalPath, ends: _Ends) -> Bound:
     return Bound("critical path", work, cycles, path.start + cycles + ends.tiles, tuple(rest))
 
 
-def _stream_bounds(chip: ChipFlows, ends: _Ends) -> Iterator[Bound]:
+def _stream_bounds(chip: int, streams: Sequence[Matched], issues: Issues, ends: _Ends) -> Iterator[Bound]:
     """For each direction a bound for the hop that most vectors pass, shared by all streams of the direction."""
-    spec = chip.system.chip
-    for direction, base in (("E", 0), ("W", 0x80)):
-        registers = [r for r in chip.shared if r.kind == "stream" and r.number & 0x80 == base]
-        if not registers:
+    spec = issues.spec
+    for direction in DIRECTIONS:
+        ways = [m for m in streams if len(m.edges.c) and direction_of(StreamCode(m.way.number)) == direction]
+        if not ways:
             continue
-        passing = [_passing(chip, register) for register in registers]
+        passing = [_passing(issues, way) for way in ways]
         totals = np.sum([p.vectors for p in passing], axis=0)
         hop = int(np.argmax(totals))
         if not (total := int(totals[hop])):
             continue
         busiest = max(passing, key=lambda p: p.vectors[hop])
-        source = spec.mxm_distance - hop if base else hop - spec.mxm_distance
-        target = source - 1 if base else source + 1
-        name = f"streams {direction} from {source:+d} to {target:+d}, chip {chip.issues.number}"
+        one = StreamCode(ways[0].way.number)  # of this direction
+        source, target = (flowing(one, place - spec.mxm_distance) for place in (hop, hop + 1))
+        name = f"streams {direction} from {source:+d} to {target:+d}, chip {chip}"
         cycles = max(0, -(-total // spec.streams) - spec.latency_write)  # a write may sample after its dispatch
         first, last = int(busiest.first[hop]), int(busiest.last[hop])
         work = f"{total} vectors / {spec.streams} streams"
@@ -224,19 +229,28 @@ class _Passing:
     """The cycle in which the last of them does."""
 
 
-def _passing(chip: ChipFlows, register: Register) -> _Passing:
-    gives, takes = chip.gives(register), chip.takes(register)
-    pieces = match(gives, takes)
-    order = np.argsort(pieces.start, kind="stable")
-    start, end = pieces.start[order], (pieces.start + pieces.length)[order]
-    source, target = gives.place[pieces.giver[order]], takes.place[pieces.taker[order]]
-    hops = 2 * chip.system.chip.mxm_distance
+def _passing(issues: Issues, matched: Matched) -> _Passing:
+    spec, edges = issues.spec, matched.edges
+    order = np.argsort(edges.p, kind="stable")
+    start, end = edges.p[order], (edges.p + edges.count)[order]
+    code = StreamCode(matched.way.number)
+
+    def where(issue: Ints) -> Ints:
+        """The place of each issue's unit on the way."""
+        places = [place_of(code, shape.queue.position, spec.mxm_distance) for shape in issues.shapes]
+        return np.array(places, np.int64)[issues.shape[issues.record_of(issue)]]
+
+    source, target = where(start), where(edges.c[order])
+    leads = np.array([shape.instruction.d_func(spec) for shape in issues.shapes], np.int64)
+    lead = leads[issues.shape[issues.record_of(start)]] - source
+    leaving = issues.time_of(start) + lead, issues.time_of(end - 1) + lead  # the first register of all
+    hops = 2 * spec.mxm_distance
     vectors, first, last = (np.zeros(hops, np.int64) for _ in range(3))
     for hop in range(hops):
         passes = (source <= hop) & (hop < target)
         if passes.any():
             begins, ends = start[passes], np.maximum.accumulate(end[passes])
-            fresh = np.maximum(begins[1:], ends[:-1])  # what an earlier piece, for another taker, has not counted yet
+            fresh = np.maximum(begins[1:], ends[:-1])  # what an earlier edge, to another taker, has not counted yet
             vectors[hop] = ends[0] - begins[0] + np.maximum(ends[1:] - fresh, 0).sum()
-            first[hop], last[hop] = begins[0] + hop, ends[-1] - 1 + hop
+            first[hop], last[hop] = leaving[0][passes].min() + hop, leaving[1][passes].max() + hop
     return _Passing(vectors, first, last)

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..dialects.instruction import stream_text
+from ..dialects.intervals import Ints
+from ..dialects.issues import Issues
 from ..dialects.program import ChipProgram, Program
+from ..dialects.stream_code import StreamCode, stream_text
 from ..dialects.target import ChipSpec
-from ..passes.isa.issues import ChipIssues
-from .flows import ChipFlows, Flows, Ints, chip_flows, flows, stretches
+from .flows import Flows, Pairs, stretches
 
 
 class _Clock:
@@ -66,16 +67,16 @@ def write_trace(program: Program, path: Path) -> None:
 def trace_events(program: Program) -> Iterator[str]:
     """The events as JSON: names, slices, arrows, counters."""
     clock = _Clock(program.system.chip.clock_mhz)
-    chips = chip_flows(program)
+    found = Flows(program)
     for chip in program.chips:
         yield from _names(chip, program.system.chip)
         yield from _slices(chip, clock)
     number = 0
-    for pairs in flows(program, chips):
+    for pairs in found.pairs():
         yield from _arrows(pairs, program, clock, number)
         number += len(pairs.giver)
-    for chip, found in zip(program.chips, chips, strict=True):
-        yield from _counters(chip, found, program.system.chip, clock)
+    for number, chip in enumerate(program.chips):
+        yield from _counters(chip, number, found.issues, program.system.chip, clock)
 
 
 def _process(chip: ChipProgram) -> int:
@@ -112,10 +113,10 @@ def _slices(chip: ChipProgram, clock: _Clock) -> Iterator[str]:
 
 
 def _register_name(kind: str, number: int) -> str:
-    return stream_text(number) if kind == "stream" else f"{kind} {number}"
+    return stream_text(StreamCode(number)) if kind == "stream" else f"{kind} {number}"
 
 
-def _arrows(pairs: Flows, program: Program, clock: _Clock, first: int) -> Iterator[str]:
+def _arrows(pairs: Pairs, program: Program, clock: _Clock, first: int) -> Iterator[str]:
     """An arrow for each pair of records, numbered from `first` on: from the dispatch that gives to the one that takes.
 
     On a machine whose instructions sample long after their dispatch the latter can be the earlier; the arrow then
@@ -138,24 +139,25 @@ def _arrows(pairs: Flows, program: Program, clock: _Clock, first: int) -> Iterat
         )
 
 
-def _counters(chip: ChipProgram, found: ChipFlows, spec: ChipSpec, clock: _Clock) -> Iterator[str]:
+def _counters(chip: ChipProgram, number: int, issues: Issues, spec: ChipSpec, clock: _Clock) -> Iterator[str]:
     """For each kind of unit how many are busy, whenever the number changes."""
     units: dict[str, int] = defaultdict(int)
     for queue in spec.queues:
         units[queue.kind] += 1
-    records: dict[str, list[Ints]] = defaultdict(list)
-    for group in found.issues.groups:
-        records[group.queue.kind].append(group.records)
+    first, end = issues.chips[number : number + 2].tolist()
+    records: dict[str, list[int]] = defaultdict(list)
+    for record in range(first, end):
+        records[issues.shape_of(record).queue.kind].append(record)
     process = _process(chip)
     for kind, of in records.items():
-        for cycle, busy in busy_units(found.issues, np.concatenate(of)):
+        for cycle, busy in busy_units(issues, np.array(of, np.int64)):
             yield (
                 f'{{"ph": "C", "pid": {process}, "tid": 0, "ts": {clock.at(cycle)}, '
                 f'"name": "{kind} busy (of {units[kind]})", "args": {{"units": {busy}}}}}'
             )
 
 
-def busy_units(issues: ChipIssues, records: Ints) -> Iterator[tuple[int, int]]:
+def busy_units(issues: Issues, records: Ints) -> Iterator[tuple[int, int]]:
     """How many of the records' units are busy: the cycle of every change, and the number from there on."""
     occupied = issues.counts[records, 0] * issues.every[records, 0]
     outer = issues.counts[records, 1:], issues.every[records, 1:]

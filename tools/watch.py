@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..dialects.elements import dtype_of
 from ..dialects.errors import InputError
-from ..dialects.instruction import register_text, stream_code, stream_text
+from ..dialects.stream_code import MOST_STREAMS, register_text, stream_code, stream_text
 from ..dialects.target import nearest
 from ..runtime.engine import Engine
 from ..runtime.executable import Executable, Loaded
@@ -71,7 +71,7 @@ def parse_watch(text: str) -> Show:
 
 
 def _stream(match: re.Match[str]) -> Show:
-    if int(match[2]) > 0x7F:
+    if int(match[2]) >= MOST_STREAMS:
         raise InputError(f"--watch {match[0]}: no chip has a stream {match[1]}{match[2]}")
     code, position = stream_code(match[1], int(match[2])), int(match[3])
 
@@ -85,10 +85,11 @@ def _stream(match: re.Match[str]) -> Show:
         yield from _values(seen.data)
         use = seen.group(code, snapshot.system.chip)
         if use is not None and use.width in (2, 4):
-            members = [snapshot.stream(chip, use.code + i, position) for i in range(use.width)]
+            codes = [*use.codes]
+            members = [snapshot.stream(chip, code, position) for code in codes]
             planes = [m.data for m in members if m is not None and m.actor == seen.actor]
             if len(planes) == use.width:
-                yield f"  with all of {stream_text(use.code)} to {stream_text(use.code + use.width - 1)}"
+                yield f"  with all of {stream_text(codes[0])} to {stream_text(codes[-1])}"
                 patterns = _joined(planes)
                 yield from _values(patterns if seen.element is None else patterns.view(dtype_of(seen.element)))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ..effects import Effect
 from .table import InstructionOp, drives, instruction, number, reads
 
 
-@instruction(0x05, "C2C")
+@instruction(0x05, "C2C", effect=Effect.EPOCH)
 class DeskewOp(InstructionOp):
     """Waits for the next epoch: the next multiple of the aligned counter's period."""
 
@@ -15,7 +16,7 @@ class DeskewOp(InstructionOp):
     PACKED_ONLY: ClassVar[bool] = True
 
 
-@instruction(0x06, "C2C")
+@instruction(0x06, "C2C", effect=Effect.WAIT)
 class RuntimeDeskewOp(InstructionOp):
     """Stalls `count` cycles, corrected by the drift of the chip's clock, so that it meets the system's again."""
 
@@ -24,7 +25,7 @@ class RuntimeDeskewOp(InstructionOp):
     count = number(16, "cycles to stall when there is no drift", low=1)
 
 
-@instruction(0x60, "C2C")
+@instruction(0x60, "C2C", effect=Effect.SEND)
 class SendOp(InstructionOp):
     """Sends the vector on a stream over the queue's link; it arrives `latency_send` and the link's latency later."""
 
@@ -32,7 +33,7 @@ class SendOp(InstructionOp):
     stream = reads("the stream that it samples")
 
 
-@instruction(0x61, "C2C", func=("latency_receive",))
+@instruction(0x61, "C2C", func=("latency_receive",), effect=Effect.RECEIVE)
 class ReceiveOp(InstructionOp):
     """Takes the vector that arrives on the queue's link in this cycle and drives it onto a stream."""
 
@@ -40,7 +41,7 @@ class ReceiveOp(InstructionOp):
     stream = drives("the stream that it drives")
 
 
-@instruction(0x62, "C2C")
+@instruction(0x62, "C2C", effect=Effect.SIGNAL)
 class TransmitOp(InstructionOp):
     """Tells the chip at the other end of the link that the program starts at the next epoch."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ..effects import Effect
 from .table import InstructionOp, drives, instruction, number, reads
 
 
-@instruction(0x10, "MEM", func=("latency_read",))
+@instruction(0x10, "MEM", func=("latency_read",), effect=Effect.READ)
 class ReadOp(InstructionOp):
     """Reads the word at `address` onto a stream."""
 
@@ -14,7 +15,7 @@ class ReadOp(InstructionOp):
     stream = drives("the stream that it drives")
 
 
-@instruction(0x11, "MEM", skew=("latency_write",))
+@instruction(0x11, "MEM", skew=("latency_write",), effect=Effect.WRITE)
 class WriteOp(InstructionOp):
     """Writes the vector on a stream to the word at `address`."""
 
@@ -23,7 +24,7 @@ class WriteOp(InstructionOp):
     stream = reads("the stream that it samples")
 
 
-@instruction(0x12, "MEM", func=("latency_gather",))
+@instruction(0x12, "MEM", func=("latency_gather",), effect=Effect.GATHER)
 class GatherOp(InstructionOp):
     """Reads, for every tile, from a word of its own onto a stream: `address` plus the number in the first two lanes of
     the tile on the map stream, low byte first, modulo the words of a slice."""
@@ -34,7 +35,7 @@ class GatherOp(InstructionOp):
     stream = drives("the stream that it drives")
 
 
-@instruction(0x13, "MEM", skew=("latency_write",))
+@instruction(0x13, "MEM", skew=("latency_write",), effect=Effect.SCATTER)
 class ScatterOp(InstructionOp):
     """Writes, for every tile, to a word of its own: `address` plus the number in the first two lanes of the tile on the
     map stream, low byte first, modulo the words of a slice."""

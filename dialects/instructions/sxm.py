@@ -6,10 +6,11 @@ that no unit has a state.
 
 from __future__ import annotations
 
+from ..effects import Effect
 from .table import InstructionOp, drives, flag, instruction, number, reads
 
 
-@instruction(0x70, "SXM.shift", func=("latency_sxm_io", "latency_shift"))
+@instruction(0x70, "SXM.shift", func=("latency_sxm_io", "latency_shift"), effect=Effect.MOVE)
 class ShiftOp(InstructionOp):
     """Moves a vector by `count` lanes; zeros enter. `up` moves lane i to lane i + count, `down` to lane i - count."""
 
@@ -20,7 +21,7 @@ class ShiftOp(InstructionOp):
     to = drives("the stream that it drives")
 
 
-@instruction(0x71, "SXM.shift", func=("latency_sxm_io", "latency_select"))
+@instruction(0x71, "SXM.shift", func=("latency_sxm_io", "latency_select"), effect=Effect.MOVE)
 class LaneSelectOp(InstructionOp):
     """Lane by lane one of two vectors: a where the mask's byte is not 0, else b."""
 
@@ -31,7 +32,7 @@ class LaneSelectOp(InstructionOp):
     to = drives("the stream that it drives")
 
 
-@instruction(0x72, "SXM.permute", func=("latency_sxm_io", "latency_permute"))
+@instruction(0x72, "SXM.permute", func=("latency_sxm_io", "latency_permute"), effect=Effect.MOVE)
 class PermuteOp(InstructionOp):
     """Rearranges all lanes: lane i takes lane map[i], a 16-bit number; zero from the number of lanes on."""
 
@@ -41,7 +42,7 @@ class PermuteOp(InstructionOp):
     to = drives("the stream that it drives")
 
 
-@instruction(0x73, "SXM.distribute", func=("latency_sxm_io", "latency_distribute"))
+@instruction(0x73, "SXM.distribute", func=("latency_sxm_io", "latency_distribute"), effect=Effect.MOVE)
 class DistributeOp(InstructionOp):
     """Rearranges the lanes of every tile: lane i of a tile takes lane map[i] of the same tile; zero from the lanes of a
     tile on."""
@@ -52,7 +53,7 @@ class DistributeOp(InstructionOp):
     to = drives("the stream that it drives")
 
 
-@instruction(0x74, "SXM.rotate", func=("latency_sxm_io", "latency_rotate"))
+@instruction(0x74, "SXM.rotate", func=("latency_sxm_io", "latency_rotate"), effect=Effect.MOVE)
 class RotateThreeOp(InstructionOp):
     """Takes the lanes of every tile in runs of 3 and gives all rotations of 3 vectors: stream 3 r + c of the result is
     vector r, each run rotated by c lanes downward. Lanes that fill no run are zero."""
@@ -62,7 +63,7 @@ class RotateThreeOp(InstructionOp):
     to = drives("first of the nine streams that it drives", group=9)
 
 
-@instruction(0x75, "SXM.rotate", func=("latency_sxm_io", "latency_rotate"))
+@instruction(0x75, "SXM.rotate", func=("latency_sxm_io", "latency_rotate"), effect=Effect.MOVE)
 class RotateFourOp(InstructionOp):
     """As rotate3, with 4 vectors, runs of 4 and 16 results."""
 
@@ -71,7 +72,7 @@ class RotateFourOp(InstructionOp):
     to = drives("first of the sixteen streams that it drives", group=16)
 
 
-@instruction(0x76, "SXM.transpose", func=("latency_sxm_io", "latency_transpose"))
+@instruction(0x76, "SXM.transpose", func=("latency_sxm_io", "latency_transpose"), effect=Effect.MOVE)
 class TransposeOp(InstructionOp):
     """Transposes the bytes of every tile: lane i of stream s goes to lane s of stream i."""
 

@@ -18,6 +18,7 @@ from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
+from ..effects import Effect
 from ..instruction import (
     CHAIN,
     MAX_COUNT,
@@ -35,6 +36,7 @@ from ..instruction import (
     stream_code,
 )
 from ..limits import MOST_CYCLES
+from ..stream_code import DIRECTIONS, MOST_STREAMS, STREAM_BITS
 from ..target import SystemSpec
 from ..target_attr import target_of
 
@@ -67,12 +69,12 @@ def number(bits: int, doc: str, *, steps: bool = False, low: int = 0) -> Integer
 
 def reads(doc: str, group: int | str = 1) -> IntegerAttr[I64]:
     """A field that names the first of a group of streams that the instruction samples."""
-    return _declare(FieldKind.STREAM, 8, doc, role="read", group=group)
+    return _declare(FieldKind.STREAM, STREAM_BITS, doc, role="read", group=group)
 
 
 def drives(doc: str, group: int | str = 1) -> IntegerAttr[I64]:
     """A field that names the first of a group of streams that the instruction drives."""
-    return _declare(FieldKind.STREAM, 8, doc, role="drive", group=group)
+    return _declare(FieldKind.STREAM, STREAM_BITS, doc, role="drive", group=group)
 
 
 def element_type(*types: ElementType, doc: str = "element type of the operation") -> IntegerAttr[I64]:
@@ -87,7 +89,7 @@ def source(doc: str, group: int | str = "type") -> IntegerAttr[I64]:
 
 def result(doc: str, group: int | str = "type") -> IntegerAttr[I64]:
     """Where an ALU's result goes: a stream group of the element type in the field `group`, or its chain."""
-    return _declare(FieldKind.TARGET, 9, doc, role="drive", group=group)
+    return _declare(FieldKind.TARGET, STREAM_BITS + 1, doc, role="drive", group=group)
 
 
 def flag(words: tuple[str, str], doc: str) -> IntegerAttr[I64]:
@@ -267,7 +269,7 @@ def _parse_value(parser: Parser, f: Field) -> int:
         return CHAIN
     if f.kind == FieldKind.SOURCE and word.startswith("alu") and word[3:].isdecimal():
         return source_alu(int(word[3:]))
-    if word[0] in "EW" and word[1:].isdecimal() and int(word[1:]) < 128:
+    if word[0] in DIRECTIONS and word[1:].isdecimal() and int(word[1:]) < MOST_STREAMS:
         return stream_code(word[0], int(word[1:]))
     parser.raise_error(f"expected a stream such as E4 or W0 for {f.name}, got `{word}`", position)
 
@@ -291,6 +293,7 @@ def instruction(
     func: tuple[str, ...] = (),
     duration: str = "",
     pace: int = 1,
+    effect: Effect = Effect.COMPUTE,
 ) -> Callable[[type[_OpT]], type[_OpT]]:
     """Makes an op class an instruction: its declared fields become properties of the op and a row of the table."""
 
@@ -303,7 +306,7 @@ def instruction(
         defined = irdl_op_definition(cls)
         doc = " ".join((cls.__doc__ or "").split())
         defined.INSTRUCTION = Instruction(
-            cls.name.removeprefix("tsp_isa."), opcode, kinds, tuple(fields), doc, skew, func, duration, pace
+            cls.name.removeprefix("tsp_isa."), opcode, kinds, tuple(fields), doc, skew, func, duration, pace, effect
         )
         defined.verify_ = _unless_plain(defined.verify_)
         TABLE.add(defined.INSTRUCTION)

@@ -18,12 +18,12 @@ from ...dialects import tsp_isa as isa
 from ...dialects import tsp_stream as ts
 from ...dialects.dataflow import QueueDataflow
 from ...dialects.errors import MalformedProgram
-from ...dialects.instruction import stream_code
 from ...dialects.instructions import OP_CLASSES
 from ...dialects.layout import AccessPattern, Run, fold, runs
 from ...dialects.locations import describe, located
 from ...dialects.placement import PlaceAttr
 from ...dialects.program import program_length
+from ...dialects.stream_code import stream_code
 from ...dialects.target import ChipSpec, SystemSpec
 from ...dialects.target_attr import target_of
 from ..stream.clusters import timed_ops

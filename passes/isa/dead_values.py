@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...dialects.errors import Actor
-from ...dialects.instruction import stream_text
 from ...dialects.program import Program
+from ...dialects.stream_code import StreamCode, stream_text
 from .issues import ChipIssues
 from .stations import matched
 
@@ -18,7 +18,7 @@ class DeadValues(NamedTuple):
     """Values of one stream of a chip that are overwritten or leave the chip before anything samples them."""
 
     chip: int
-    stream: int
+    stream: StreamCode
     """The code of the stream."""
     number: int
     cycle: int

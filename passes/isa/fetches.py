@@ -17,10 +17,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ...dialects.effects import Effect
 from ...dialects.errors import CapacityError, ScheduleError
-from ...dialects.instruction import Record, stream_code
+from ...dialects.instruction import Record
 from ...dialects.instructions import TABLE
 from ...dialects.program import Binding
+from ...dialects.stream_code import StreamCode, group_of, stream_code
 from ...dialects.supply import Chunk, Word, word_of
 from ...dialects.target import Queue, SystemSpec
 from .flow import Flow, stepped
@@ -89,7 +91,7 @@ class Feed(NamedTuple):
     """How a fetch is fed: the pair of streams, and the slice that drives each of them."""
 
     cost: tuple[int, int, int]
-    stream: int
+    stream: StreamCode
     feeders: tuple[Feeder, Feeder]
 
     @property
@@ -197,8 +199,8 @@ class Supplier:
         text.insert(fetch, wait)
         words: list[Word] = []
         reads: list[Record] = []
-        for i, feeder in enumerate(feed.feeders):
-            queue, code = self._mem[feeder.unit], feed.stream + i
+        for feeder, code in zip(feed.feeders, group_of(feed.stream, 2), strict=True):
+            queue = self._mem[feeder.unit]
             address = self._take_word(feeder.unit)
             words.append(word_of(feeder.unit, address, self.chip))
             at = self._dispatch(queue, text.queue, cycle)
@@ -243,7 +245,7 @@ class Supplier:
         for read in reversed(placement.reads):
             mem, (address, code) = queues[read.queue], read.values
             self._text_of(read).remove(read)
-            self._flow.remove(code, mem.position, queues[fetch.queue].position, fetch.at)
+            self._flow.remove(StreamCode(code), mem.position, queues[fetch.queue].position, fetch.at)
             self._free[mem.unit] = np.append(self._free[mem.unit], address)
 
     def _text_of(self, record: Record) -> QueueText:
@@ -267,10 +269,12 @@ class Supplier:
                     break
         return min(found, default=None, key=lambda f: f.cost)
 
-    def _pair(self, feeders: Sequence[Feeder], code: int, position: int, cycle: int) -> tuple[Feeder, Feeder] | None:
+    def _pair(
+        self, feeders: Sequence[Feeder], code: StreamCode, position: int, cycle: int
+    ) -> tuple[Feeder, Feeder] | None:
         """The best two different slices for the streams `code` and `code + 1`, or None."""
         able: list[list[Feeder]] = []
-        for stream in (code, code + 1):
+        for stream in group_of(code, 2):
             least = self._flow.farthest(stream, position, cycle)
             if least is None:
                 return None
@@ -334,7 +338,7 @@ class Supplier:
                 free[words.start : words.stop] = False
             text = self.texts.get(queue.name)
             for record in text.records if text is not None else ():
-                if record.instruction.name in ("read", "write"):
+                if record.instruction.effect in (Effect.READ, Effect.WRITE):
                     free[stepped(record)] = False
                 else:
                     free[:] = False

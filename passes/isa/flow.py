@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...dialects.instruction import Record
+from ...dialects.stream_code import StreamCode, place_of
 from ...dialects.target import ChipSpec
 
 Ints = npt.NDArray[np.int64]
@@ -53,29 +54,29 @@ class Flow:
         self.chip = chip
         self.distance = chip.mxm_distance
         self.stations = 2 * self.distance + 1
-        drives: dict[int, list[Ints]] = defaultdict(list)
-        samples: dict[int, list[Ints]] = defaultdict(list)
+        drives: dict[StreamCode, list[Ints]] = defaultdict(list)
+        samples: dict[StreamCode, list[Ints]] = defaultdict(list)
         for first, starts in _alike(records):
             cycles = None
             for role, keys in (("drive", drives), ("read", samples)):
                 for use in first.instruction.stream_uses(role, first.values, chip):
                     cycles = (starts[:, None] + issue_cycles(first)).reshape(-1) if cycles is None else cycles
                     position = chip.queues[first.queue].position
-                    for code in range(use.code, use.code + use.width):
+                    for code in use.codes:
                         keys[code].append(self._key(code, position, 0) + (cycles + use.offset) * self.stations)
         self._drives = {code: _Keys(keys) for code, keys in drives.items()}
         self._samples = {code: _Keys(keys) for code, keys in samples.items()}
         self._nothing = _Keys(())
 
-    def place(self, code: int, position: int) -> int:
+    def place(self, code: StreamCode, position: int) -> int:
         """The place of a position in the flow of a stream, from 0 on."""
-        return self.distance + (-position if code & 0x80 else position)
+        return place_of(code, position, self.distance)
 
-    def _key(self, code: int, position: int, cycle: int) -> int:
+    def _key(self, code: StreamCode, position: int, cycle: int) -> int:
         place = self.place(code, position)
         return (cycle - place + self.stations) * self.stations + place
 
-    def farthest(self, code: int, position: int, cycle: int) -> int | None:
+    def farthest(self, code: StreamCode, position: int, cycle: int) -> int | None:
         """The least place at which a value may be driven that is sampled at `position` in `cycle`: on its way nothing
         else is driven, and up to the next drive nobody samples what it takes the place of. None where there is none."""
         drives = self._drives.get(code, self._nothing)
@@ -87,19 +88,19 @@ class Flow:
         least = max(upstream + 1, sampled + 1, first)
         return least - first if least <= key else None
 
-    def add(self, code: int, driver: int, sampler: int, cycle: int) -> None:
+    def add(self, code: StreamCode, driver: int, sampler: int, cycle: int) -> None:
         """A value that is driven at the position `driver` and sampled at `sampler` in `cycle`."""
         driven, sampled = self._keys(code, driver, sampler, cycle)
         insort(self._samples.setdefault(code, _Keys(())).added, sampled)
         insort(self._drives.setdefault(code, _Keys(())).added, driven)
 
-    def remove(self, code: int, driver: int, sampler: int, cycle: int) -> None:
+    def remove(self, code: StreamCode, driver: int, sampler: int, cycle: int) -> None:
         """Takes back what `add` did."""
         driven, sampled = self._keys(code, driver, sampler, cycle)
         self._samples[code].added.remove(sampled)
         self._drives[code].added.remove(driven)
 
-    def _keys(self, code: int, driver: int, sampler: int, cycle: int) -> tuple[int, int]:
+    def _keys(self, code: StreamCode, driver: int, sampler: int, cycle: int) -> tuple[int, int]:
         """The keys of a drive and of the sample that takes its value."""
         there = self._key(code, sampler, cycle)
         return there - (self.place(code, sampler) - self.place(code, driver)), there

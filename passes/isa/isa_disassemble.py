@@ -11,6 +11,7 @@ from xdsl.passes import ModulePass
 
 from ...dialects import instructions as ops
 from ...dialects import tsp_isa as isa
+from ...dialects.effects import Effect
 from ...dialects.instruction import Record
 from ...dialects.packed import decode_queues
 from ...dialects.supply import Word, word_of
@@ -37,8 +38,8 @@ def disassemble(program: isa.ProgramOp) -> None:
     text = {word for q in packed if q.text is not None for chunk in q.text.data for word in chunk}
     queues: dict[int, list[ops.InstructionOp]] = defaultdict(list)
     for record in decode_queues({q.queue.data: q.bytes for q in packed}, system):
-        name = record.instruction.name
-        if name == "ifetch" or (name == "read" and _word(record, system.chip) in text):
+        name, effect = record.instruction.name, record.instruction.effect
+        if effect is Effect.FETCH or (effect is Effect.READ and _word(record, system.chip) in text):
             continue
         queues[record.queue].append(ops.OP_CLASSES[name].make(record.at, record.values, record.loops))
     for number in sorted(queues):
@@ -50,4 +51,4 @@ def disassemble(program: isa.ProgramOp) -> None:
 
 def _word(record: Record, chip: ChipSpec) -> Word:
     """The first word that a read reads."""
-    return word_of(chip.queues[record.queue].unit, record.values[0], chip)
+    return word_of(chip.queues[record.queue].unit, record.instruction.moved(record.values), chip)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ...dialects.errors import Actor, Hazard, HazardError, earliest
 from ...dialects.instruction import CHAIN, FieldKind, SourceKind, register_text, source_kind, source_payload
 from ...dialects.program import ChipProgram, Program
+from ...dialects.stream_code import StreamCode
 from ...dialects.topology import Port
 from .issues import ChipIssues, Ints, Issues, issues_of
 from .stations import Matched, StreamUses, matched
@@ -83,7 +84,7 @@ def _streams(chip: ChipIssues, program: ChipProgram, follow: Follow | None) -> I
             follow(chip, stream)
 
 
-def _register(code: int, position: int) -> str:
+def _register(code: StreamCode, position: int) -> str:
     return register_text(code, position)
 
 

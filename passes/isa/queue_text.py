@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
+from ...dialects.effects import Effect
 from ...dialects.instruction import Record
 from ...dialects.supply import room
 from ...dialects.target import ChipSpec, Queue
@@ -32,7 +33,7 @@ class QueueText:
         self._fetches: list[tuple[int, int]] = []
         """The cycles of the ifetches, and their places in the text."""
         for i, record in enumerate(self.records):
-            if record.instruction.name == "ifetch":
+            if record.instruction.effect is Effect.FETCH:
                 self._fetches.append((record.at, self._slots[i] + self._wait(i)))
             self._begins.append(record.last + 1)
             self._slots.append(self._slots[i] + self._wait(i) + size(record))
@@ -140,7 +141,7 @@ class QueueText:
         self._begins.insert(i + 1, record.last + 1)
         self._slots.insert(i + 1, place + size(record))
         self._shift(i + 1)
-        if record.instruction.name == "ifetch":
+        if record.instruction.effect is Effect.FETCH:
             insort(self._fetches, (record.at, place))
 
     def remove(self, record: Record) -> None:

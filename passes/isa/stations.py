@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ...dialects.stream_code import StreamCode, is_westward
 from .issues import ChipIssues, Group, Ints, Issues
 
 
@@ -71,14 +72,14 @@ class StreamUses:
         return self.issues.progression(first, chip.every[records] * stations.count)
 
 
-def stream_uses(chip: ChipIssues, role: str) -> dict[int, StreamUses]:
+def stream_uses(chip: ChipIssues, role: str) -> dict[StreamCode, StreamUses]:
     """By stream code all issues of a chip that drive (`role` "drive") or sample ("read") the stream."""
-    uses: dict[int, list[tuple[Group, tuple[int, int, int, int]]]] = defaultdict(list)
+    uses: dict[StreamCode, list[tuple[Group, tuple[int, int, int, int]]]] = defaultdict(list)
     for group in chip.groups:
         for number, use in enumerate(group.instruction.stream_uses(role, group.values, chip.spec)):
-            for member in range(use.width):
-                uses[use.code + member].append((group, (use.offset, group.queue.position, number, member)))
-    found: dict[int, StreamUses] = {}
+            for member, code in enumerate(use.codes):
+                uses[code].append((group, (use.offset, group.queue.position, number, member)))
+    found: dict[StreamCode, StreamUses] = {}
     for code, of in uses.items():
         sizes = [len(group.records) for group, _ in of]
         columns = np.repeat(np.array([said for _, said in of], np.int64), sizes, axis=0).T
@@ -90,7 +91,7 @@ def stream_uses(chip: ChipIssues, role: str) -> dict[int, StreamUses]:
 class Matched:
     """One stream of a chip: what drives it, what samples it, and which drive each sample takes."""
 
-    code: int
+    code: StreamCode
     stations: Stations
     drives: StreamUses | None
     samples: StreamUses | None
@@ -138,5 +139,5 @@ def matched(chip: ChipIssues) -> Iterator[Matched]:
     """The streams of a chip, one after the other."""
     drives, samples = stream_uses(chip, "drive"), stream_uses(chip, "read")
     for code in sorted(drives.keys() | samples.keys()):
-        stations = Stations(bool(code & 0x80), chip.spec.mxm_distance)
+        stations = Stations(is_westward(code), chip.spec.mxm_distance)
         yield Matched(code, stations, drives.get(code), samples.get(code))

@@ -7,8 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
+from ...dialects.effects import STORES, Effect
 from ...dialects.errors import Hazard
+from ...dialects.instructions import TABLE
 from ...dialects.program import actor
 from ...dialects.supply import Word, word_of
 from .issues import ChipIssues, Issues
@@ -23,7 +26,7 @@ def fetch_hazards(
     if stream.drives is None or stream.samples is None:
         return
     issues, lanes = stream.samples.issues, chip.spec.lanes
-    fetched = np.repeat(issues.is_named("ifetch"), issues.sizes)
+    fetched = _has(issues, Effect.FETCH)
     if not fetched.any():
         return
     for sample in np.flatnonzero(fetched & (stream.drivers >= 0)).tolist():
@@ -39,10 +42,17 @@ def fetch_hazards(
 def _text_driven(drives: Issues, issue: int, image: Mapping[Word, bytes]) -> bytes:
     """The text that an issue drives: that of the word which it reads, zero in superlanes that are off."""
     record, spec = drives.record(issue), drives.chip.spec
-    if record.instruction.name != "read":
+    if record.instruction.effect is not Effect.READ:
         return b""
-    word = image.get(word_of(spec.queues[record.queue].unit, drives.values(issue)[0], spec), b"")
+    word = image.get(word_of(spec.queues[record.queue].unit, record.instruction.moved(drives.values(issue)), spec), b"")
     return word[: (record.tiles or spec.tiles) * spec.lanes_per_tile].ljust(len(word), b"\0")
+
+
+def _has(issues: Issues, effect: Effect) -> npt.NDArray[np.bool_]:
+    """Which issues have an effect: [issues]."""
+    numbers: list[int] = issues.records.tolist()
+    records = [issues.chip.records[i].instruction.effect is effect for i in numbers]
+    return np.repeat(np.array(records, np.bool_), issues.sizes)
 
 
 def overwritten(chip: ChipIssues, image: Mapping[Word, bytes]) -> Iterator[Hazard]:
@@ -52,9 +62,9 @@ def overwritten(chip: ChipIssues, image: Mapping[Word, bytes]) -> Iterator[Hazar
     for word in image:
         slices[word.unit(chip.spec)].append(word.address)
     for unit, addresses in slices.items():
-        writes = chip.dispatches("MEM", unit, "write", "scatter")
+        writes = chip.dispatches("MEM", unit, *(i.name for i in TABLE.with_effect(*STORES)))
         moved, cycles = writes.moved("address"), writes.cycles()
-        scatters = np.repeat(writes.is_named("scatter"), writes.sizes)
+        scatters = _has(writes, Effect.SCATTER)
         bad = np.flatnonzero(scatters | np.isin(moved, addresses))
         if not bad.size:
             continue

@@ -265,9 +265,11 @@ class Cases:
         self._function, self._switch, self._end = function, switch, end
 
     @contextmanager
-    def case(self, value: int) -> Generator[None, None, None]:
+    def case(self, *values: int) -> Generator[None, None, None]:
+        """The block for some values."""
         block = self._function.b.append_basic_block()
-        self._switch.add_case(number(value), block)
+        for value in values:
+            self._switch.add_case(number(value), block)
         self._function.b.position_at_end(block)
         yield
         self._function.b.branch(self._end)

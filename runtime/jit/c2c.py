@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ...dialects.instructions import ReceiveOp, SendOp
 from .build import WORD, Function, Module, Value, number
 from .lanes import Lanes
 from .layout import ARRIVAL_WORDS, INBOX_WORDS, LINK_WORDS, NEVER, Arrival, Chip, Hazard, Inbox, Link
+from .semantics import EXECUTES
 from .streams import Handler, Streams, row, vector_at
 
 
@@ -13,8 +15,6 @@ class Links:
 
     def __init__(self, module: Module, lanes: Lanes, streams: Streams):
         self.module, self.lanes, self.streams = module, lanes, streams
-        self.send = self._send()
-        self.receive = self._receive()
         self.lose_vector = self._lose_vector()
 
     def look(self, f: Function, chip: Value) -> None:
@@ -23,7 +23,8 @@ class Links:
             box = f.pointer(row(f, f.pointer(chip, Chip.LINKS), i, LINK_WORDS), Link.INBOX)
             f.put(f.pointer(chip, Chip.LINK_TIMES), i, _next_arrival(f, chip, box))
 
-    def _send(self) -> Handler:
+    @EXECUTES.executes(SendOp)
+    def send(self) -> Handler:
         f = Handler(self.module, "send")
         source = self.streams.sample_operand(f)
         link = f.row(f.table(Chip.LINKS), f.unit, LINK_WORDS)
@@ -43,7 +44,8 @@ class Links:
         f.give()
         return f
 
-    def _receive(self) -> Handler:
+    @EXECUTES.executes(ReceiveOp)
+    def receive(self) -> Handler:
         f = Handler(self.module, "receive")
         arrived = f.compare("==", f.word(f.table(Chip.LINK_TIMES), f.unit), f.t)
         with f.either(arrived) as (here, empty):

@@ -1,8 +1,8 @@
 """The compiled kernel: built once per host CPU, kept on disk as an object file, loaded into the process.
 
 The file is the SHA-256 of the object code, then the object code. Its name holds the hash of all that the code depends
-on: this package's sources and that of the special functions, llvmlite, the host and the path. A file that is damaged
-is built anew; a directory that cannot be used costs time and nothing else.
+on: this package's sources and that of the special functions, the instruction table, llvmlite, the host and the path. A
+file that is damaged is built anew; a directory that cannot be used costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from typing import Any
 
 from ...dialects import semantics
 from ...dialects.errors import TargetError
+from ...dialects.instruction import Instruction
+from ...dialects.instructions import TABLE
+from .semantics import table_key
 
 binding: Any = importlib.import_module("llvmlite.binding")
 
@@ -100,9 +103,13 @@ def cache_directory() -> Path | None:
     return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "tspc"
 
 
-@cache
 def shared_kernel(path: str, cached: bool, secded: bool = False) -> Compiled:
-    """The kernel for a path, loaded once per process."""
+    """The kernel for a path, loaded once per process and instruction set."""
+    return _shared(path, cached, secded, tuple(TABLE.by_opcode.values()))
+
+
+@cache
+def _shared(path: str, cached: bool, secded: bool, instructions: tuple[Instruction, ...]) -> Compiled:
     return load_kernel(path, cache_directory() if cached else None, secded)
 
 
@@ -138,6 +145,7 @@ def _key(path: str, packages: Sequence[str]) -> str:
             if source.name.endswith(".py"):
                 key.update(source.read_bytes())
     key.update((resources.files(semantics) / "special.py").read_bytes())
+    key.update(table_key())
     return key.hexdigest()[:32]
 
 

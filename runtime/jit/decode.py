@@ -13,24 +13,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...dialects.errors import MalformedProgram
+from ...dialects.effects import STORES, Effect
 from ...dialects.instruction import (
-    CHAIN,
     ElementType,
-    FieldKind,
-    Instruction,
     Record,
     SourceKind,
     source_kind,
     source_payload,
 )
-from ...dialects.packed import IFETCH
 from ...dialects.program import ChipProgram
+from ...dialects.stream_code import StreamCode, code_of, diagonal_of, is_stream, is_westward, number_of
 from ...dialects.supply import Word
 from ...dialects.target import ChipSpec
 from ..flips import Register
 from .layout import ACTIVITY_WORDS, LEVELS, NEVER, ROW_WORDS, SOURCES, Activity, Finish, Op, Row, Source
 from .operations import immediate, operation
+from .semantics import opcodes_of, pack_fields
 
 Words = npt.NDArray[np.int64]
 
@@ -39,33 +37,6 @@ _SOURCES = {
     SourceKind.ALU: Source.CHAIN,
     SourceKind.IMMEDIATE: Source.IMMEDIATE,
 }
-
-_OPS: dict[str, Op] = {
-    "config": Op.CONFIG,
-    "read": Op.READ,
-    "write": Op.WRITE,
-    "gather": Op.GATHER,
-    "scatter": Op.SCATTER,
-    "lw": Op.LOAD_WEIGHTS,
-    "iw": Op.INSTALL_WEIGHTS,
-    "abc": Op.ACTIVATIONS,
-    "abc_f16": Op.HALF_ACTIVATIONS,
-    "acc": Op.ACCUMULATE,
-    "acc_emit": Op.ACCUMULATE,
-    "shift": Op.SHIFT,
-    "lane_select": Op.LANE_SELECT,
-    "permute": Op.PERMUTE,
-    "distribute": Op.DISTRIBUTE,
-    "rotate3": Op.ROTATE,
-    "rotate4": Op.ROTATE,
-    "transpose": Op.TRANSPOSE,
-    "send": Op.SEND,
-    "receive": Op.RECEIVE,
-    "ifetch": Op.FETCH,
-}
-
-_BESIDE_TEXT = {Op.WRITE: Op.WRITE_BESIDE_TEXT, Op.SCATTER: Op.SCATTER_BESIDE_TEXT}
-"""What stands for an operation on a slice that holds program text."""
 
 
 def ring_size(entries: int) -> int:
@@ -107,25 +78,29 @@ class Decoded:
         """The greatest number of cycles from an issue to its drive."""
         return int(self.rows[:, Row.DELAY].max())
 
-    def issues(self, op: Op, unit: int) -> int:
-        """How often a unit does an operation."""
-        rows = self.rows[(self.rows[:, Row.OP] == op) & (self.rows[:, Row.UNIT] == unit)]
+    def units(self, effect: Effect) -> list[int]:
+        """The units with instructions of an effect, ascending."""
+        return sorted({*self.rows[np.isin(self.rows[:, Row.OP], opcodes_of(effect)), Row.UNIT].tolist()})
+
+    def issues(self, effect: Effect, unit: int) -> int:
+        """How often a unit executes instructions of an effect."""
+        rows = self.rows[np.isin(self.rows[:, Row.OP], opcodes_of(effect)) & (self.rows[:, Row.UNIT] == unit)]
         return int(_issues(rows).sum())
 
     def slots(self, register: Register, chip: ChipSpec) -> tuple[int, int]:
         """The first slot of a register's stream, and what to add to a cycle for its diagonal there."""
         return _slots(*register, self.ring, chip)
 
-    def stream(self, slot: int, chip: ChipSpec) -> int:
+    def stream(self, slot: int, chip: ChipSpec) -> StreamCode:
         """The code of the stream to which a slot belongs."""
         west, number = divmod(slot // self.ring, chip.streams)
-        return west << 7 | number
+        return code_of(bool(west), number)
 
 
-def _slots(code: int, position: int, ring: int, chip: ChipSpec) -> tuple[int, int]:
+def _slots(code: StreamCode, position: int, ring: int, chip: ChipSpec) -> tuple[int, int]:
     """The first slot of a stream, and what to add to a cycle for its diagonal at a position."""
-    west = code >> 7 & 1
-    return ((code & 0x7F) + west * chip.streams) * ring, position if west else -position
+    first = number_of(code) + is_westward(code) * chip.streams
+    return first * ring, diagonal_of(code, position, 0)
 
 
 class Decoder:
@@ -139,7 +114,7 @@ class Decoder:
         """By mnemonic: skew, and cycles from what happens then to the drive."""
 
     def decode(self, program: ChipProgram) -> Decoded:
-        """Everything about the dispatches of one chip. Raises MalformedProgram for an instruction without a handler."""
+        """Everything about the dispatches of one chip."""
         chip, records = self.chip, program.dispatches
         text = sorted(program.text_image(chip))
         fetched = {(f.record.queue, f.record.at): i for i, f in enumerate(program.fetches)}
@@ -175,7 +150,7 @@ class Decoder:
         skew, delay = self.timing[instruction.name]
         row = [0] * ROW_WORDS
         row[Row.AT] = record.at + skew
-        row[Row.OP] = _operation(instruction)
+        row[Row.OP] = instruction.opcode
         row[Row.UNIT] = queue.unit
         row[Row.TILES] = record.tiles if record.tiles < self.chip.tiles else 0
         row[Row.KIND : Row.KIND + SOURCES] = [Source.NONE] * SOURCES
@@ -184,52 +159,30 @@ class Decoder:
             if field.steps:
                 row[Row.VALUE] = value
             elif field.role == "read":
-                self._put_source(row, operand, field.kind, value, queue.position)
+                self._put_source(row, operand, value, queue.position)
                 operand += 1
-            elif field.role == "drive" and value != CHAIN:
+            elif field.role == "drive" and is_stream(value):
                 row[Row.TARGET], row[Row.TARGET_SHIFT] = self._stream(value, queue.position)
                 row[Row.TARGET_WIDTH] = instruction.group_width(field, values, self.chip)
                 row[Row.DELAY] = delay
-        if row[Row.OP] == Op.ALU:
+        if instruction.effect is Effect.COMPUTE:
             _put_operation(row, record)
         else:
-            row[Row.MODE] = detail(instruction, values, self.chip)
+            row[Row.MODE] = pack_fields(instruction, values)
         return row
 
-    def _put_source(self, row: list[int], operand: int, kind: FieldKind, value: int, position: int) -> None:
-        source, shift = source_payload(value), 0
-        what = source_kind(value) if kind == FieldKind.SOURCE else SourceKind.STREAM
-        if what == SourceKind.STREAM:
+    def _put_source(self, row: list[int], operand: int, value: int, position: int) -> None:
+        source, shift, what = source_payload(value), 0, SourceKind.STREAM
+        if is_stream(value):
             source, shift = self._stream(value, position)
+        else:
+            what = source_kind(value)
         row[Row.KIND + operand] = _SOURCES[what]
         row[Row.SOURCE + operand] = source
         row[Row.SHIFT + operand] = shift
 
-    def _stream(self, code: int, position: int) -> tuple[int, int]:
+    def _stream(self, code: StreamCode, position: int) -> tuple[int, int]:
         return _slots(code, position, self.ring, self.chip)
-
-
-def detail(instruction: Instruction, values: Sequence[int], chip: ChipSpec) -> int:
-    """What an instruction that is not the VXM's does in detail."""
-    fields = {f.name: v for f, v in zip(instruction.fields, values, strict=True)}
-    match instruction.name:
-        case "acc" | "acc_emit":
-            return fields["mode"]
-        case "shift":
-            count = min(fields["count"], chip.lanes)
-            return count if fields["way"] else -count
-        case "rotate3" | "rotate4":
-            return int(instruction.name[-1])
-        case _:
-            return 0
-
-
-def _operation(instruction: Instruction) -> Op:
-    if instruction.kinds == ("VXM",):
-        return Op.ALU
-    if instruction.name not in _OPS:
-        raise MalformedProgram(f"the JIT engine does not execute `{instruction.name}`")
-    return _OPS[instruction.name]
 
 
 def _put_operation(row: list[int], record: Record) -> None:
@@ -271,12 +224,12 @@ def _put_text(rows: Words, records: Sequence[Record], fetched: Mapping[tuple[int
     for row, record in zip(rows, records, strict=False):
         if is_fetch(record):
             row[Row.MODE] = fetched[record.queue, record.at]
-        elif row[Row.UNIT] in units and (beside := _BESIDE_TEXT.get(Op(row[Row.OP]))) is not None:
-            row[Row.OP] = beside
+        elif row[Row.UNIT] in units and record.instruction.effect in STORES:
+            row[Row.OP] += Op.BESIDE_TEXT
 
 
 def is_fetch(record: Record) -> bool:
-    return record.instruction.opcode == IFETCH
+    return record.instruction.effect is Effect.FETCH
 
 
 def _issues(rows: Words) -> Words:

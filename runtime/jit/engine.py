@@ -9,7 +9,7 @@ from ...dialects.errors import TargetError
 from ...dialects.program import Program
 from ..flips import Flip
 from .bulk.compiled import shared_bulk_kernel
-from .bulk.issues import Irregular
+from .bulk.irregular import Irregular
 from .bulk.session import BulkSession
 from .cache import choose_path, shared_kernel
 from .session import JitSession

@@ -6,9 +6,11 @@ only moves vectors moves both.
 
 from __future__ import annotations
 
+from ...dialects.effects import FROM_MEMORY
 from .build import I8, I16, I64, PTR, Function, Module, Value, number
 from .lanes import Lanes
-from .layout import BLOCK, Chip, Hazard, Op, Row, Slot
+from .layout import BLOCK, Chip, Hazard, Row, Slot
+from .semantics import opcodes_of
 from .streams import Handler, Streams, slot_of, vector_at
 
 
@@ -66,8 +68,8 @@ class GuardedStreams(Streams):
     def finish(self, f: Function, chip: Value, record: Value, t: Value, op: Value) -> None:
         """What memory drives has its check bits already."""
         drives = f.compare(">", f.word(record, Row.TARGET_WIDTH), 0)
-        for moves in (Op.READ, Op.GATHER):
-            drives = f.b.and_(drives, f.compare("!=", op, moves))
+        for opcode in opcodes_of(*FROM_MEMORY):
+            drives = f.b.and_(drives, f.compare("!=", op, opcode))
         with f.when(drives):
             f.call(self.protect_drives, chip, record, t)
 

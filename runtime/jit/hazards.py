@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...dialects.errors import FLIPPED, Actor, Hazard
-from ...dialects.instruction import Record, register_text
+from ...dialects.instruction import Record
 from ...dialects.program import actor
+from ...dialects.stream_code import StreamCode, register_text
 from ...dialects.supply import word_of
 from ...dialects.target import ChipSpec
 from ...dialects.topology import Port
@@ -63,7 +64,7 @@ class Report:
     def hazards(self) -> Iterator[Hazard]:
         """All hazards of all chips."""
         for site in self.sites.values():
-            collisions: dict[tuple[int, int], list[Issue]] = {}
+            collisions: dict[tuple[StreamCode, int], list[Issue]] = {}
             for fault in site.faults.tolist():
                 if (kind := Kind(fault[Fault.KIND])) == Kind.STREAM_COLLISION:
                     code = site.decoded.stream(fault[Fault.RESOURCE], self.chip)
@@ -83,7 +84,7 @@ class Report:
     def _position(self, issue: Issue) -> int:
         return self.chip.queues[issue.record.queue].position
 
-    def _collision(self, site: Site, code: int, position: int, issues: list[Issue]) -> Hazard:
+    def _collision(self, site: Site, code: StreamCode, position: int, issues: list[Issue]) -> Hazard:
         first, second = sorted({(i.record.queue, i.at): i for i in issues}.items())[:2]
         return Hazard(
             "stream-collision",

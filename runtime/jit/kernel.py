@@ -8,6 +8,9 @@ followed by a jump to the next that has one.
 
 from __future__ import annotations
 
+from ...dialects.effects import STORES, Effect
+from ...dialects.instruction import Instruction
+from ...dialects.instructions import TABLE
 from .build import I1, I8, I64, PTR, V8I64, WORD, Function, Module, Value, number
 from .c2c import Links
 from .cache import ENTRY
@@ -18,6 +21,7 @@ from .layout import ACTIVITY_WORDS, LEVELS, NEVER, ROW_WORDS, Activity, Chip, Op
 from .matrix import Matrix
 from .mem import Memory
 from .moves import Moves
+from .semantics import EXECUTES
 from .streams import Handler, Streams, row
 from .sxm import Switch
 from .text import Text
@@ -35,40 +39,42 @@ class Kernel:
         moves = Moves(self.module, self.lanes, self.streams.carried)
         memory = Memory(self.module, self.lanes, moves, self.streams)
         matrix = Matrix(self.module, dot, self.lanes, self.streams)
-        alus = Alus(self.module, self.lanes, self.streams)
-        switch = Switch(self.module, moves, self.streams)
-        self.links = Links(self.module, self.lanes, self.streams)
-        text = Text(self.module, self.streams, memory)
-        self.handlers: dict[Op, Handler] = {
-            Op.READ: memory.read,
-            Op.WRITE: memory.write,
-            Op.GATHER: memory.gather,
-            Op.SCATTER: memory.scatter,
-            Op.LOAD_WEIGHTS: matrix.load_weights,
-            Op.INSTALL_WEIGHTS: matrix.install_weights,
-            Op.ACTIVATIONS: matrix.activations,
-            Op.HALF_ACTIVATIONS: matrix.half_activations,
-            Op.ACCUMULATE: matrix.accumulate,
-            Op.ALU: alus.issue,
-            Op.SHIFT: switch.shift,
-            Op.LANE_SELECT: switch.lane_select,
-            Op.PERMUTE: switch.permute,
-            Op.DISTRIBUTE: switch.distribute,
-            Op.ROTATE: switch.rotate,
-            Op.TRANSPOSE: switch.transpose,
-            Op.SEND: self.links.send,
-            Op.RECEIVE: self.links.receive,
-            Op.FETCH: text.fetch,
-            Op.WRITE_BESIDE_TEXT: text.write,
-            Op.SCATTER_BESIDE_TEXT: text.scatter,
-            Op.INSTALL: matrix.install,
-            Op.LOSE_SUMS: matrix.lose_sums,
-            Op.LOSE_VECTOR: self.links.lose_vector,
+        self.links, text = Links(self.module, self.lanes, self.streams), Text(self.module, self.streams, memory)
+        alus, switch = Alus(self.module, self.lanes, self.streams), Switch(self.module, moves, self.streams)
+        self.units = {"": text, "MEM": memory, "MXM": matrix, "VXM": alus, "SXM": switch, "C2C": self.links}
+        """By kind of queue, without its part, what has the handlers of its instructions; text those for every queue."""
+        self._built: dict[object, Handler] = {}
+        self.handlers: dict[Handler, list[int]] = {
+            matrix.install: [Op.INSTALL],
+            matrix.lose_sums: [Op.LOSE_SUMS],
+            self.links.lose_vector: [Op.LOSE_VECTOR],
         }
+        """The operations of every handler."""
+        for instruction in (i for i in TABLE.by_name.values() if not i.is_clocked):
+            handler = self._handler(instruction, memory, switch)
+            self.handlers.setdefault(handler, []).append(instruction.opcode)
+            if instruction.effect in STORES:
+                self.handlers[text.beside(instruction, handler)] = [Op.BESIDE_TEXT + instruction.opcode]
         self.next_event = self._next_event()
         self.dispatch = self._dispatch()
         self.advance = self._advance()
         self._run()
+
+    def _handler(self, instruction: Instruction, memory: Memory, switch: Switch) -> Handler:
+        """What executes an instruction: its semantics function, or what samples and drives around it."""
+        match instruction.effect:
+            case Effect.MOVE:
+                return switch.handler(instruction)
+            case Effect.GATHER:
+                return memory.gather(instruction)
+            case Effect.SCATTER:
+                return memory.scatter(instruction, instruction.name)
+            case _:
+                function = EXECUTES[instruction]
+                if function not in self._built:
+                    kind, *_ = instruction.kinds or ("",)
+                    self._built[function] = function(self.units[kind.partition(".")[0]])
+                return self._built[function]
 
     # -- time --------------------------------------------------------------------------------------------------
 
@@ -104,8 +110,8 @@ class Kernel:
         record = row(f, f.pointer(chip, Chip.RECORDS), record_number, ROW_WORDS)
         op, value = f.word(record, Row.OP), f.word(activity, Activity.VALUE)
         with f.cases(op) as cases:
-            for name, handler in self.handlers.items():
-                with cases.case(name):
+            for handler, ops in self.handlers.items():
+                with cases.case(*ops):
                     f.call(handler, chip, record, record_number, t, value)
         with f.when(f.compare("!=", f.word(record, Row.TILES), 0)):
             f.call(self.streams.mask_drives, chip, record, t)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from ...dialects.instruction import MOST_OPERANDS
+
 BLOCK = 64
 """Lanes that a handler treats at once. Vectors are padded to a multiple, and every buffer is aligned to it."""
 
@@ -29,7 +31,7 @@ LONG_AGO = -(1 << 62)
 LEVELS = 4
 """Loop levels of a record: the vectors of one `abc`, and three of `repeat`."""
 
-SOURCES = 3
+SOURCES = MOST_OPERANDS
 """Operands of an instruction that are streams, chains or immediates."""
 
 RUNS = (3, 4)
@@ -131,7 +133,7 @@ class Chip(IntEnum):
     ROTATIONS = 56
     """By length of run and amount: masks of the lanes that come from above, and of those that wrap round."""
     VECTORS = 57
-    """Addresses of the vectors that are rotated or transposed, then of the results."""
+    """Addresses of the vectors whose lanes are moved, then of the results."""
     HALF_BYTES = 58
     """The bytes of two planes' weights in their places, low before high, to be made one plane of fp16."""
     FETCHED = 59
@@ -399,36 +401,15 @@ class Hazard(IntEnum):
 
 
 class Op(IntEnum):
-    """What the switch of the kernel knows: handlers of instructions, then of what the machine does by itself."""
+    """What the switch of the kernel knows beside the opcodes of instructions."""
 
-    CONFIG = 0
-    READ = 1
-    WRITE = 2
-    GATHER = 3
-    SCATTER = 4
-    LOAD_WEIGHTS = 5
-    INSTALL_WEIGHTS = 6
-    ACTIVATIONS = 7
-    HALF_ACTIVATIONS = 8
-    ACCUMULATE = 9
-    ALU = 10
-    SHIFT = 11
-    LANE_SELECT = 12
-    PERMUTE = 13
-    DISTRIBUTE = 14
-    ROTATE = 15
-    TRANSPOSE = 16
-    SEND = 17
-    RECEIVE = 18
-    FETCH = 19
-    WRITE_BESIDE_TEXT = 20
-    """A write to a slice that holds program text."""
-    SCATTER_BESIDE_TEXT = 21
-    INSTALL = 22
-    """A pending install takes effect."""
-    LOSE_SUMS = 23
+    BESIDE_TEXT = 1 << 8
+    """Added to the opcode of what writes to a slice that holds program text."""
+    INSTALL = 2 << 8
+    """A pending install takes effect. From here on it is what the machine does by itself."""
+    LOSE_SUMS = INSTALL + 1
     """Sums that arrived in this cycle were not taken."""
-    LOSE_VECTOR = 24
+    LOSE_VECTOR = INSTALL + 2
     """A vector that arrived in this cycle was not received."""
 
 

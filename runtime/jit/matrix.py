@@ -7,12 +7,24 @@ Sums are computed late, when an accumulator wants the first, so that several vec
 
 from __future__ import annotations
 
+from functools import reduce
+
+from ...dialects.effects import Effect
+from ...dialects.instructions import (
+    AccumulateEmitOp,
+    AccumulateOp,
+    ActivationsOp,
+    HalfActivationsOp,
+    InstallWeightsOp,
+    LoadWeightsOp,
+)
 from .arithmetic import add_floats, add_integers
 from .build import I8, I32, I64, PTR, V16I32, V64I8, Function, Module, Value, number, splat
 from .dots import Dot
 from .half_matrix import HalfMatrix, put_half_input
 from .lanes import QUARTER, WIDE, Lanes, interleave
-from .layout import BLOCK, GROUP, LIST, NEVER, PLANE_WORDS, ROW_WORDS, Chip, Hazard, Op, Plane, Row
+from .layout import BLOCK, GROUP, LIST, NEVER, PLANE_WORDS, ROW_WORDS, Chip, Hazard, Plane, Row
+from .semantics import EXECUTES, opcodes_of
 from .streams import Handler, Streams, vector_at
 
 
@@ -28,12 +40,7 @@ class Matrix:
         self.half = HalfMatrix(module, dot)
         self.compute = self._compute()
         self.pack = self._pack()
-        self.load_weights = self._load_weights()
-        self.install_weights = self._install_weights()
         self.install = self._install()
-        self.activations = self._activations()
-        self.half_activations = self._half_activations()
-        self.accumulate = self._accumulate()
         self.lose_sums = self._lose_sums()
 
     def _plane(self, f: Handler) -> Value:
@@ -41,7 +48,8 @@ class Matrix:
 
     # -- weights -----------------------------------------------------------------------------------------------
 
-    def _load_weights(self) -> Handler:
+    @EXECUTES.executes(LoadWeightsOp)
+    def load_weights(self) -> Handler:
         f = Handler(self.module, "load_weights")
         plane = self._plane(f)
         streams = f.size(Chip.WEIGHT_STREAMS)
@@ -55,7 +63,8 @@ class Matrix:
         f.give()
         return f
 
-    def _install_weights(self) -> Handler:
+    @EXECUTES.executes(InstallWeightsOp)
+    def install_weights(self) -> Handler:
         f = Handler(self.module, "install_weights")
         plane = self._plane(f)
         issued = f.word(plane, Plane.ISSUED)
@@ -158,7 +167,8 @@ class Matrix:
 
     # -- activations -------------------------------------------------------------------------------------------
 
-    def _activations(self) -> Handler:
+    @EXECUTES.executes(ActivationsOp)
+    def activations(self) -> Handler:
         """Takes one int8 vector."""
         f = Handler(self.module, "activations")
         plane = self._plane(f)
@@ -175,7 +185,8 @@ class Matrix:
         f.give()
         return f
 
-    def _half_activations(self) -> Handler:
+    @EXECUTES.executes(HalfActivationsOp)
+    def half_activations(self) -> Handler:
         """Takes one fp16 vector."""
         f = Handler(self.module, "half_activations")
         plane = self._plane(f)
@@ -283,7 +294,8 @@ class Matrix:
 
     # -- accumulators ------------------------------------------------------------------------------------------
 
-    def _accumulate(self) -> Handler:
+    @EXECUTES.executes(AccumulateOp, AccumulateEmitOp)
+    def accumulate(self) -> Handler:
         """acc and acc_emit: an instruction that emits has a result group."""
         f = Handler(self.module, "accumulate")
         plane = self._plane(f)
@@ -319,7 +331,8 @@ class Matrix:
                 f.call(self.lanes.copy, entry, sums, wide_blocks)
             with add:
                 record = f.row(f.table(Chip.RECORDS), f.word(f.pointer(plane, Plane.ENTERED_BY), index), ROW_WORDS)
-                halves = f.compare("==", f.word(record, Row.OP), Op.HALF_ACTIVATIONS)
+                pairs = [f.compare("==", f.word(record, Row.OP), opcode) for opcode in opcodes_of(Effect.ENTER_PAIR)]
+                halves = reduce(f.b.or_, pairs)
                 with f.either(halves) as (floats, integers):
                     for case, add_lanes in ((floats, add_floats), (integers, add_integers)):
                         with case, f.loop(wide_blocks) as i:

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ...dialects.effects import Effect
+from ...dialects.instruction import MOST_OPERANDS
 from ...dialects.target import ChipSpec, SystemSpec
 from ..flips import Flip, Register
 from ..secded import Secded
@@ -35,7 +37,6 @@ from .layout import (
     Chip,
     Due,
     Link,
-    Op,
     Plane,
     Slot,
 )
@@ -88,7 +89,7 @@ def put_lanes(words: npt.NDArray[np.int64], chip: ChipSpec, stride: int) -> list
     """Sets the words of `Chip` about vectors, from one to the next of which it is `stride` bytes, and what moves their
     lanes; gives what must live as long as they."""
     stage, numbers, starts = zeros((3, stride), np.uint8), zeros((stride,), np.uint16), zeros((stride,), np.uint16)
-    vectors = zeros((2, max(chip.lanes_per_tile, RUNS[-1] ** 2)), np.int64)
+    vectors = zeros((MOST_OPERANDS + 1, chip.streams), np.int64)
     lanes = np.arange(stride)
     starts[:] = lanes - lanes % chip.lanes_per_tile
     rotations = zeros((len(RUNS), max(RUNS), 2, stride), np.uint8)
@@ -105,6 +106,7 @@ def put_lanes(words: npt.NDArray[np.int64], chip: ChipSpec, stride: int) -> list
         Chip.TILES: chip.tiles,
         Chip.TILE_LANES: chip.lanes_per_tile,
         Chip.STREAMS: chip.streams,
+        Chip.WEIGHT_STREAMS: chip.weight_streams,
         Chip.SRAM_WORDS: chip.words,
         Chip.SLICE_BYTES: chip.words * stride,
         Chip.ROW_GROUPS: -(-chip.lanes // GROUP),
@@ -216,7 +218,7 @@ class ChipMemory:
         for n, plane in enumerate(self._planes):
             for word, (shape, dtype) in tables.items():
                 plane[word] = address(self._new(shape, dtype))
-            arrays = ring_size(min(chip.latency_install, self.decoded.issues(Op.INSTALL_WEIGHTS, n)) + 1)
+            arrays = ring_size(min(chip.latency_install, self.decoded.issues(Effect.INSTALL, n)) + 1)
             plane[Plane.ARRAYS] = address(self._new((arrays, -(-size // BLOCK) * BLOCK), np.uint8))
             plane[Plane.EFFECTIVE] = address(self._new((arrays,), np.int64))
             plane[Plane.ARRAY_MASK] = arrays - 1
@@ -228,7 +230,6 @@ class ChipMemory:
         self._set(Chip.PLANES, self._planes)
         self._set(Chip.ARRAY_LATENCY, chip.latency_array)
         self._set(Chip.INSTALL_LATENCY, chip.latency_install)
-        self._set(Chip.WEIGHT_STREAMS, chip.weight_streams)
         self._set(Chip.WEIGHTS_BYTES, -(-size // BLOCK) * BLOCK)
         self._set(Chip.BIAS, bias)
         self._set(Chip.WEIGHTS, weights)

@@ -7,17 +7,35 @@ by a constant are an unaligned load.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from ...dialects.effects import Effect
+from ...dialects.instruction import Instruction
+from ...dialects.instructions import (
+    TABLE,
+    DistributeOp,
+    GatherOp,
+    LaneSelectOp,
+    PermuteOp,
+    RotateFourOp,
+    RotateThreeOp,
+    ScatterOp,
+    ShiftOp,
+    TransposeOp,
+)
 from .build import I8, I16, I32, I64, PTR, V64I8, WORD, Function, Module, Value, number, splat, vector
 from .lanes import Lanes, transpose
 from .layout import BLOCK, RUNS, Chip
+from .semantics import EXECUTES, kept_fields
 
 _V64I16 = vector(I16, BLOCK)
 _UNROLL = 8
 _TILE = 16
 """Lanes of a tile for which there are faster ways."""
 
+
+Fields = Mapping[str, Value]
+"""The fields of an issue that are neither streams nor moved by `repeat`."""
 
 Carried = Callable[[Function, Value, Value], list[tuple[Value, Chip]]]
 """By function, chip and superlane: what vectors carry beside their lanes, as `Streams.carried` says it."""
@@ -30,25 +48,23 @@ class Moves:
         self.module, self.lanes, self.carried = module, lanes, carried
         self._take = self._take_lanes()
         """take_lanes(chip, target): of the staged vector the lanes that the numbers name"""
-        self.shift = self._shift()
-        """shift(chip, target, source, lanes): `lanes` further down, up where it is negative"""
-        self.select = self._select()
-        """select(chip, target, mask, a, b)"""
-        self.permute = self._permute()
-        """permute(chip, target, low bytes of the map, its high bytes, source)"""
-        self.distribute = self._distribute()
-        """distribute(chip, target, map, source)"""
-        self.rotate = self._rotate()
-        """rotate(chip, n): of the n vectors in the table of vectors to the n x n that follow there"""
-        self.transpose = self._transpose()
-        """transpose(chip): likewise"""
-        self.gather = self._gather()
-        """gather(chip, target, map, slice, number): `number` is added to the map's"""
-        self.scatter = self._scatter()
-        """scatter(chip, map, source, slice, number, superlanes)"""
+        self.moves = {i.name: self._move(i) for i in TABLE.with_effect(Effect.MOVE)}
+        """By mnemonic move(chip, mode): of the vectors in the table of vectors to those that follow there"""
+        self.gathers = {i.name: self._gather(i) for i in TABLE.with_effect(Effect.GATHER)}
+        """By mnemonic gather(chip, target, map, slice, number): `number` is added to the map's"""
+        self.scatters = {i.name: self._scatter(i) for i in TABLE.with_effect(Effect.SCATTER)}
+        """By mnemonic scatter(chip, map, source, slice, number, superlanes)"""
 
     def _function(self, name: str, arguments: list[Value]) -> Function:
         return Function(self.module, name, [PTR, *arguments])
+
+    def _move(self, instruction: Instruction) -> Function:
+        f = self._function(f"{instruction.name}_lanes", [I64])
+        chip, mode = f.arguments
+        fields = unpack_fields(f, instruction, mode)
+        EXECUTES[instruction](self, f, chip, f.pointer(chip, Chip.VECTORS), fields)
+        f.give()
+        return f
 
     def _stage(self, f: Function, chip: Value, source: Value) -> Value:
         """Puts a vector between zeros; gives its new address."""
@@ -58,22 +74,29 @@ class Moves:
 
     # -- lanes moved by a constant -----------------------------------------------------------------------------
 
-    def _shift(self) -> Function:
-        f = self._function("shift_lanes", [PTR, PTR, I64])
-        chip, target, source, lanes = f.arguments
-        moved = f.at(self._stage(f, chip, source), lanes)
+    @EXECUTES.executes(ShiftOp)
+    def shift(self, f: Function, chip: Value, vectors: Value, fields: Fields) -> None:
+        source, target = (f.pointer(vectors, i) for i in range(2))
+        lanes = f.word(chip, Chip.LANES)
+        count = f.b.select(f.compare("<", fields["count"], lanes), fields["count"], lanes)
+        down = f.b.select(f.compare("!=", fields["way"], 0), count, f.b.neg(count))
+        moved = f.at(self._stage(f, chip, source), down)
         with f.loop(f.word(chip, Chip.BLOCKS)) as i:
             offset = f.b.mul(i, number(BLOCK))
             f.store(f.load(f.at(moved, offset), V64I8, 1), f.at(target, offset), BLOCK)
-        f.give()
-        return f
 
-    def _rotate(self) -> Function:
+    @EXECUTES.executes(RotateThreeOp)
+    def rotate3(self, f: Function, chip: Value, vectors: Value, fields: Fields) -> None:
+        self._rotate(f, chip, vectors, 3)
+
+    @EXECUTES.executes(RotateFourOp)
+    def rotate4(self, f: Function, chip: Value, vectors: Value, fields: Fields) -> None:
+        self._rotate(f, chip, vectors, 4)
+
+    def _rotate(self, f: Function, chip: Value, vectors: Value, length: int) -> None:
         """Of a run of n lanes rotated by c, those that stay in the run come from c lanes above; the others wrap round,
         and come from n - c below."""
-        f = self._function("rotate_lanes", [I64])
-        chip, n = f.arguments
-        stride, vectors = f.word(chip, Chip.STRIDE), f.pointer(chip, Chip.VECTORS)
+        stride, n = f.word(chip, Chip.STRIDE), number(length)
         tables = f.b.mul(f.b.sub(n, number(RUNS[0])), f.b.mul(stride, number(2 * RUNS[-1])))
         tables = f.at(f.pointer(chip, Chip.ROTATIONS), tables)
         with f.loop(n) as r:
@@ -91,25 +114,21 @@ class Moves:
                         for source, mask in ((above, stay), (below, wrap))
                     ]
                     f.store(f.b.or_(*parts), f.at(target, offset), BLOCK)
-        f.give()
-        return f
 
     # -- lanes that vectors name -------------------------------------------------------------------------------
 
-    def _select(self) -> Function:
-        f = self._function("select_lanes", [PTR] * 4)
-        chip, target, *sources = f.arguments
+    @EXECUTES.executes(LaneSelectOp)
+    def lane_select(self, f: Function, chip: Value, vectors: Value, fields: Fields) -> None:
+        *sources, target = (f.pointer(vectors, i) for i in range(4))
         with f.loop(f.word(chip, Chip.BLOCKS)) as i:
             offset = f.b.mul(i, number(BLOCK))
             mask, a, b = (f.load(f.at(source, offset), V64I8, BLOCK) for source in sources)
             chosen = f.b.select(f.b.icmp_unsigned("!=", mask, splat(0, V64I8)), a, b)
             f.store(chosen, f.at(target, offset), BLOCK)
-        f.give()
-        return f
 
-    def _permute(self) -> Function:
-        f = self._function("permute_lanes", [PTR] * 4)
-        chip, target, low, high, source = f.arguments
+    @EXECUTES.executes(PermuteOp)
+    def permute(self, f: Function, chip: Value, vectors: Value, fields: Fields) -> None:
+        low, high, source, target = (f.pointer(vectors, i) for i in range(4))
         self._stage(f, chip, source)
         end = f.broadcast(f.b.trunc(f.word(chip, Chip.LANES), I16), BLOCK)
         umin = f.module.intrinsic("llvm.umin.v64i16", _V64I16, [_V64I16, _V64I16])
@@ -119,12 +138,10 @@ class Moves:
             numbers = f.b.or_(parts[0], f.b.shl(parts[1], splat(8, _V64I16)))
             self._put_numbers(f, chip, i, f.call(umin, numbers, end))
         f.call(self._take, chip, target)
-        f.give()
-        return f
 
-    def _distribute(self) -> Function:
-        f = self._function("distribute_lanes", [PTR] * 3)
-        chip, target, wanted, source = f.arguments
+    @EXECUTES.executes(DistributeOp)
+    def distribute(self, f: Function, chip: Value, vectors: Value, fields: Fields) -> None:
+        wanted, source, target = (f.pointer(vectors, i) for i in range(3))
         self._stage(f, chip, source)
         end, side = (f.broadcast(f.b.trunc(f.word(chip, w), I16), BLOCK) for w in (Chip.LANES, Chip.TILE_LANES))
         with f.loop(f.word(chip, Chip.BLOCKS)) as i:
@@ -134,8 +151,6 @@ class Moves:
             inside = f.b.icmp_unsigned("<", lanes, side)
             self._put_numbers(f, chip, i, f.b.select(inside, f.b.add(first, lanes), end))
         f.call(self._take, chip, target)
-        f.give()
-        return f
 
     def _put_numbers(self, f: Function, chip: Value, block: Value, numbers: Value) -> None:
         f.store(numbers, f.at(f.pointer(chip, Chip.NUMBERS), f.b.mul(block, number(2 * BLOCK))), BLOCK)
@@ -154,10 +169,9 @@ class Moves:
 
     # -- transpose ---------------------------------------------------------------------------------------------
 
-    def _transpose(self) -> Function:
-        f = self._function("transpose_lanes", [])
-        (chip,) = f.arguments
-        side, sources = f.word(chip, Chip.TILE_LANES), f.pointer(chip, Chip.VECTORS)
+    @EXECUTES.executes(TransposeOp)
+    def transpose(self, f: Function, chip: Value, vectors: Value, fields: Fields) -> None:
+        side, sources = f.word(chip, Chip.TILE_LANES), vectors
         targets = f.at(sources, f.b.mul(side, number(WORD)))
         with f.either(f.compare("==", side, _TILE)) as (usual, other):
             with usual, f.loop(f.word(chip, Chip.BLOCKS)) as i:
@@ -171,27 +185,28 @@ class Moves:
                 with f.loop(side) as j:
                     byte = f.load(f.at(f.pointer(sources, j), f.b.add(first, i)), I8, 1)
                     f.store(byte, f.at(target, f.b.add(first, j)), 1)
-        f.give()
-        return f
 
     # -- words that maps name ----------------------------------------------------------------------------------
 
-    def _gather(self) -> Function:
-        f = self._function("gather_words", [PTR, PTR, PTR, I64])
+    def _gather(self, instruction: Instruction) -> Function:
+        f = self._function(f"{instruction.name}_words", [PTR, PTR, PTR, I64])
         chip, target, numbers, slice_, added = f.arguments
         with f.loop(f.word(chip, Chip.TILES)) as tile:
-            self._move_tile(f, chip, target, self._word_at(f, chip, numbers, slice_, added, tile), tile)
+            word = EXECUTES[instruction](self, f, chip, numbers, added, tile)
+            self._move_tile(f, chip, target, _word_at(f, chip, slice_, word), tile)
         f.give()
         return f
 
-    def _scatter(self) -> Function:
-        f = self._function("scatter_words", [PTR, PTR, PTR, I64, I64])
+    def _scatter(self, instruction: Instruction) -> Function:
+        f = self._function(f"{instruction.name}_words", [PTR, PTR, PTR, I64, I64])
         chip, numbers, source, slice_, added, tiles = f.arguments
         with f.loop(tiles) as tile:
-            self._move_tile(f, chip, self._word_at(f, chip, numbers, slice_, added, tile), source, tile)
+            word = EXECUTES[instruction](self, f, chip, numbers, added, tile)
+            self._move_tile(f, chip, _word_at(f, chip, slice_, word), source, tile)
         f.give()
         return f
 
+    @EXECUTES.executes(GatherOp, ScatterOp)
     def word(self, f: Function, chip: Value, numbers: Value, added: Value, tile: Value) -> Value:
         """The number of the word that a map gives for a tile."""
         lane = f.b.mul(tile, f.word(chip, Chip.TILE_LANES))
@@ -203,15 +218,32 @@ class Moves:
             word.set(f.b.urem(moved, words))
         return f.b.zext(word.get(), I64)
 
-    def _word_at(self, f: Function, chip: Value, numbers: Value, slice_: Value, added: Value, tile: Value) -> Value:
-        """The address of that word."""
-        return f.at(slice_, f.b.mul(self.word(f, chip, numbers, added, tile), f.word(chip, Chip.STRIDE)))
-
     def _move_tile(self, f: Function, chip: Value, target: Value, source: Value, tile: Value) -> None:
         """Copies a superlane of a vector with all that it carries."""
         lane = f.b.mul(tile, f.word(chip, Chip.TILE_LANES))
         for offset, size in [(lane, Chip.TILE_LANES), *self.carried(f, chip, tile)]:
             _copy_tile(f, f.at(target, offset), f.at(source, offset), f.word(chip, size))
+
+
+def _word_at(f: Function, chip: Value, slice_: Value, word: Value) -> Value:
+    """The address of a word of a slice."""
+    return f.at(slice_, f.b.mul(word, f.word(chip, Chip.STRIDE)))
+
+
+def unpack_fields(f: Function, instruction: Instruction, mode: Value) -> Fields:
+    """What `pack_fields` made the mode of."""
+    return {
+        field.name: f.b.and_(f.b.lshr(mode, number(bit)), number(field.high)) for field, bit in kept_fields(instruction)
+    }
+
+
+def width_of(f: Function, chip: Value, group: int | str) -> Value:
+    """The streams of a group of what moves lanes: a number, or what a field of the chip says."""
+    return number(group) if isinstance(group, int) else f.word(chip, _WIDTHS[group])
+
+
+_WIDTHS = {"lanes_per_tile": Chip.TILE_LANES, "weight_streams": Chip.WEIGHT_STREAMS}
+"""The words of the chip that say how wide groups are, by the field of the machine description."""
 
 
 def _copy_tile(f: Function, target: Value, source: Value, size: Value) -> None:

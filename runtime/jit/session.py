@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ...dialects.effects import Effect
 from ...dialects.errors import earliest_in_run
 from ...dialects.program import Program, program_length
 from ...dialects.topology import Port
@@ -16,7 +17,7 @@ from ..secded import Secded
 from .cache import Compiled
 from .decode import Decoder, is_fetch
 from .hazards import Report, Site
-from .layout import Activity, Chip, Link, Op, Row
+from .layout import Activity, Chip, Link
 from .memory import ChipMemory, Inboxes, address, stride_of, zeros
 
 _CALL = 1 << 18
@@ -40,7 +41,7 @@ class JitSession(HostSession):
         sram = {c.chip: zeros((2 * chip.slices, chip.words, stride), np.uint8) for c in program.chips}
         super().__init__(program, list(sram.values()), self._code, stride_of(chip))
         cables = dict(self._cables())
-        sends = [self._decoded[port.chip].issues(Op.SEND, port.link) for port in cables]
+        sends = [self._decoded[port.chip].issues(Effect.SEND, port.link) for port in cables]
         self._inboxes = Inboxes(len(cables), max(sends, default=0), program.system, stride)
         self._memory = {
             number: ChipMemory(decoded, program.system, sram[number], self._inboxes, self._code)
@@ -58,7 +59,7 @@ class JitSession(HostSession):
     def _cables(self) -> Iterator[tuple[Port, Port]]:
         """The ports over which vectors are sent, each with the other end of its cable."""
         for number, decoded in self._decoded.items():
-            for link in sorted({*decoded.rows[decoded.rows[:, Row.OP] == Op.SEND, Row.UNIT].tolist()}):
+            for link in decoded.units(Effect.SEND):
                 port = Port(number, link)
                 yield port, self.program.peers[port]
 

@@ -3,22 +3,31 @@ hold text look whether they meet it. Programs without text have no such issues."
 
 from __future__ import annotations
 
+from ...dialects.effects import MAPPED
+from ...dialects.instruction import Instruction
+from ...dialects.instructions import ConfigOp, FetchOp
 from .build import I8, Module, Value, number
 from .layout import Chip, Hazard, Row
 from .mem import Memory
+from .semantics import EXECUTES
 from .streams import Handler, Streams, vector_at
 
 
 class Text:
-    """The handlers of ifetch, and of the writes beside text."""
+    """The handlers of what all queues understand, and of the writes beside text."""
 
     def __init__(self, module: Module, streams: Streams, memory: Memory):
         self.module, self.streams, self.memory = module, streams, memory
-        self.fetch = self._fetch()
-        self.write = self._write()
-        self.scatter = memory.scatter_handler("scatter_beside_text", self._keep)
 
-    def _fetch(self) -> Handler:
+    @EXECUTES.executes(ConfigOp)
+    def config(self) -> Handler:
+        """Has its effect in the records that follow it."""
+        f = Handler(self.module, "config")
+        f.give()
+        return f
+
+    @EXECUTES.executes(FetchOp)
+    def fetch(self) -> Handler:
         f = Handler(self.module, "fetch")
         vectors = self.streams.sample_group(f, 2)
         wrong = f.variable(number(0, I8))
@@ -33,10 +42,14 @@ class Text:
         f.give()
         return f
 
-    def _write(self) -> Handler:
-        f = Handler(self.module, "write_beside_text")
+    def beside(self, instruction: Instruction, handler: Handler) -> Handler:
+        """The handler of a store, with a look at the words that it writes."""
+        name = f"{instruction.name}_beside_text"
+        if instruction.effect in MAPPED:
+            return self.memory.scatter(instruction, name, self._keep)
+        f = Handler(self.module, name)
         self._keep(f, f.value)
-        f.call(self.memory.write, *f.arguments)
+        f.call(handler, *f.arguments)
         f.give()
         return f
 

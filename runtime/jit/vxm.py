@@ -3,9 +3,11 @@ or stay in a chain. Lanes are in wide order: in the scratch, or where a chain ke
 
 from __future__ import annotations
 
+from ...dialects.effects import Effect
 from .build import I32, Module, Value, number
 from .lanes import QUARTER, WIDE, Lanes
 from .layout import SOURCES, Chip, Finish, Form, Hazard, Row, Source
+from .semantics import EXECUTES
 from .streams import Handler, Streams, vector_at
 
 
@@ -14,9 +16,9 @@ class Alus:
 
     def __init__(self, module: Module, lanes: Lanes, streams: Streams):
         self.module, self.lanes, self.streams = module, lanes, streams
-        self.issue = self._issue()
 
-    def _issue(self) -> Handler:
+    @EXECUTES.executes(Effect.COMPUTE)
+    def compute(self) -> Handler:
         f = Handler(self.module, "alu_issue")
         size = f.b.mul(f.size(Chip.STRIDE), number(4))
         scratch = [f.at(f.table(Chip.SCRATCH), f.b.mul(number(i), size)) for i in range(SOURCES + 1)]

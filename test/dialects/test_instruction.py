@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tspc.dialects.effects import Effect
 from tspc.dialects.errors import MalformedProgram
 from tspc.dialects.instruction import (
     CHAIN,
@@ -113,6 +115,24 @@ def test_a_bit_outside_the_fields(instruction: Instruction) -> None:
         word = instruction.opcode | 1 << bit
         with pytest.raises(MalformedProgram, match=f"^`{instruction.name}` has bits set outside its fields$"):
             TABLE.decode(word.to_bytes(16, "little"))
+
+
+@pytest.mark.parametrize(
+    ("name", "effect"),
+    [
+        ("read", Effect.WRITE),  # samples nothing
+        ("iw", Effect.LOAD),  # has no row
+        ("shift", Effect.COMPUTE),  # has no type
+        ("lw", Effect.READ),  # its field that steps is no address
+        ("receive", Effect.ACCUMULATE),
+    ],
+)
+def test_an_effect_asks_for_fields(name: str, effect: Effect) -> None:
+    """Engines rely on them: the JIT, for one, that the chip bounds addresses."""
+    other = replace(TABLE.by_name[name], name="other", opcode=0x90, effect=effect)
+    with pytest.raises(AssertionError, match=f"other: what has the effect {effect.name} declares"):
+        TABLE.add(other)
+    assert 0x90 not in TABLE.by_opcode
 
 
 # -- text ----------------------------------------------------------------------------------------------------------

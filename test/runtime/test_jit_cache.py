@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tspc.dialects.effects import Effect
 from tspc.dialects.errors import TargetError
-from tspc.runtime.jit import JitEngine, JitSession, cache
+from tspc.dialects.instructions import TABLE
+from tspc.runtime.jit import JitEngine, JitSession, cache, semantics
 from tspc.runtime.jit.bulk.kernel import BulkKernel
 from tspc.runtime.jit.cache import Compiled
 from tspc.runtime.jit.dots import DOTS
@@ -113,12 +116,12 @@ def test_path_that_the_host_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_engine_without_disk(compiled: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Engines of a process share a kernel."""
     monkeypatch.setattr(cache, "cache_directory", lambda: pytest.fail("looked for the cache"))
-    cache.shared_kernel.cache_clear()
+    cache._shared.cache_clear()
     try:
         for _ in range(2):
             assert works(cache.shared_kernel("plain", False))
     finally:
-        cache.shared_kernel.cache_clear()
+        cache._shared.cache_clear()
     assert compiled == ["plain"]
 
 
@@ -149,6 +152,21 @@ def test_calls_of_libraries(mode: str, triple: str, cpu: str) -> None:
     called = set(re.findall(r"^\s+(?:call|callq|bl|b|jmp)\s+_?(\w+)", assembly, re.MULTILINE))
     own = set(re.findall(r"^_?(\w+):", assembly, re.MULTILINE))
     assert called - own == ({"rintf", "truncf"} if cpu == "x86-64" else set())
+
+
+def test_key_covers_the_instruction_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opcodes, fields and effects stand outside the package, too; so may the functions for instructions."""
+    read = TABLE.by_name["read"]
+    keys = [cache._key("plain", (cache.__package__,))]
+    for other in (replace(read, effect=Effect.WRITE), replace(read, opcode=0x90)):
+        monkeypatch.setitem(TABLE.by_opcode, read.opcode, other)
+        keys.append(cache._key("plain", (cache.__package__,)))
+    monkeypatch.setitem(TABLE.by_opcode, read.opcode, read)
+    assert cache._key("plain", (cache.__package__,)) == keys[0]
+    for number in (1, 2):
+        monkeypatch.setitem(semantics.EXECUTES._functions, "elsewhere", eval(f"lambda: {number}", {"__name__": "else"}))
+        keys.append(cache._key("plain", (cache.__package__,)))
+    assert len({*keys}) == len(keys)
 
 
 def test_key_covers_the_special_functions(monkeypatch: pytest.MonkeyPatch) -> None:

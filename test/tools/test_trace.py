@@ -11,20 +11,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from harness import DIGITS, refusal, run
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn
 from tspc.dialects.instruction import Loop, Record
 from tspc.dialects.instructions import TABLE
 from tspc.dialects.program import ChipProgram, Program, program_from_module, program_length
+from tspc.dialects.stream_code import stream_code, stream_text
 from tspc.dialects.target import DEFAULT_SYSTEM, ChipSpec, SystemSpec
 from tspc.dialects.topology import Topology
 from tspc.passes.pipelines import compile, parse
 from tspc.tools import tsp_run
-from tspc.tools.flows import Runs, chip_flows, flows, match
+from tspc.tools.flows import Flows
 from tspc.tools.trace import trace_events, write_trace
 
 Event = dict[str, Any]
@@ -180,7 +177,7 @@ def by_brute_force(program: Program) -> Counter[tuple[int, int]]:
                 for role in ("drive", "read"):
                     for use in record.instruction.stream_uses(role, values, spec):
                         for code in range(use.code, use.code + use.width):
-                            way = -position if code & 0x80 else position
+                            way = position if stream_text(code)[0] == "E" else -position
                             diagonal = t + use.offset - way
                             if role == "drive":
                                 driven[code, diagonal].append((way, number))
@@ -195,7 +192,7 @@ def by_brute_force(program: Program) -> Counter[tuple[int, int]]:
 
 
 def stream_pairs(program: Program) -> Counter[tuple[int, int]]:
-    found = [f for f in flows(program, chip_flows(program)) if f.kind == "stream" and f.giver_chip == 0]
+    found = [f for f in Flows(program).pairs() if f.kind == "stream" and f.giver_chip == 0]
     return Counter(
         {
             (giver, taker): vectors
@@ -238,43 +235,6 @@ def test_repeats_that_leave_gaps_are_followed_too() -> None:
     assert stream_pairs(program) == expected
 
 
-@st.composite
-def runs(draw: DrawFn, overlap: bool) -> Runs:
-    """Runs on few diagonals and places; without `overlap` no two of a place share a diagonal."""
-    taken: set[tuple[int, int]] = set()
-    rows: list[tuple[int, int, int]] = []
-    for start, length, place in draw(st.lists(st.tuples(*[st.integers(0, 20), st.integers(1, 8), st.integers(0, 4)]))):
-        cells = {(place, start + i) for i in range(length)}
-        if overlap or not cells & taken:
-            taken |= cells
-            rows.append((start, length, place))
-    start, length, place = np.array(rows, np.int64).reshape(-1, 3).T
-    return Runs(np.arange(len(rows)), start, length, place, np.zeros(len(rows), np.int64))
-
-
-@given(runs(overlap=False), runs(overlap=True))
-def test_matching_of_runs_is_matching_of_their_values(gives: Runs, takes: Runs) -> None:
-    pieces = match(gives, takes)
-    got = {
-        (int(taker), int(start) + i): int(giver)
-        for giver, taker, start, length in zip(pieces.giver, pieces.taker, pieces.start, pieces.length, strict=True)
-        for i in range(int(length))
-    }
-    expected: dict[tuple[int, int], int] = {}
-    for taker in range(len(takes.start)):
-        for diagonal in range(int(takes.start[taker]), int(takes.start[taker] + takes.length[taker])):
-            before = [
-                (int(gives.place[g]), g)
-                for g in range(len(gives.start))
-                if gives.start[g] <= diagonal < gives.start[g] + gives.length[g]
-                and gives.place[g] <= takes.place[taker]
-            ]
-            if before:
-                expected[taker, diagonal] = max(before)[1]
-    assert got == expected
-    assert int(pieces.length.sum()) == len(expected)
-
-
 # -- counters ------------------------------------------------------------------------------------------------------
 
 
@@ -308,7 +268,7 @@ def test_a_hundred_thousand_records_take_seconds(tmp_path: Path) -> None:
     read, write, spec = TABLE.by_name["read"], TABLE.by_name["write"], DEFAULT_SYSTEM.chip
     records: list[Record] = []
     for s in range(0, 40, 8):  # each of five slices to one a hop to its west
-        stream, loops = 0x80 | s // 8, (Loop(16, 1, 1),)
+        stream, loops = stream_code("W", s // 8), (Loop(16, 1, 1),)
         for at in range(40, 200_040, 20):
             records.append(Record(spec.queue_numbers[f"MEM.E{s + 4}"], at, read, (0, stream), loops))
             records.append(Record(spec.queue_numbers[f"MEM.E{s}"], at + 2, write, (0, stream), loops))

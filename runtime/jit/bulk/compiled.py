@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 
+from ....dialects.instruction import Instruction
+from ....dialects.instructions import TABLE
 from ..cache import cache_directory, compile_module, link, object_code
 from .kernel import ENTRY, BulkKernel
 
@@ -25,9 +27,13 @@ class CompiledBulk:
         self._run(env, first, end)
 
 
-@cache
 def shared_bulk_kernel(path: str, cached: bool) -> CompiledBulk:
-    """The kernel for a path, loaded once per process."""
+    """The kernel for a path, loaded once per process and instruction set."""
+    return _shared(path, cached, tuple(TABLE.by_opcode.values()))
+
+
+@cache
+def _shared(path: str, cached: bool, instructions: tuple[Instruction, ...]) -> CompiledBulk:
     directory = cache_directory() if cached else None
     return CompiledBulk(path, object_code("bulk", path, directory, lambda: compile_bulk_kernel(path), _PACKAGES))
 

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ....dialects.effects import Effect
+from ....dialects.intervals import Ints, join, ranges, split
+from ....dialects.issues import Shape
 from ..layout import BLOCK, GROUP
 from ..memory import stride_of
 from .actions import SPACE_BITS, Place, Space, Steps, place_in
 from .chains import SPECIAL, Chain, generic
 from .half_gemm import weight_bytes
-from .issues import Ints, Irregular, Kind, Shape, join, limit_number, ranges, split
+from .irregular import Irregular, limit_number
 from .loop import Input, Kept, Loop, Member
 from .plan import Plan
 from .rows import LISTED, OPERAND_WORDS, ROWS_WORDS, STEP_WORDS, Op, Step
@@ -104,7 +107,7 @@ class Emitter:
 
     def weights(self, shape: Shape) -> Place:
         plane = shape.chip * self.spec.planes + shape.queue.unit
-        if shape.kind == Kind.VECTORS:
+        if shape.kind == Effect.ENTER:
             return Place(self._array(plane))
         return Place(place_in(Space.HALVES, plane * weight_bytes(self.spec.lanes, self.stride)))
 
@@ -129,15 +132,15 @@ class Emitter:
         segments, issues = self.segments, self.issues
         edges = segments.flow.edges
         producer, consumer = segments.of(edges.p), segments.of(edges.c)
-        from_memory = issues.kind_of(edges.p) == Kind.READ
+        from_memory = issues.kind_of(edges.p) == Effect.READ
         self.base, self.step = np.zeros((2, len(edges.p)), np.int64)
         self.base[from_memory], self.step[from_memory] = self._words(edges.p[from_memory])
         for edge in np.flatnonzero(self.plan.captured).tolist():
-            tiles = int(edges.tiles[edge]) if issues.kind_of(edges.c[[edge]])[0] == Kind.LOAD else self.spec.tiles
+            tiles = int(edges.tiles[edge]) if issues.kind_of(edges.c[[edge]])[0] == Effect.LOAD else self.spec.tiles
             place = self._keep(int(producer[edge]), 0, tiles)
             self.base[edge] = place + (edges.p[edge] - segments.first[producer[edge]]) * self.stride
             self.step[edge] = self.stride
-        taken = np.flatnonzero(issues.kind_of(edges.c) != Kind.LOAD)
+        taken = np.flatnonzero(issues.kind_of(edges.c) != Effect.LOAD)
         key = consumer[taken] * (1 << 16) + edges.slot[taken]
         heads = taken[np.diff(key, prepend=-1) != 0]
         owner = np.cumsum(np.diff(key, prepend=-1) != 0) - 1
@@ -153,18 +156,18 @@ class Emitter:
         kind, flow = segments.kind, segments.flow
         self._shapes = issues.shape[issues.record_of(segments.first)].tolist()
         self._target: dict[int, tuple[int, int, int]] = {}
-        named = np.flatnonzero(np.isin(kind, (Kind.READ, Kind.WRITE)))
+        named = np.flatnonzero(np.isin(kind, (Effect.READ, Effect.WRITE)))
         piece, begin, count = split(segments.first[named], segments.count[named], issues.moves.first)
         base, step = self._words(segments.first[named][piece] + begin)
         words = _Places(piece, base, step, count, self.lists).words()
         self._target.update(zip(named.tolist(), words, strict=True))
-        mapped = np.flatnonzero(np.isin(kind, (Kind.GATHER, Kind.SCATTER)))
+        mapped = np.flatnonzero(np.isin(kind, (Effect.GATHER, Effect.SCATTER)))
         value, step = issues.value_of(segments.first[mapped])
         self._number = {
             segment: (place_in(Space.NUMBERS, number), move, move)
             for segment, number, move in zip(mapped.tolist(), value.tolist(), step.tolist(), strict=True)
         }
-        takers = np.flatnonzero(kind == Kind.ACCUMULATE)
+        takers = np.flatnonzero(kind == Effect.ACCUMULATE)
         value, step = issues.value_of(segments.first[takers])
         for segment in mapped.tolist():
             shape = self.shape(self._shapes[segment])
@@ -179,7 +182,7 @@ class Emitter:
         self._counts = segments.count.tolist()
         self._vectors = dict(zip(segments.of(flow.sums.c).tolist(), segments.of(flow.sums.p).tolist(), strict=True))
         entries = flow.entries
-        half = np.isin(issues.kind_of(entries.c), Kind.HALF_VECTORS)
+        half = np.isin(issues.kind_of(entries.c), Effect.ENTER_PAIR)
         self._pairs: dict[int, list[int]] = defaultdict(lambda: [0, 0])
         """By segment of fp16 vectors, the installs of low and high bytes that they meet."""
         of = (segments.of(entries.c[half]).tolist(), entries.byte[half].tolist(), entries.slot[half].tolist())
@@ -343,11 +346,11 @@ class Emitter:
     def _rows(self) -> Ints:
         """The rows of all installs; keeps what goes to them other than from memory."""
         issues, edges = self.issues, self.segments.flow.edges
-        load = np.flatnonzero(issues.kind_of(edges.c) == Kind.LOAD)
+        load = np.flatnonzero(issues.kind_of(edges.c) == Effect.LOAD)
         install = self.segments.flow.loads[issues.record_of(edges.c[load])]
         load, install = load[install >= 0], install[install >= 0]
         base, step = self.base[load], self.step[load]
-        for i in np.flatnonzero(issues.kind_of(edges.p[load]) != Kind.READ).tolist():
+        for i in np.flatnonzero(issues.kind_of(edges.p[load]) != Effect.READ).tolist():
             edge = load[i]
             segment = int(self.segments.of(edges.p[[edge]])[0])
             place = self._keep(segment, int(edges.byte[edge]), int(edges.tiles[edge]))

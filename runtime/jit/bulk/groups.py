@@ -13,7 +13,11 @@ from functools import cached_property
 
 import numpy as np
 
-from .issues import RESULTS, Edges, Ints, Irregular, Issues, Kind, distinct, join, limit_number, ranges
+from ....dialects.def_use import Edges
+from ....dialects.effects import Effect
+from ....dialects.intervals import Ints, distinct, join, ranges
+from ....dialects.issues import Issues
+from .irregular import RESULTS, Irregular, limit_number
 from .match import Flow
 
 MOST_SEGMENTS = 200_000
@@ -57,10 +61,10 @@ class Segments:
         return np.repeat(self.first[inside], number) + size * (1 + ranges(0 * number, number))
 
 
-_JOINED = (Kind.ALU, Kind.WRITE, Kind.VECTORS, Kind.HALF_VECTORS, Kind.GATHER, Kind.SCATTER, Kind.SWITCH)
+_JOINED = (Effect.COMPUTE, Effect.WRITE, Effect.ENTER, Effect.ENTER_PAIR, Effect.GATHER, Effect.SCATTER, Effect.MOVE)
 """What takes results one by one. Rows of weights do not: an array takes them all."""
 
-_MOVED = (Kind.READ, Kind.LOAD, Kind.ACCUMULATE, Kind.GATHER, Kind.SCATTER)
+_MOVED = (Effect.READ, Effect.LOAD, Effect.ACCUMULATE, Effect.GATHER, Effect.SCATTER)
 """Whose segments have one progression of values."""
 
 
@@ -83,8 +87,8 @@ class Cutter:
         where additions may follow."""
         issues, runs = self.issues, self.issues.moves
         cuts: list[Ints] = []
-        added = {(s.chip, s.queue.unit) for s in issues.shapes if s.kind == Kind.ACCUMULATE and s.value("mode")}
-        still = (runs.step == 0) & (runs.count > 1) & (issues.kind[runs.record] == Kind.ACCUMULATE)
+        added = {(s.chip, s.queue.unit) for s in issues.shapes if s.kind == Effect.ACCUMULATE and s.value("mode")}
+        still = (runs.step == 0) & (runs.count > 1) & (issues.kind[runs.record] == Effect.ACCUMULATE)
         for i in np.flatnonzero(still).tolist():
             shape, first = issues.shape_of(int(runs.record[i])), int(runs.first[i])
             end = first + int(runs.count[i])

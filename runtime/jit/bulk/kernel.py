@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import reduce
 
+from ....dialects.effects import Effect
+from ....dialects.instruction import Instruction
+from ....dialects.instructions import TABLE
 from .. import arithmetic
 from ..build import I64, PTR, V16I32, VOID, WORD, Function, Module, Value, ir, number
 from ..dots import DOTS
 from ..lanes import QUARTER, WIDE, Lanes
 from ..layout import BLOCK, SOURCES, Chip, Finish
-from ..moves import Moves
+from ..moves import Moves, width_of
 from .gemm import Gemm
 from .half_gemm import HalfGemm
 from .rows import (
@@ -87,7 +90,6 @@ class BulkKernel:
         self.moves = Moves(self.module, self.lanes)
         dot = DOTS[path]()
         self.gemm, self.half = Gemm(self.module, path, dot), HalfGemm(self.module, dot, self.lanes)
-        move = self.moves
         self.handlers: dict[int, Handler] = {
             Op.COPY: self._copy(),
             Op.CUT: self._masked("cut_step", self.lanes.cut),
@@ -99,14 +101,9 @@ class BulkKernel:
             Op.PACK: self._pack("pack_step", self.gemm.pack, 2),
             Op.PACK_BYTES: self._pack("pack_bytes_step", self.half.pack, 2),
             Op.PAIR: self._pack("pair_step", self.half.pair, 3),
-            Op.GATHER: self._gather(),
-            Op.SCATTER: self._scatter(),
-            Op.SHIFT: self._move("shift_step", 2, move.shift, moded=True),
-            Op.SELECT: self._move("select_step", 4, move.select),
-            Op.PERMUTE: self._move("permute_step", 4, move.permute),
-            Op.DISTRIBUTE: self._move("distribute_step", 3, move.distribute),
-            Op.ROTATE: self._rotate(),
-            Op.TRANSPOSE: self._transpose(),
+            **{Op.INSTRUCTION + i.opcode: self._move(i) for i in TABLE.with_effect(Effect.MOVE)},
+            **{Op.INSTRUCTION + i.opcode: self._gather(i) for i in TABLE.with_effect(Effect.GATHER)},
+            **{Op.INSTRUCTION + i.opcode: self._scatter(i) for i in TABLE.with_effect(Effect.SCATTER)},
             **{op: self._widen(op, form.bytes, self.lanes.widen[form]) for op, form in WIDENS.items()},
             **{op: self._prepare(op, self.lanes.prepare[form]) for op, form in PREPARES.items()},
             **{op: self._narrow(width) for op, width in NARROWS.items()},
@@ -211,53 +208,43 @@ class BulkKernel:
 
     # -- lanes and words that move -----------------------------------------------------------------------------
 
-    def _move(self, name: str, operands: int, function: Function, moded: bool = False) -> Handler:
-        """Calls a function for every vector with the operands' addresses, and with the mode."""
-        f = Handler(self.module, name)
-        places = [f.operand(i) for i in range(operands)]
-        with f.loop(f.count) as v:
-            f.call(function, f.env, *(place.at(v) for place in places), *([f.mode] if moded else []))
+    def _move(self, instruction: Instruction) -> Handler:
+        """Fills the table of vectors for every vector, and has the lanes moved."""
+        f = Handler(self.module, f"{instruction.name}_step")
+        groups = [field.group for field in instruction.fields if field.role]
+        widths = [group for group in groups if isinstance(group, int)]
+        if len(widths) == len(groups):
+            places = [f.operand(i) for i in range(sum(widths))]
+            with f.loop(f.count) as v:
+                for i, place in enumerate(places):
+                    f.put(f.pointer(f.env, Chip.VECTORS), i, f.b.ptrtoint(place.at(v), I64))
+                f.call(self.moves.moves[instruction.name], f.env, f.mode)
+        else:
+            operands = reduce(f.b.add, [width_of(f, f.env, group) for group in groups])
+            with f.loop(f.count) as v:
+                with f.loop(operands) as i:
+                    f.put(f.pointer(f.env, Chip.VECTORS), i, f.b.ptrtoint(f.operand(i).at(v), I64))
+                f.call(self.moves.moves[instruction.name], f.env, f.mode)
         f.give()
         return f
 
-    def _gather(self) -> Handler:
-        f = Handler(self.module, "gather_step")
+    def _gather(self, instruction: Instruction) -> Handler:
+        f = Handler(self.module, f"{instruction.name}_step")
         target, numbers, slice_, added = (f.operand(i) for i in range(4))
         with f.loop(f.count) as v:
-            f.call(self.moves.gather, f.env, target.at(v), numbers.at(v), slice_.first, added.number(v))
+            places = (target.at(v), numbers.at(v), slice_.first)
+            f.call(self.moves.gathers[instruction.name], f.env, *places, added.number(v))
         f.give()
         return f
 
-    def _scatter(self) -> Handler:
-        f = Handler(self.module, "scatter_step")
+    def _scatter(self, instruction: Instruction) -> Handler:
+        f = Handler(self.module, f"{instruction.name}_step")
         numbers, source, slice_, added = (f.operand(i) for i in range(4))
         with f.loop(f.count) as v:
             places = (numbers.at(v), source.at(v), slice_.first)
-            f.call(self.moves.scatter, f.env, *places, added.number(v), f.mode)
+            f.call(self.moves.scatters[instruction.name], f.env, *places, added.number(v), f.mode)
         f.give()
         return f
-
-    def _rotate(self) -> Handler:
-        f = Handler(self.module, "rotate_step")
-        with self._tables(f, f.b.add(f.mode, f.b.mul(f.mode, f.mode))):
-            f.call(self.moves.rotate, f.env, f.mode)
-        f.give()
-        return f
-
-    def _transpose(self) -> Handler:
-        f = Handler(self.module, "transpose_step")
-        with self._tables(f, f.b.mul(f.word(f.env, Chip.TILE_LANES), number(2))):
-            f.call(self.moves.transpose, f.env)
-        f.give()
-        return f
-
-    @contextmanager
-    def _tables(self, f: Handler, operands: Value) -> Generator[None, None, None]:
-        """For every vector, the addresses of so many operands in the table of vectors."""
-        with f.loop(f.count) as v:
-            with f.loop(operands) as i:
-                f.put(f.pointer(f.env, Chip.VECTORS), i, f.b.ptrtoint(f.operand(i).at(v), I64))
-            yield
 
     # -- all ---------------------------------------------------------------------------------------------------
 

@@ -9,25 +9,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from ....dialects.def_use import CHAIN_BYTE
+from ....dialects.effects import STORES, Effect
+from ....dialects.instruction import ElementType
+from ....dialects.issues import OPERAND_SLOTS, Shape
 from ....dialects.target import ChipSpec
-from ..decode import detail
 from ..layout import BLOCK, Finish, Form
+from ..operations import Operation, immediate, operation
+from ..semantics import pack_fields
 from .actions import Action, Place, Steps, chained, steps
 from .chains import Chain
-from .issues import CHAIN_BYTE, OPERAND_SLOTS, RESULTS, STORES, Kind, Shape
+from .irregular import RESULTS
 from .rows import FINISHES, Op
 
 _NARROW = {1: Op.NARROW_1, 2: Op.NARROW_2, 4: Op.NARROW_4}
-
-_SWITCHES = {
-    "shift": Op.SHIFT,
-    "lane_select": Op.SELECT,
-    "permute": Op.PERMUTE,
-    "distribute": Op.DISTRIBUTE,
-    "rotate3": Op.ROTATE,
-    "rotate4": Op.ROTATE,
-    "transpose": Op.TRANSPOSE,
-}
 
 
 class Input(NamedTuple):
@@ -107,7 +102,7 @@ class Loop:
         self.buffers = 0
 
     def steps(self) -> Steps:
-        of_kind: dict[Kind, list[int]] = defaultdict(list)
+        of_kind: dict[Effect, list[int]] = defaultdict(list)
         for member, shape in enumerate(self.shapes):
             of_kind[shape.kind].append(member)
         results = sorted(m for kind in RESULTS for m in of_kind[kind])
@@ -115,13 +110,13 @@ class Loop:
         self.used = self._used(results, stores)
         for member in results:
             match self.shapes[member].kind:
-                case Kind.ACCUMULATE:
+                case Effect.ACCUMULATE:
                     self._accumulate(member)
                 case kind if member in self.used:
-                    {Kind.ALU: self._alu, Kind.GATHER: self._gather, Kind.SWITCH: self._switch}[kind](member)
+                    {Effect.COMPUTE: self._alu, Effect.GATHER: self._gather, Effect.MOVE: self._switch}[kind](member)
                 case _:
                     pass
-        self._store(stores, of_kind[Kind.READ])
+        self._store(stores, of_kind[Effect.READ])
         actions = chained(self.actions, self.immediates, self.source.chains) if self.compiled else self.actions
         return steps(actions, self.source.stride)
 
@@ -137,7 +132,7 @@ class Loop:
         for member in stores:
             take(member)
         for member in reversed(results):
-            if self.shapes[member].kind == Kind.ACCUMULATE:
+            if self.shapes[member].kind == Effect.ACCUMULATE:
                 take(self.members[member].vectors)
             elif member in used:
                 take(member)
@@ -185,8 +180,9 @@ class Loop:
         """An operand of an ALU: in wide order without gaps, or an immediate."""
         of, shape = self.source, self.shapes[member]
         if operand in shape.immediates:
-            place = of.constant(shape.immediates[operand])
-            self.immediates[place] = shape.immediates[operand]
+            bits = immediate(shape.immediates[operand], form) & 0xFFFFFFFF
+            place = of.constant(bits)
+            self.immediates[place] = bits
             return place
         slots = range(OPERAND_SLOTS * operand, OPERAND_SLOTS * (operand + 1))
         taken = [i for i in self.members[member].inputs if i.slot in slots]
@@ -228,11 +224,11 @@ class Loop:
 
     def _alu(self, member: int) -> None:
         shape = self.shapes[member]
-        assert shape.does is not None
-        operands = [self._operand(member, i, form) for i, form in enumerate(shape.does.forms)]
+        does = _operation(shape)
+        operands = [self._operand(member, i, form) for i, form in enumerate(does.forms)]
         result = self.values[member] = self._wide_buffer()
-        self._act(Op.ALU, shape.does.alu, result, *operands)
-        finish = shape.does.finish
+        self._act(Op.ALU, does.alu, result, *operands)
+        finish = does.finish
         if finish == Finish.HALF or (shape.to_chain and finish != Finish.NONE):  # a stream takes the low bytes only
             self.values[member] = self._wide_buffer()
             self._act(FINISHES[finish], 0, self.values[member], result)
@@ -245,15 +241,22 @@ class Loop:
         planes = [self._plane(i) for i in self.members[vectors].inputs]
         entries = Place(self.members[member].target, kind="given")
         target = entries if adds or live else self._wide_buffer()
-        op = Op.MULTIPLY if self.shapes[vectors].kind == Kind.VECTORS else Op.MULTIPLY_HALF
+        op = Op.MULTIPLY if self.shapes[vectors].kind == Effect.ENTER else Op.MULTIPLY_HALF
         self._act(op, adds, target, *planes, self.source.weights(self.shapes[vectors]))
         self.values[member] = target
 
     def _gather(self, member: int) -> None:
-        own = self.members[member]
+        own, shape = self.members[member], self.shapes[member]
         self.planes[member] = [self._plane_buffer()]
         slice_, number = Place(own.target, kind="given"), Place(own.number, kind="given")
-        self._act(Op.GATHER, 0, self.planes[member][0], self._plane(own.inputs[0]), slice_, number)
+        self._act(
+            Op.INSTRUCTION + shape.instruction.opcode,
+            0,
+            self.planes[member][0],
+            self._plane(own.inputs[0]),
+            slice_,
+            number,
+        )
 
     def _switch(self, member: int) -> None:
         shape = self.shapes[member]
@@ -262,9 +265,8 @@ class Loop:
         used = self.used[member]
         planes = [self._plane_buffer() if byte in used else nowhere for byte in range(shape.width)]
         self.planes[member] = planes
-        op = _SWITCHES[shape.instruction.name]
-        operands = [*sources, *planes] if op in (Op.ROTATE, Op.TRANSPOSE) else [*planes, *sources]
-        self._act(op, detail(shape.instruction, shape.values, self.source.spec), *operands)
+        op = Op.INSTRUCTION + shape.instruction.opcode
+        self._act(op, pack_fields(shape.instruction, shape.values), *sources, *planes)
 
     # -- stores ------------------------------------------------------------------------------------------------
 
@@ -278,10 +280,11 @@ class Loop:
             own, shape = self.members[member], self.shapes[member]
             target = Place(own.target, kind="given")
             taken = own.inputs[-1]
-            if shape.kind == Kind.SCATTER:
+            if shape.kind == Effect.SCATTER:
                 planes = [self._staged(i) for i in own.inputs]
                 number = Place(own.number, kind="given")
-                singles.append(Action(Op.SCATTER, shape.tiles, (*planes, target, number)))
+                op = Op.INSTRUCTION + shape.instruction.opcode
+                singles.append(Action(op, shape.tiles, (*planes, target, number)))
             elif taken.producer in self.values and taken.tiles == spec.tiles and not self.rewrites:
                 wholes[taken.producer][taken.byte].append(target)
             else:
@@ -323,3 +326,11 @@ class Loop:
                 nowhere = self._plane_buffer()
                 planes = {byte: planes.get(byte, nowhere) for byte in range(width)}
             self._narrow(member, [planes[byte] for byte in range(width)])
+
+
+def _operation(shape: Shape) -> Operation:
+    """What an ALU does."""
+    names = shape.instruction.names
+    element = ElementType(shape.value("type"))
+    result = ElementType(shape.value("result_type")) if "result_type" in names else element
+    return operation(shape.instruction.name, element, result)

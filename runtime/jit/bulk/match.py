@@ -1,36 +1,21 @@
-"""Who meets whose result, before anything runs: every sample is matched with the drive that it sees.
+"""What meets what, before anything runs: every sample is matched with the drive that it sees, as dialects/def_use.py
+finds it, and every vector with its weights.
 
-The method is that of intervals: issues in equal distances are one interval of diagonals. All intervals of a stream
-are cut at all their ends; of the elements so made each is driven and sampled as a whole, and sorting them matches them.
 Whatever would be a hazard raises Irregular, so what is matched is a program without any, but for accumulators that
 were never set (order.py).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from ....dialects.topology import Port
-from .issues import (
-    CHAIN_BYTE,
-    ENTERING,
-    Edges,
-    Ints,
-    Irregular,
-    Issues,
-    Kind,
-    cover,
-    distinct,
-    join,
-    limit_number,
-    ranges,
-    split,
-)
+from ....dialects.def_use import Edges, Lines, Way
+from ....dialects.effects import ENTERING, Effect
+from ....dialects.intervals import Ints, distinct, join, ranges, split
+from ....dialects.issues import Issues
+from .irregular import Irregular, limit_number
 from .text import check_text
 
 MOST_INSTALLS = 1 << 16
@@ -63,64 +48,22 @@ class Flow:
     """By record, for an `lw` the install that takes its rows, or -1."""
 
 
-@dataclass(frozen=True)
-class _Line:
-    """The intervals of those who drive, or of those who sample, on one line of time or diagonals: [intervals] each."""
-
-    start: Ints
-    count: Ints
-    every: Ints
-    issue: Ints
-    """The number of the first issue."""
-    place: Ints
-    """Where on the way of a value they stand, from 0 on."""
-    tag: Ints
-    """The slot or the byte."""
-    tiles: Ints
-    """The superlanes that are on."""
-
-    def take(self, chosen: Ints) -> _Line:
-        return _Line(*(getattr(self, name)[chosen] for name in _Line.__dataclass_fields__))
-
-    def apart(self, chosen: npt.NDArray[np.bool_]) -> _Line:
-        """The same issues, those chosen one by one."""
-        if not chosen.any():
-            return self
-        number = np.where(chosen, self.count, 1)
-        limit_number(number)
-        owner, i = np.repeat(np.arange(len(number)), number), ranges(0 * number, number)
-        line = self.take(owner)
-        count, start, issue = np.where(chosen[owner], 1, line.count), line.start + i * line.every, line.issue + i
-        return _Line(start, count, line.every, issue, line.place, line.tag, line.tiles)
-
-
-@dataclass(frozen=True)
-class _User:
-    """One use of a line by the records of a shape."""
-
-    shape: int
-    offset: int
-    """From the dispatch to the place on the line."""
-    place: int
-    tag: int
-
-
 class Matcher:
     """Matches the issues of one program."""
 
     def __init__(self, issues: Issues):
         self.issues, self.spec, self.system = issues, issues.spec, issues.program.system
-        self._by_unit: dict[tuple[Kind, int, int], list[int]] = defaultdict(list)
-        """The shapes of a kind on a unit of a chip."""
-        for number, shape in enumerate(issues.shapes):
-            self._by_unit[shape.kind, shape.chip, shape.queue.unit].append(number)
+        self.lines = Lines(issues, limit_number)
 
     def flow(self) -> Flow:
         """The whole flow. Raises Irregular."""
-        edges = Edges.concatenate([*self._streams(), *self._chains()])
-        links, sums = self._links(), self._sums()
+        lines = self.lines
+        streams = [self._taken(way, "stream-empty") for way in lines.streams()]
+        edges = Edges.concatenate([*streams, *map(self._chain, lines.chains())])
+        links = Edges.concatenate([*map(self._link, lines.links())])
+        sums = Edges.concatenate([self._one_to_one(w, "result-missing", "result-lost") for w in lines.arrays()])
         for _ in range(len(self.issues.program.chips) + 1):
-            received = self.issues.kind_of(edges.p) == Kind.RECEIVE
+            received = self.issues.kind_of(edges.p) == Effect.RECEIVE
             if not received.any():
                 break
             passed = _through(_through(edges.take(received), links), edges)
@@ -128,7 +71,7 @@ class Matcher:
         else:
             raise Irregular("a vector passes more links than there are chips without a stop in memory")
         check_text(self.issues, edges)
-        edges = edges.take(~np.isin(self.issues.kind_of(edges.c), (Kind.SEND, Kind.FETCH)))
+        edges = edges.take(~np.isin(self.issues.kind_of(edges.c), (Effect.SEND, Effect.FETCH)))
         installs = self._installs()
         return Flow(self._merged(edges), self._merged(sums), installs, self._entries(installs), self._loads(installs))
 
@@ -147,115 +90,37 @@ class Matcher:
         last = np.append(first[1:], len(edges.c)) - 1
         return Edges(merged.c, merged.p, end_c[last] - merged.c, merged.slot, merged.byte, merged.tiles)
 
-    # -- lines -------------------------------------------------------------------------------------------------
+    # -- what is matched ---------------------------------------------------------------------------------------
 
-    def _line(self, users: Sequence[_User]) -> _Line:
-        beats = self.issues.beats
-        columns: list[list[Ints]] = [[] for _ in _Line.__dataclass_fields__]
-        for user in users:
-            of = self.issues.beats_of(user.shape)
-            fixed = (user.place, user.tag, self.issues.shapes[user.shape].tiles)
-            values = (beats.time[of] + user.offset - user.place, beats.count[of], beats.every[of], beats.first[of])
-            for column, value in zip(columns, (*values, *np.tile(np.array(fixed)[:, None], len(of))), strict=True):
-                column.append(value)
-        return _Line(*(join(c) for c in columns))
-
-    def _match(self, driven: _Line, sampled: _Line, hazard: str) -> Edges:
-        """Matches the samples of a line with the newest drive at or before their place."""
-        driven, sampled = _dense(driven, sampled)
-        bounds = distinct(join([x for line in (driven, sampled) for x in (line.start, line.start + line.count)]))
-        stations = 1 + max((int(line.place.max(initial=0)) for line in (driven, sampled)), default=0)
-        driver, element = cover(driven.start, driven.count, bounds)
-        keys = element * stations + driven.place[driver]
-        order = np.argsort(keys, kind="stable")
-        keys = keys[order]
-        if (keys[1:] == keys[:-1]).any():
+    def _taken(self, way: Way, missing: str) -> Edges:
+        """What is taken from a register, by whom and from whom."""
+        found = self.lines.match(self.lines.line(way.gives), self.lines.line(way.takes))
+        if found.collides:
             raise Irregular("stream-collision")
-        sampler, element = cover(sampled.start, sampled.count, bounds)
-        newest = np.searchsorted(keys, element * stations + sampled.place[sampler], "right") - 1
-        if len(newest) and (not len(keys) or (newest < 0).any() or (keys[newest] // stations != element).any()):
-            raise Irregular(hazard)
-        driver = driver[order[newest]]
-        start = bounds[element]
-        return Edges(
-            sampled.issue[sampler] + start - sampled.start[sampler],
-            driven.issue[driver] + start - driven.start[driver],
-            bounds[element + 1] - start,
-            sampled.tag[sampler],
-            driven.tag[driver],
-            np.minimum(sampled.tiles[sampler], driven.tiles[driver]),
-        )
+        if found.misses:
+            raise Irregular(missing)
+        return found.edges
 
-    # -- streams and chains ------------------------------------------------------------------------------------
+    def _chain(self, way: Way) -> Edges:
+        edges = self._taken(way, "chain-empty")
+        return replace(edges, tiles=np.full(len(edges.c), self.spec.tiles))  # `config` is about streams
 
-    def _streams(self) -> Iterator[Edges]:
-        """The matches on each stream of each chip. A value's place is counted along its way, from where it enters."""
-        users: dict[tuple[int, int], tuple[list[_User], list[_User]]] = defaultdict(lambda: ([], []))
-        for number, shape in enumerate(self.issues.shapes):
-            for which, uses in enumerate((shape.drives, shape.samples)):
-                for use in uses:
-                    position = shape.queue.position
-                    place = self.spec.mxm_distance + (-position if use.code & 0x80 else position)
-                    users[shape.chip, use.code][which].append(_User(number, use.offset, place, use.slot))
-        for drives, samples in users.values():
-            yield self._match(self._line(drives), self._line(samples), "stream-empty")
-
-    def _chains(self) -> Iterator[Edges]:
-        users: dict[tuple[int, int], tuple[list[_User], list[_User]]] = defaultdict(lambda: ([], []))
-        for number, shape in enumerate(self.issues.shapes):
-            if shape.to_chain:
-                users[shape.chip, shape.queue.unit][0].append(_User(number, self.spec.latency_alu, 0, CHAIN_BYTE))
-            for use in shape.chains:
-                users[shape.chip, use.code][1].append(_User(number, 0, 0, use.slot))
-        for results, readers in users.values():
-            edges = self._match(self._line(results), self._line(readers), "chain-empty")
-            yield replace(edges, tiles=np.full(len(edges.c), self.spec.tiles))  # `config` is about streams
-
-    # -- one to one --------------------------------------------------------------------------------------------
-
-    def _users(self, kind: Kind, chip: int, unit: int, offset: int = 0) -> list[_User]:
-        return [_User(number, offset, 0, 0) for number in self._by_unit.get((kind, chip, unit), ())]
-
-    def _one_to_one(self, givers: list[_User], takers: list[_User], missing: str, lost: str) -> Edges:
-        """Matches what must meet in pairs."""
-        given = self._line(givers)
-        edges = self._match(given, self._line(takers), missing)
-        if edges.count.sum() != given.count.sum():
+    def _one_to_one(self, way: Way, missing: str, lost: str) -> Edges:
+        """The same where nothing may be left."""
+        edges = self._taken(way, missing)
+        if edges.count.sum() != self.lines.line(way.gives).count.sum():
             raise Irregular(lost)
         return edges
 
-    def _sums(self) -> Edges:
-        pairs: list[Edges] = []
-        for chip in range(len(self.issues.program.chips)):
-            for plane in range(self.spec.planes):
-                vectors = [u for k in ENTERING for u in self._users(k, chip, plane, self.spec.latency_array)]
-                takers = self._users(Kind.ACCUMULATE, chip, plane)
-                pairs.append(self._one_to_one(vectors, takers, "result-missing", "result-lost"))
-        return Edges.concatenate(pairs)
-
-    def _links(self) -> Edges:
-        """What sends give to receives."""
-        program = self.issues.program
-        index = {c.chip: i for i, c in enumerate(program.chips)}
-        flight = self.spec.latency_send + self.system.link_latency
-        pairs: list[Edges] = []
-        for source, target in program.peers.items():
-            sends = self._on_link(Kind.SEND, index, source, flight)
-            self._check_distance(self._line(sends))
-            receives = self._on_link(Kind.RECEIVE, index, target)
-            pairs.append(self._one_to_one(sends, receives, "link-empty", "link-lost"))
-        return Edges.concatenate(pairs)
-
-    def _on_link(self, kind: Kind, index: dict[int, int], port: Port, offset: int = 0) -> list[_User]:
-        return self._users(kind, index[port.chip], port.link, offset) if port.chip in index else []
-
-    def _check_distance(self, sends: _Line) -> None:
-        """Raises Irregular for sends on one link that are too close."""
+    def _link(self, way: Way) -> Edges:
+        """What sends give to receives. Raises Irregular for sends that are too close."""
+        sends = self.lines.line(way.gives)
         order = np.argsort(sends.start)
         start, count, every = sends.start[order], sends.count[order], sends.every[order]
         apart = np.append(start[1:] - (start + (count - 1) * every)[:-1], every[count > 1])
         if (apart < self.system.link_slot).any():
             raise Irregular("link-busy")
+        return self._one_to_one(way, "link-empty", "link-lost")
 
     # -- weights -----------------------------------------------------------------------------------------------
 
@@ -264,7 +129,7 @@ class Matcher:
         beats = self.issues.beats
         columns: list[tuple[Ints, Ints, Ints]] = []
         for number, shape in enumerate(self.issues.shapes):
-            if shape.kind == Kind.INSTALL:
+            if shape.kind == Effect.INSTALL:
                 of = self.issues.beats_of(number)
                 limit_number(beats.count[of], MOST_INSTALLS)
                 owner, i = np.repeat(of, beats.count[of]), ranges(0 * of, beats.count[of])
@@ -280,7 +145,7 @@ class Matcher:
         for number, shape in enumerate(self.issues.shapes):
             if shape.kind in ENTERING:
                 low = shape.queue.unit
-                high = [] if shape.kind == Kind.VECTORS else [self.spec.paired_plane(low)]
+                high = [] if shape.kind == Effect.ENTER else [self.spec.paired_plane(low)]
                 for byte, unit in enumerate([low, *high]):
                     assert unit is not None  # check_program
                     parts.append(self._weights(number, installs, shape.chip * self.spec.planes + unit, byte))
@@ -308,7 +173,7 @@ class Matcher:
 
     def _loads(self, installs: Installs) -> Ints:
         """The install that takes the rows of each `lw`: the next of its plane."""
-        issues, records = self.issues, np.flatnonzero(self.issues.kind == Kind.LOAD)
+        issues, records = self.issues, np.flatnonzero(self.issues.kind == Effect.LOAD)
         unit = np.array([s.chip * self.spec.planes + s.queue.unit for s in issues.shapes], np.int64)
         plane, time = unit[issues.shape[records]], issues.time_of(issues.offsets[records])
         order = np.lexsort((np.append(time, installs.time), np.append(plane, installs.plane)))
@@ -329,40 +194,3 @@ def _through(edges: Edges, links: Edges) -> Edges:
     link = np.searchsorted(links.c, edges.p, "right") - 1
     producers, tiles = links.p[link] + edges.p - links.c[link], np.minimum(edges.tiles, links.tiles[link])
     return Edges(edges.c, producers, edges.count, edges.slot, links.byte[link], tiles)
-
-
-def _dense(*lines: _Line) -> tuple[_Line, ...]:
-    """The same lines on a scale on which all issues of an interval are neighbours, as far as they can be.
-
-    Where intervals overlap that have one distance between their issues, the scale is cut into as many pieces, one for
-    each remainder of times. Where distances differ, intervals become single issues.
-    """
-    if all((line.every[line.count > 1] == 1).all() for line in lines):
-        return lines
-    start, count, every = (join([getattr(line, name) for line in lines]) for name in ("start", "count", "every"))
-    end = start + (count - 1) * every
-    order = np.argsort(start, kind="stable")
-    fresh = np.append(True, start[order][1:] > np.maximum.accumulate(end[order])[:-1])
-    stretch = np.empty(len(start), np.int64)
-    stretch[order] = np.cumsum(fresh) - 1
-    most, least = np.ones(len(order), np.int64), np.full(len(order), np.iinfo(np.int64).max)
-    several = count > 1
-    np.maximum.at(most, stretch[several], every[several])
-    np.minimum.at(least, stretch[several], every[several])
-    begin = start[order][fresh]
-    last = np.zeros(len(begin), np.int64)
-    np.maximum.at(last, stretch, end - begin[stretch])
-    unit = np.where(most == least, most, 1)[: len(begin)]
-    width = last // unit + 1
-    origin = np.cumsum(width * unit) - width * unit
-    result: list[_Line] = []
-    taken = 0
-    for line in lines:
-        own = stretch[taken : taken + len(line.start)]
-        taken += len(line.start)
-        mixed = (most != least)[own] & (line.count > 1)
-        own = np.repeat(own, np.where(mixed, line.count, 1))
-        line = line.apart(mixed)
-        turn, place = np.divmod(line.start - begin[own], unit[own])[::-1]
-        result.append(replace(line, start=origin[own] + turn * width[own] + place))
-    return tuple(result)

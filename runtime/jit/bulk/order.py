@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from .issues import Ints, Irregular, cover, distinct, distinct_pairs, join, ranges
+from ....dialects.intervals import Ints, cover, distinct, distinct_pairs, join, ranges
+from .irregular import Irregular
 
 Mask = npt.NDArray[np.bool_]
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ....dialects.effects import ENTERING, STORES, Effect
+from ....dialects.intervals import Ints, distinct, distinct_pairs, split
+from ....dialects.issues import Issues
 from ....dialects.program import Program
 from .groups import Cutter, Segments
-from .issues import ENTERING, RESULTS, STORES, Ints, Irregular, Issues, Kind, distinct, distinct_pairs, split
+from .irregular import RESULTS, Irregular, issues_of
 from .match import Matcher
 from .order import Accesses, Dependences, Mask, dependences, sequence
 
@@ -44,7 +47,7 @@ def plan(program: Program) -> Plan:
     A group reads memory when it uses the words, and so before or after others that write them. Groups that wait for
     each other take copies of what they read; if that does not help, they are cut into chunks.
     """
-    issues = Issues(program)
+    issues = issues_of(program)
     cutter = Cutter(issues, Matcher(issues).flow())
     segments = cutter.cut(np.zeros(0, np.int64))
     captured = np.zeros(len(issues.records), np.bool_)
@@ -70,8 +73,8 @@ class _Attempt:
     def __init__(self, segments: Segments, captured: Mask):
         self.segments, issues, edges = segments, segments.issues, segments.flow.edges
         self.issues = issues
-        from_memory = issues.kind_of(edges.p) == Kind.READ
-        self.loads = issues.kind_of(edges.c) == Kind.LOAD
+        from_memory = issues.kind_of(edges.p) == Effect.READ
+        self.loads = issues.kind_of(edges.c) == Effect.LOAD
         # Rows of weights are taken as they are, and so must be cut before.
         masked = self.loads & (edges.tiles < issues.spec.tiles)
         self.captured = from_memory & (captured[issues.record_of(edges.p)] | masked)
@@ -126,8 +129,8 @@ class _Attempt:
             of = (edges.p[chosen], edges.count[chosen], self.node[chosen], self.rounds[chosen])
             return memory.accesses(*of, -1 - np.flatnonzero(chosen), False, token)
 
-        takers = np.flatnonzero(kind == Kind.ACCUMULATE)
-        stores, gathers, scatters = (np.flatnonzero(kind == k) for k in (Kind.WRITE, Kind.GATHER, Kind.SCATTER))
+        takers = np.flatnonzero(kind == Effect.ACCUMULATE)
+        stores, gathers, scatters = (np.flatnonzero(kind == k) for k in (Effect.WRITE, Effect.GATHER, Effect.SCATTER))
         copies = distinct(self.producer[self.captured])
         direct = self.direct & (self.node >= 0)
         parts = [
@@ -182,16 +185,16 @@ class _Memory:
         slices = len(issues.program.chips) * 2 * spec.slices
         accumulators = slices * spec.words
         wholes = accumulators + len(issues.program.chips) * spec.planes * spec.accumulators
-        units = {k: {s.queue.unit for s in issues.shapes if s.kind == k} for k in (Kind.GATHER, Kind.SCATTER)}
+        units = {k: {s.queue.unit for s in issues.shapes if s.kind == k} for k in (Effect.GATHER, Effect.SCATTER)}
         rows: list[tuple[int, int, bool, bool, bool]] = []
         for shape in issues.shapes:
             unit = shape.queue.unit
             slice_ = shape.chip * 2 * spec.slices + unit
-            scattered = unit in units[Kind.SCATTER]
-            mapped = scattered or unit in units[Kind.GATHER]
+            scattered = unit in units[Effect.SCATTER]
+            mapped = scattered or unit in units[Effect.GATHER]
             in_memory, adds = shape.queue.kind == "MEM", False
             first = slice_ * spec.words
-            if shape.kind == Kind.ACCUMULATE:
+            if shape.kind == Effect.ACCUMULATE:
                 first = accumulators + (shape.chip * spec.planes + unit) * spec.accumulators
                 adds = shape.value("mode") == 1
             rows.append((first, wholes + 2 * slice_, adds, in_memory and mapped, in_memory and scattered))
@@ -219,7 +222,7 @@ class _Memory:
         issue, node, rounds, origin = issue[piece] + begin, node[piece], rounds[piece] + begin, origin[piece]
         run = runs.of(issue)
         record, within = runs.record[run], issue - runs.first[run]
-        private, every, step = issues.kind[record] == Kind.ACCUMULATE, runs.every[run], runs.step[run]
+        private, every, step = issues.kind[record] == Effect.ACCUMULATE, runs.every[run], runs.step[run]
         time, word = runs.time[run] + within * every, self.first[record] + runs.value[run] + within * step
         if writes:
             time = np.where(private, time, time + issues.spec.latency_write)

@@ -49,7 +49,7 @@ class Step(IntEnum):
     OP = 0
     MODE = 1
     """COPY: blocks of 64 bytes of a vector; ALU: the operation; MULTIPLY: whether sums are added; CUT, BLEND and
-    SCATTER: superlanes that are on; SHIFT: lanes; ROTATE: the length of runs."""
+    scatters: superlanes that are on; what moves lanes: its fields, as pack_fields packs them."""
     OPERANDS = 2
 
 
@@ -91,18 +91,6 @@ class Op(IntEnum):
     """A chain that was compiled for this program (chains.py); `MODE` is its address."""
     MORE = 10
     """In place of the operation: a row that holds further operands of the step before it."""
-    GATHER = 11
-    """Words of a slice by a map. Operands: result, map, slice, and the number that is added to the map's."""
-    SCATTER = 12
-    """Operands: map, source, slice, number."""
-    SHIFT = 13
-    SELECT = 14
-    PERMUTE = 15
-    DISTRIBUTE = 16
-    ROTATE = 17
-    """Operands: all sources, then all results."""
-    TRANSPOSE = 18
-    """Likewise."""
     NARROW_1 = 19
     """Lanes in wide order to byte planes; the number is that of the planes."""
     NARROW_2 = 20
@@ -113,6 +101,10 @@ class Op(IntEnum):
     """The low bits of 32-bit lanes to such lanes, likewise."""
     HALVE = 48
     """f32 lanes rounded to fp16 in their lower halves."""
+    INSTRUCTION = 1 << 8
+    """From here on: an instruction that moves lanes or maps words, by its opcode. Operands of the former: all sources,
+    then all results; of gathers: result, map, slice, and the number that is added to the map's; of scatters: map,
+    source, slice, number."""
 
 
 WIDENS = {Op.WIDEN + form: form for form in Form}

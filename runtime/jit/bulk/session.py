@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ....dialects.effects import Effect
+from ....dialects.issues import Issues
 from ....dialects.program import Program, program_length
 from ...engine import RunStats
 from ...host import HostSession
@@ -20,7 +22,6 @@ from .compiled import CompiledBulk
 from .emit import Emitter, Tables
 from .gemm import array_bytes
 from .half_gemm import INPUT_BYTES
-from .issues import Issues, Kind
 from .plan import plan
 from .rows import BLOCK_VECTORS, ENV_WORDS, OPERAND_WORDS, OPERANDS, ROWS_WORDS, Env, Group, Op, Operand, Step
 from .text import TextImage
@@ -124,7 +125,7 @@ def _stats(issues: Issues) -> RunStats:
     places: npt.NDArray[np.int64] = np.array(
         [(s.chip, spec.queue_numbers[s.queue.name]) for s in issues.shapes], np.int64
     ).reshape(-1, 2)
-    counted = issues.kind != Kind.FETCH
+    counted = issues.kind != Effect.FETCH
     chip, queue = places[issues.shape[counted]].T
     np.add.at(counts, (chip, queue), issues.sizes[counted])
     np.maximum.at(last, chip, issues.last[counted])

@@ -8,10 +8,14 @@ from collections import defaultdict
 import numpy as np
 import numpy.typing as npt
 
+from ....dialects.def_use import Edges
+from ....dialects.effects import STORES, Effect
+from ....dialects.intervals import Ints
+from ....dialects.issues import Issues
 from ....dialects.program import ChipProgram
 from ....dialects.supply import Word, word_of
 from ....dialects.target import ChipSpec
-from .issues import STORES, Edges, Ints, Irregular, Issues, Kind
+from .irregular import Irregular
 
 
 class TextImage:
@@ -36,7 +40,7 @@ def check_text(issues: Issues, edges: Edges) -> None:
     if not any(images):
         return
     texts = [{(fetch.record.queue, fetch.record.at): fetch.text for fetch in chip.fetches} for chip in program.chips]
-    for edge in np.flatnonzero(issues.kind_of(edges.c) == Kind.FETCH).tolist():
+    for edge in np.flatnonzero(issues.kind_of(edges.c) == Effect.FETCH).tolist():
         taker, giver = (int(issues.record_of(side[[edge]])[0]) for side in (edges.c, edges.p))
         chip, record, slot = issues.shape_of(taker).chip, issues.records[taker], int(edges.slot[edge])
         text = texts[chip][record.queue, record.at][slot * spec.lanes :][: spec.lanes]
@@ -52,7 +56,7 @@ def check_text(issues: Issues, edges: Edges) -> None:
 def _word_read(issues: Issues, giver: int, issue: Ints, chip: int) -> Word | None:
     """The word that an issue, of the record `giver`, reads on a chip; None if it does something else."""
     shape = issues.shape_of(giver)
-    if (shape.kind, shape.chip) != (Kind.READ, chip):
+    if (shape.kind, shape.chip) != (Effect.READ, chip):
         return None
     return word_of(shape.queue.unit, int(issues.value_of(issue)[0][0]), issues.spec)
 
@@ -70,5 +74,5 @@ def _check_writes(issues: Issues, chip: int, image: dict[Word, bytes]) -> None:
             continue
         first, count, step = int(runs.value[run]), int(runs.count[run]), int(runs.step[run])
         written = range(first, first + count * step, step) if step else (first,)
-        if shape.kind == Kind.SCATTER or any(address in written for address in slices[shape.queue.unit]):
+        if shape.kind == Effect.SCATTER or any(address in written for address in slices[shape.queue.unit]):
             raise Irregular("text-overwritten")
