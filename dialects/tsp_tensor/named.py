@@ -399,18 +399,15 @@ class AvgPoolOp(NamedOp):
         x = check_float(self.input.type)
         check_images(x)
         check_result(self.result.type, TensorType(x.element_type, slide(self.window, x)))
-        if self.count_padding is None and not self._counts(x.get_shape()).all():
+        if self.count_padding is None and not all(d.met_everywhere for d in self.window.along(x.get_shape()[1:3])):
             raise VerifyException(f"a place of the window lies in the padding of {x} alone; use `count_padding`")
 
     def _counts(self, images: Shape) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
         """How many taps count at each place, [1, rows, columns, 1]."""
         if self.count_padding is not None:
             return np.full((1, 1, 1, 1), self.window.kernel[0] * self.window.kernel[1])
-        top, left, bottom, right = self.window.pads
-        _, height, width, _ = images
-        inside = np.pad(np.ones((height, width), np.int64), ((top, bottom), (left, right)))
-        counts = sum((inside[rows, columns] for _, _, rows, columns in self.window.taps((height, width))), np.int64(0))
-        return np.asarray(counts)[None, :, :, None]
+        rows, columns = self.window.along((images[1], images[2]))
+        return (rows.counts()[:, None] * columns.counts())[None, :, :, None]
 
     def expand(self, to: Expansion, operands: Sequence[SSAValue]) -> SSAValue:
         (x,) = operands

@@ -86,12 +86,18 @@ def number(value: int) -> IntegerAttr[I64]:
     return IntegerAttr(value, i64)
 
 
-def check_count(name: str, values: Sequence[int], count: int, low: int) -> None:
-    """Raises VerifyException unless there are `count` numbers, none below `low`."""
+MOST_PIXELS = (1 << 31) - 1
+"""The largest number that describes a window or padding: with it all places are below 2^63."""
+
+
+def check_count(name: str, values: Sequence[int], count: int, low: int, high: int | None = None) -> None:
+    """Raises VerifyException unless there are `count` numbers, none below `low` or above `high`."""
     if len(values) != count:
         raise VerifyException(f"`{name}` has {len(values)} numbers {list(values)}; give {count}")
     if any(v < low for v in values):
         raise VerifyException(f"`{name}` {list(values)}: numbers must be at least {low}")
+    if high is not None and any(v > high for v in values):
+        raise VerifyException(f"`{name}` {list(values)}: numbers must be at most {high}")
 
 
 def dense(type_: Tensor, values: npt.NDArray[Any]) -> DenseIntOrFPElementsAttr:
