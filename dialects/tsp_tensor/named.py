@@ -44,7 +44,7 @@ from .compute import WINDOW_FORMAT, MatmulOp, PoolOp, check_images, check_kind, 
 from .expansion import Expansion, Scalars
 from .movement import ConcatOp, ConstantOp, ReshapeOp, SliceOp, check_dim
 from .types import Shape, Tensor, broadcast, check_result, check_tensor, dense, numbers, shape_of, tensor_of
-from .window import Window
+from .window import Slide, Window
 
 
 def check_float(type_: Attribute) -> Tensor:
@@ -399,14 +399,17 @@ class AvgPoolOp(NamedOp):
         x = check_float(self.input.type)
         check_images(x)
         check_result(self.result.type, TensorType(x.element_type, slide(self.window, x)))
-        if self.count_padding is None and not all(d.met_everywhere for d in self.window.along(x.get_shape()[1:3])):
+        if self.count_padding is None and not all(d.met_everywhere for d in self._along(x.get_shape())):
             raise VerifyException(f"a place of the window lies in the padding of {x} alone; use `count_padding`")
+
+    def _along(self, images: Shape) -> tuple[Slide, Slide]:
+        return self.window.along((images[1], images[2]))
 
     def _counts(self, images: Shape) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
         """How many taps count at each place, [1, rows, columns, 1]."""
         if self.count_padding is not None:
             return np.full((1, 1, 1, 1), self.window.kernel[0] * self.window.kernel[1])
-        rows, columns = self.window.along((images[1], images[2]))
+        rows, columns = self._along(images)
         return (rows.counts()[:, None] * columns.counts())[None, :, :, None]
 
     def expand(self, to: Expansion, operands: Sequence[SSAValue]) -> SSAValue:

@@ -13,7 +13,11 @@ from xdsl.dialects.builtin import (
     DenseArrayBase,
     DenseIntOrFPElementsAttr,
     DictionaryAttr,
+    Float16Type,
+    Float32Type,
+    FloatAttr,
     IntegerAttr,
+    IntegerType,
     StringAttr,
     TensorType,
     i64,
@@ -21,7 +25,7 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
-from ..elements import element_of
+from ..elements import element_bytes, element_of
 
 WEIGHTS = "tsp_tensor.weights"
 """The module attribute that names the safetensors file of the parameters, relative to the module's own file."""
@@ -104,3 +108,21 @@ def dense(type_: Tensor, values: npt.NDArray[Any]) -> DenseIntOrFPElementsAttr:
     """An array of the type's own numpy type as a constant, with its bits."""
     little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     return DenseIntOrFPElementsAttr(cast("Any", type_), BytesAttr(little.tobytes()))
+
+
+def is_float(element: Attribute) -> bool:
+    return isinstance(element, Float16Type | Float32Type)
+
+
+def scalar_attr(value: float, type_: Attribute) -> IntegerAttr | FloatAttr:
+    """A number as an attribute of a scalar type."""
+    if isinstance(type_, IntegerType):
+        return IntegerAttr(int(value), cast("IntegerType", type_))
+    return FloatAttr(float(value), cast("Float16Type | Float32Type", type_))
+
+
+def lowest(element: Attribute) -> IntegerAttr | FloatAttr:
+    """The least number of an element type: -inf of floats."""
+    if is_float(element):
+        return scalar_attr(float("-inf"), element)
+    return scalar_attr(-1 << (8 * element_bytes(element) - 1), element)

@@ -92,11 +92,11 @@ class Slide:
 
     def places_of(self, tap: int) -> range:
         """The places at which a tap lies inside."""
-        return _inside(self.size, self.element(0, tap), self.stride, self.places)
+        return inside(self.size, self.element(0, tap), self.stride, self.places)
 
     def taps_at(self, place: int) -> range:
         """The taps that lie inside at a place."""
-        return _inside(self.size, self.element(place, 0), self.dilation, self.taps)
+        return inside(self.size, self.element(place, 0), self.dilation, self.taps)
 
     def counts(self) -> npt.NDArray[np.int64]:
         """How many taps lie inside at each place."""
@@ -134,7 +134,7 @@ class Slide:
         return range(first + int(inside[0]), first + int(inside[-1]) + 1) if len(inside) else range(first, first)
 
 
-def _inside(size: int, first: int, step: int, count: int) -> range:
+def inside(size: int, first: int, step: int, count: int) -> range:
     """Which of `count` numbers, `step` from each other, lie from 0 to below `size`, by their index."""
     start = max(0, -(first // step))
     return range(start, max(start, min(count, (size - 1 - first) // step + 1)))
