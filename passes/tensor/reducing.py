@@ -8,6 +8,7 @@ the sum so far. Rows are read from copies of the tensor, since a slice gives one
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from xdsl.dialects import arith
 from xdsl.ir import Attribute, Block, Region, SSAValue
@@ -16,7 +17,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects.layout import tiles
 from ...dialects.tsp_tensor.types import is_float
 from ...dialects.tsp_tensor.window import Window
-from .buffers import WHOLE, Buffers, Destination
+from .buffers import WHOLE, Buffers, Destination, Unsupported
 from .demand import ways
 from .elementwise import Operand, copy_rows, emit_rows, scratch_like
 from .views import Pads, Rows, Shape, Stored, Tensor, indices, rows_of
@@ -30,6 +31,10 @@ JOIN = {
     ("min", False): arith.MinSIOp,
 }
 """The scalar op of a reduction, by its kind and whether it is of floating-point numbers."""
+
+
+MOST_TAPS = 1 << 13
+"""Taps of a window that are added in order: every two take a map of their own."""
 
 
 def join_region(kind: str, elements: Sequence[Attribute], to: Attribute) -> Region:
@@ -126,7 +131,15 @@ def _shrunk(
 
 
 def emit_window_sum(tensor: Tensor, window: Window, to: Buffers, destination: Destination, chip: int) -> Tensor:
-    """Emits the sums over a window that slides over images, tap by tap, row by row; padding is zero and takes part."""
+    """Emits the sums over a window that slides over images, tap by tap, row by row; padding is zero and takes part.
+
+    Raises Unsupported for more taps than can be added one after the other.
+    """
+    if (taps := prod(window.kernel)) > MOST_TAPS:
+        raise Unsupported(
+            f"adds {taps} floating-point numbers one after the other, {taps - MOST_TAPS} more than {MOST_TAPS}; pool "
+            "with a smaller window first, or reduce over the axes that the window spans"
+        )
     n, height, width, channels = tensor.shape
     top, left, bottom, right = window.pads
     source = with_copies(tensor, ways(tensor.element), to, chip, ((0, 0), (top, bottom), (left, right)))

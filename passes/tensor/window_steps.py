@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from math import gcd
@@ -28,7 +28,7 @@ class Line:
     """Elements from one to the next."""
     count: int
     terms: tuple[tuple[Line, int], ...] = ()
-    """What is joined: lines, and how many elements on. None for the elements themselves."""
+    """What is joined: lines, and how many elements on. Of the elements themselves nothing is."""
 
     def runs(self) -> list[tuple[range, list[tuple[Line, int, int]]]]:
         """The numbers as runs that join terms of the same lines, those of all terms first: for each term its line, the
@@ -58,7 +58,20 @@ class Line:
     @property
     def copies(self) -> int:
         """The copies of the elements that it takes to read all terms of a map at once."""
-        return max(count for line, count in self.readers.items() if not line.terms)
+        return max((count for line, count in self.readers.items() if not line.terms), default=1)
+
+
+@dataclass(frozen=True)
+class Division:
+    """A window as a join of windows of equal size, and of taps that stand alone."""
+
+    size: int
+    """Taps of each part."""
+    begins: tuple[int, ...]
+    """The first tap of each part."""
+    alone: range = range(0)
+    together: bool = False
+    """Whether the parts are numbers of one line, and not of one each."""
 
 
 @dataclass
@@ -72,65 +85,94 @@ class Planner:
     """Whether a tap may count twice."""
     cycles: Callable[[int], int]
     """About how many a map takes that gives so many numbers."""
-    known: dict[tuple[int, int, int, int], tuple[int, Line]] = field(
-        default_factory=dict[tuple[int, int, int, int], "tuple[int, Line]"]
-    )
 
     def __post_init__(self) -> None:
         self.elements = Line(1, 0, 1, self.slide.size)
+        self.divided: dict[tuple[int, int, int], tuple[int, Division]] = {}
+        self.made: dict[tuple[int, int, int, int], Line] = {}
 
     def plan(self) -> Line:
         """The numbers at all places of the window."""
         s = self.slide
-        return self._best(s.taps, -s.before, s.stride, s.places)[1]
+        return self._line(s.taps, -s.before, s.stride, s.places)
 
-    def _best(self, taps: int, first: int, step: int, count: int) -> tuple[int, Line]:
-        """The numbers at these places over so many taps, and about how many cycles they take."""
-        key = taps, first, step, count
-        if key not in self.known:
-            ways = [self._direct(*key)] if taps <= self.ways else [self._of(parts, *key) for parts in self._parts(taps)]
-            self.known[key] = min(ways, key=lambda way: way[0])
-        return self.known[key]
+    # -- how a window is divided -----------------------------------------------------------------------------------
 
-    def _direct(self, taps: int, first: int, step: int, count: int) -> tuple[int, Line]:
-        terms = tuple((self.elements, tap * self.slide.dilation) for tap in range(taps))
-        return self.cycles(count), Line(taps, first, step, count, terms)
+    def _division(self, taps: int, step: int, count: int) -> tuple[int, Division]:
+        """The division of a window with which `count` numbers of it, `step` from each other, take the fewest cycles,
+        and about how many these are."""
+        if taps <= self.ways:
+            return self.cycles(count), Division(1, (), range(taps))
+        key = taps, step, count
+        if key not in self.divided:
+            self.divided[key] = min(
+                (
+                    (self._cost(division, step, count), division)
+                    for apart in self._divisions(taps)
+                    for division in (apart, replace(apart, together=True))
+                    if not division.together or self._few(division, step, count)
+                ),
+                key=lambda way: way[0],
+            )
+        return self.divided[key]
 
-    def _parts(self, taps: int) -> Iterator[tuple[int, list[int], list[int]]]:
-        """The ways to divide a window: taps of each part, the first tap of each, and taps that stand alone."""
+    def _divisions(self, taps: int) -> Iterator[Division]:
         for parts in range(2, self.ways + 1):
             for alone in range(self.ways - parts + 1):
                 if (taps - alone) % parts == 0:
                     size = (taps - alone) // parts
-                    yield size, [i * size for i in range(parts)], [*range(taps - alone, taps)]
+                    yield Division(size, tuple(i * size for i in range(parts)), range(taps - alone, taps))
             if self.twice:
                 size = -(-taps // parts)
                 wide = self.slide.stride // gcd(self.slide.stride, self.slide.dilation)
                 for taken in {size, -(-size // wide) * wide}:
                     if taken < taps:
-                        yield taken, [min(i * taken, taps - taken) for i in range(parts)], []
+                        yield Division(taken, tuple(min(i * taken, taps - taken) for i in range(parts)))
 
-    def _of(
-        self, parts: tuple[int, list[int], list[int]], taps: int, first: int, step: int, count: int
-    ) -> tuple[int, Line]:
-        size, begins, alone = parts
-        offsets = [b * self.slide.dilation for b in begins]
-        every = gcd(step, *(o - offsets[0] for o in offsets))
-        longer = ((count - 1) * step + offsets[-1] - offsets[0]) // every + 1
-        cycles, terms = self.cycles(count), list[tuple[Line, int]]()
-        if longer <= len(offsets) * count:
-            cost, line = self._best(size, *self._met(size, first + offsets[0], every, longer))
-            cycles, terms = cycles + cost, [(line, offset) for offset in offsets]
-        else:
-            for offset in offsets:
-                cost, line = self._best(size, *self._met(size, first + offset, step, count))
-                cycles, terms = cycles + cost, [*terms, (line, offset)]
-        terms += [(self.elements, tap * self.slide.dilation) for tap in alone]
-        return cycles, Line(taps, first, step, count, tuple(terms))
+    def _cost(self, division: Division, step: int, count: int) -> int:
+        return self.cycles(count) + sum(
+            self._division(division.size, every, longer)[0] for _, every, longer in self._places(division, step, count)
+        )
 
-    def _met(self, taps: int, first: int, step: int, count: int) -> tuple[int, int, int]:
-        """Those of some places at which a window reaches into the image: the first, the step, and how many; at least
-        one."""
+    def _few(self, division: Division, step: int, count: int) -> bool:
+        """Whether a line for all parts has not many more numbers than there are elements and places."""
+        ((_, _, longer),) = self._places(division, step, count)
+        return longer <= 2 * (self.slide.size + len(division.begins) * count)
+
+    def _places(self, division: Division, step: int, count: int) -> list[tuple[int, int, int]]:
+        """Where windows of a part are wanted: lines as (elements after the first place, step, count)."""
+        offsets = [b * self.slide.dilation for b in division.begins]
+        if not division.together:
+            return [(o, step, count) for o in offsets]
+        every = gcd(step, *offsets)
+        return [(0, every, ((count - 1) * step + offsets[-1]) // every + 1)]
+
+    # -- lines -----------------------------------------------------------------------------------------------------
+
+    def _line(self, taps: int, first: int, step: int, count: int) -> Line:
+        """The numbers at these places over so many taps; it has no terms if there is padding alone."""
+        key = taps, first, step, count
+        if key not in self.made:
+            division = self._division(taps, step, count)[1]
+            terms: list[tuple[Line, int]] = []
+            lines = [
+                self._met(division.size, first + offset, every, number)
+                for offset, every, number in self._places(division, step, count)
+            ]
+            for i, begin in enumerate(division.begins):
+                line = lines[i % len(lines)]
+                if line is not None:
+                    terms.append((line, begin * self.slide.dilation))
+            for tap in division.alone:
+                offset = tap * self.slide.dilation
+                if inside(self.slide.size, first + offset, step, count):
+                    terms.append((self.elements, offset))
+            self.made[key] = Line(taps, first, step, count, tuple(terms))
+        return self.made[key]
+
+    def _met(self, taps: int, first: int, step: int, count: int) -> Line | None:
+        """The numbers at those of some places at which a window reaches into the image, if it does at any."""
         reach = (taps - 1) * self.slide.dilation
         there = inside(self.slide.size + reach, first + reach, step, count)
-        return (first + there.start * step, step, len(there)) if there else (first, step, 1)
+        line = self._line(taps, first + there.start * step, step, len(there)) if there else None
+        return line if line is not None and line.terms else None
