@@ -8,16 +8,15 @@ from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, SSAValue
 
 from ...dialects import tsp_tensor
-from ...dialects.elements import element_bytes
 from ...dialects.layout import tiles
 from ...dialects.tsp_tensor.types import is_float, lowest, scalar_attr
 from .buffers import Buffers, Destination, rows_layout
-from .demand import SIDE_BY_SIDE, pool_steps
-from .elementwise import Operand, emit_rows, parts_of
+from .demand import pool_steps
+from .elementwise import Operand, emit_rows, slices_apart
 from .fusing import element_of_value
 from .joining import constant, fill
 from .reducing import join_region, with_copies
-from .views import Rows, Shape, Stored, Tensor, blocks, rows_of
+from .views import Rows, Shape, Stored, Tensor, rows_of
 from .window_steps import Line
 
 DestinationOf = Callable[[SSAValue, int], Destination]
@@ -67,8 +66,7 @@ class _Slider:
         axis, to, shape, element = self.axis, self.to, destination.shape, destination.type.element_type
         space = shape[:-1]
         out = rows_of(destination.view, shape, space)
-        groups = max(1, SIDE_BY_SIDE // element_bytes(element))  # of slices, each with its copies
-        result = destination.make(parts_of((out.pattern(b), i) for i, b in enumerate(blocks(space, 1 << 30, groups))))
+        result = destination.make(slices_apart(out, space, element))
         for run, terms in line.runs():
             part = (*space[:axis], len(run), *space[axis + 1 :])
             target = Rows(out.offset + run.start * out.steps[axis], out.steps, out.tile_step)

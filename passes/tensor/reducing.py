@@ -19,7 +19,7 @@ from ...dialects.tsp_tensor.types import is_float
 from ...dialects.tsp_tensor.window import Window
 from .buffers import WHOLE, Buffers, Destination, Unsupported
 from .demand import ways
-from .elementwise import Operand, copy_rows, emit_rows, scratch_like
+from .elementwise import Operand, copy_rows, emit_rows, scratch_like, slices_apart
 from .views import Pads, Rows, Shape, Stored, Tensor, indices, rows_of
 
 JOIN = {
@@ -184,8 +184,9 @@ def emit_in_order(
             opened = view.reshaped(place.shape, shape)
             assert opened is not None
             view = opened
-        made = place.make(WHOLE)
-        out = Operand(made.buffer, rows_of(view, shape, space))
+        shown = rows_of(view, shape, space)
+        made = place.make(slices_apart(shown, space, element))
+        out = Operand(made.buffer, shown)
         operands = [*([total] if total else []), *(Operand(buffer, r) for r in taken)]
         types = [*([element] if total else []), *[tensor.element] * len(taken)]
         emit_rows(join_region("sum", types, element), operands, out, space, numbers, element, to, chip)
