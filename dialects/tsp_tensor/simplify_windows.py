@@ -64,8 +64,9 @@ class MeetNothing(RewritePattern):
         images = _part(op.input, to, {1 + d: c.elements for d, c in enumerate(cut)})
         window = _window([c.slide for c in cut])
         if isinstance(op, PoolOp):
-            fewer = prod(c.slide.taps for c in cut) < prod(op.window.kernel)
-            return _pool(op, to, images, window, fewer)
+            taps = prod(window.kernel)
+            fewer = taps < prod(op.window.kernel)
+            return _pool(op, to, images, window, fewer and (op.kind.data == "sum" or taps == 1))
         weights = _part(op.weights, to, {d: c.taps for d, c in enumerate(cut)})
         return _conv(op, to, images, weights, window)
 
@@ -181,13 +182,15 @@ class OnePlace(RewritePattern):
         if not all(n or s.idle for n, s in zip(single, along, strict=True)):
             rest = [Slide(1, 1, 1, 1, 0, 0) if n else s for n, s in zip(single, along, strict=True)]
             value = to.add(PoolOp(kind, value, _window(rest), element))
-        if padded:
+        joined = prod(len(t) for t, n in zip(taps, single, strict=True) if n)
+        if padded and (kind == "sum" or joined == 1):
             value = _met_padding(kind, value, to)
         rewriter.replace(op, to.ops, [value])
 
 
 def _met_padding(kind: str, value: SSAValue, to: Expansion) -> SSAValue:
-    """A sum or a maximum of floats with a number of padding more: a sum is no -0 then, and a NaN the canonical one."""
+    """A sum or a maximum of floats with a number of padding more: a sum is no -0 then, and a NaN the canonical one, as
+    that of a maximum of several numbers is anyway."""
     element = tensor_of(value).element_type
     if not is_float(element):
         return value

@@ -57,7 +57,7 @@ class _Slider:
                 shape = (*self.tensor.shape[: self.axis], other.count, *self.tensor.shape[self.axis + 1 :])
                 made[other] = self._joined(other, made, _scratch(element, shape, copies, self.to, self.chip))
             else:
-                source = with_copies(self.tensor, copies, self.to, self.chip)
+                source = with_copies(self.tensor, copies, self.to, self.chip, windows=True)
                 made[other] = Tensor(self.tensor.shape, self.tensor.element, source)
         return self._joined(line, made, destination)
 

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from math import prod
 
 from xdsl.dialects import arith
+from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from ...dialects import tsp_stream as ts
 from ...dialects.layout import tiles
 from ...dialects.tsp_tensor.types import is_float
 from ...dialects.tsp_tensor.window import Window
-from .buffers import WHOLE, Buffers, Destination, Unsupported
+from .buffers import WHOLE, Buffers, Destination, Unsupported, rows_layout, view_of
 from .demand import ways
 from .elementwise import Operand, copy_rows, emit_rows, scratch_like, slices_apart
 from .views import Pads, Rows, Shape, Stored, Tensor, indices, rows_of
@@ -142,7 +143,7 @@ def emit_window_sum(tensor: Tensor, window: Window, to: Buffers, destination: De
         )
     n, height, width, channels = tensor.shape
     top, left, bottom, right = window.pads
-    source = with_copies(tensor, ways(tensor.element), to, chip, ((0, 0), (top, bottom), (left, right)))
+    source = with_copies(tensor, ways(tensor.element), to, chip, ((0, 0), (top, bottom), (left, right)), windows=True)
     per_image, per_row, per_pixel = source.strides
     origin = source.offset - top * per_row - left * per_pixel
     steps = (per_image, per_row * window.strides[0], per_pixel * window.strides[1])
@@ -195,10 +196,15 @@ def emit_in_order(
         total = out
 
 
-def with_copies(tensor: Tensor, copies: int, to: Buffers, chip: int, pads: Pads = ()) -> Stored:
-    """A tensor in as many copies as a map has operands of it, with zeros around it where `pads` asks for them."""
+def with_copies(tensor: Tensor, copies: int, to: Buffers, chip: int, pads: Pads = (), windows: bool = False) -> Stored:
+    """A tensor in as many copies as a map has operands of it, with zeros around it where `pads` asks for them.
+
+    Windows let blocks of neighbouring rows be read side by side, so what the host places for them is cut into parts."""
     if not isinstance(tensor.source, Stored):
-        return to.in_rows(tensor, chip, pads, WHOLE, copies)
+        layout = rows_layout(TensorType(tensor.element, tensor.shape), to.chip, pads)
+        shown = rows_of(view_of(to.nowhere, layout, tensor.shape), tensor.shape, tensor.leading)
+        parts = slices_apart(shown, tensor.leading, tensor.element) if windows else WHOLE
+        return to.in_rows(tensor, chip, pads, parts, copies)
     if to.copies_of(tensor.source.buffer) >= copies and not any(map(any, pads)):
         return to.in_rows(tensor, chip)
     place = scratch_like(tensor, tensor.shape, to, chip, copies, pads)
