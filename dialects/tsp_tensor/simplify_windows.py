@@ -75,7 +75,7 @@ class MeetNothing(RewritePattern):
         """All places: what lies in the padding alone around the others, if there are any."""
         shape, value = shape_of(op.result), outside(op)
         if isinstance(op, ConvOp) and is_float(tensor_of(op.input).element_type):
-            return _around(_of_zeros(op, to), to, cut, shape, rest)
+            return _around_with_zeros(op, to, cut, rest)
         if rest is None:
             return _splat(value, shape, to)
         low, high = [0] * 4, [0] * 4
@@ -119,10 +119,14 @@ def _of_zeros(op: ConvOp, to: Expansion) -> SSAValue:
     return _conv(op, to, zeros, op.weights, window)
 
 
-def _around(value: SSAValue, to: Expansion, cut: Sequence[_Cut], shape: Shape, rest: SSAValue | None) -> SSAValue:
-    """A tensor of `shape` with `value` around the rest, or everywhere."""
+def _around_with_zeros(op: ConvOp, to: Expansion, cut: Sequence[_Cut], rest: SSAValue | None) -> SSAValue:
+    """All places of a convolution: around those that meet elements, if there are any, the value of zeros."""
+    shape = shape_of(op.result)
     if rest is None:
-        return _repeated(value, shape, to)
+        return _repeated(_of_zeros(op, to), shape, to)
+    if shape_of(rest) == shape:
+        return rest
+    value = _of_zeros(op, to)
     for d, c in ((2, cut[1]), (1, cut[0])):
         here = shape_of(rest)
         counts = c.places.start, shape[d] - c.places.stop
@@ -321,7 +325,7 @@ def _window(along: Sequence[Slide]) -> Window:
 
 
 def _pool(op: PoolOp, to: Expansion, images: SSAValue, window: Window, met_padding: bool = False) -> SSAValue:
-    """The same of other images; `met_padding` says that each place met padding that the window now leaves out."""
+    """The same of other images; `met_padding` says that every place met padding which `window` leaves out."""
     value = to.add(PoolOp(op.kind.data, images, window, tensor_of(op.result).element_type))
     return _met_padding(op.kind.data, value, to) if met_padding else value
 

@@ -130,8 +130,8 @@ class Slide:
             return range(first, max(first, end))
         at = np.arange(first, end) * step - self.before
         nearest = np.maximum(0, -(at // apart))  # the first of the others that does not lie before the image
-        inside = np.flatnonzero((nearest < others) & (at + nearest * apart < self.size))
-        return range(first + int(inside[0]), first + int(inside[-1]) + 1) if len(inside) else range(first, first)
+        met = np.flatnonzero((nearest < others) & (at + nearest * apart < self.size))
+        return range(first + int(met[0]), first + int(met[-1]) + 1) if len(met) else range(first, first)
 
 
 def inside(size: int, first: int, step: int, count: int) -> range:
