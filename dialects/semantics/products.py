@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import reduce
+from itertools import product
 
 import numpy as np
 
 from ..tsp_tensor.window import Window
 from .arithmetic import BINARY, Array, canonical
+from .reductions import met
 
 INTEGER_PASS = 1 << 24
 """i8 products, each at most 2^14, that are summed at once: less than 2^53 / 2^14."""
@@ -33,18 +35,22 @@ def conv(images: Array, weights: Array, window: Window, groups: int, lanes: int)
     """
     n, height, width, channels = images.shape
     each, outputs = channels // groups, weights.shape[3] // groups
-    places = window.places((height, width))
-    top, left, bottom, right = window.pads
-    padded = np.pad(images, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    rows, columns = window.along((height, width))
+    shape = (n, rows.places, columns.places, channels)
+    # zeros give zeros, but for those that meet an infinity or NaN
+    needed = images.dtype != np.int8
 
     def taps() -> Iterator[Array]:
-        for r, c, rows, columns in window.taps((height, width)):
-            pixels = padded[:, rows, columns].reshape(-1, groups, each).transpose(1, 0, 2)
-            kernel = weights[r, c].reshape(each, groups, outputs).transpose(1, 0, 2)
-            yield from passes(pixels, kernel, lanes)
+        for r, c in product(range(rows.taps), range(columns.taps)):
+            (down, its_rows), (along, its_columns) = met(rows, r), met(columns, c)
+            pixels = np.zeros(shape, images.dtype)
+            pixels[:, down, along] = images[:, its_rows, its_columns]
+            if needed or (r, c) == (0, 0) or pixels[:, down, along].size:
+                a = pixels.reshape(-1, groups, each).transpose(1, 0, 2)
+                yield from passes(a, weights[r, c].reshape(each, groups, outputs).transpose(1, 0, 2), lanes)
 
     sums = accumulated(taps())
-    return np.ascontiguousarray(sums.transpose(1, 0, 2)).reshape(n, *places, groups * outputs)
+    return np.ascontiguousarray(sums.transpose(1, 0, 2)).reshape(*shape[:3], groups * outputs)
 
 
 def passes(a: Array, b: Array, lanes: int) -> Iterator[Array]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce as fold
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from ..tsp_tensor.window import Window
+from ..tsp_tensor.window import Slide, Window
 from .arithmetic import BINARY, Array
 
 COMBINE: dict[str, Callable[[Array, Array], Array]] = {
@@ -55,13 +56,34 @@ def _filled(kind: str, x: Array, count: int) -> Array:
 
 
 def pool(kind: str, images: Array, window: Window, to: np.dtype[Any]) -> Array:
-    """The sum or maximum over a window on images [N, H, W, C], tap by tap, row by row, with elements of type `to`."""
-    x = images.astype(to)
-    top, left, bottom, right = window.pads
-    fill = np.zeros((), to) if kind == "sum" else lowest(to)
-    padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
-    taps = [padded[:, rows, columns] for _, _, rows, columns in window.taps((x.shape[1], x.shape[2]))]
-    return np.ascontiguousarray(fold(COMBINE[kind], taps))
+    """The sum or maximum over a window on images [N, H, W, C], tap by tap, row by row, with elements of type `to`.
+
+    Padding takes part once at each place that meets some: another +0, or another lowest value, changes nothing then,
+    and neither does it matter among which of the taps it stands.
+    """
+    step, x = COMBINE[kind], images.astype(to)
+    rows, columns = window.along((x.shape[1], x.shape[2]))
+    outside = np.zeros((), to) if kind == "sum" else lowest(to)
+    total = np.full((x.shape[0], rows.places, columns.places, x.shape[3]), outside)
+    begun = np.zeros((1, rows.places, columns.places, 1), bool)
+    for r, c in product(rows.met_taps, columns.met_taps):
+        (down, its_rows), (along, its_columns) = met(rows, r), met(columns, c)
+        at, pixels = (slice(None), down, along), x[:, its_rows, its_columns]
+        before = begun[at]
+        total[at] = step(total[at], pixels) if before.all() else np.where(before, step(total[at], pixels), pixels)
+        begun[at] = True
+    taps = (rows.counts()[:, None] * columns.counts())[None, :, :, None]
+    padded = begun & (taps < rows.taps * columns.taps)
+    return np.where(padded, step(total, outside), total) if padded.any() else total
+
+
+def met(slide: Slide, tap: int) -> tuple[slice, slice]:
+    """The places at which a tap lies inside, and the elements that it meets there."""
+    places = slide.places_of(tap)
+    if not places:
+        return slice(0, 0), slice(0, 0)
+    first, last = slide.element(places[0], tap), slide.element(places[-1], tap)
+    return slice(places.start, places.stop), slice(first, last + 1, slide.stride)
 
 
 def lowest(dtype: np.dtype[Any]) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..literals import dense_value
 from ..locations import describe
 from ..tsp_tensor.expansion import Expansion
 from ..tsp_tensor.types import shape_of, tensor_of
+from ..tsp_tensor.window import inside
 from .arithmetic import Array
 from .products import conv, matmul
 from .reductions import pool, reduce
@@ -64,17 +66,11 @@ def _moved(op: Operation, operands: Sequence[Array]) -> Array:
         case tt.TransposeOp():
             return operands[0].transpose(op.permutation.get_values())
         case tt.SliceOp():
-            starts, sizes, strides = (p.get_values() for p in (op.offsets, op.sizes, op.strides))
-            ends = (o + (n - 1) * s + 1 for o, n, s in zip(starts, sizes, strides, strict=True))
-            return operands[0][tuple(slice(*piece) for piece in zip(starts, ends, strides, strict=True))]
+            return slice_of(op, operands[0])
         case tt.ConcatOp():
             return np.concatenate(operands, axis=op.dim.value.data)
         case tt.PadOp():
-            result = np.full(shape_of(op.result), number(op.value))
-            result[tuple(slice(o, o + d) for o, d in zip(op.low.get_values(), operands[0].shape, strict=True))] = (
-                operands[0]
-            )
-            return result
+            return Padded(operands[0], op).whole()
         case tt.GatherOp():
             return operands[0][rows(operands[1], operands[0])]
         case tt.ScatterOp():
@@ -84,6 +80,43 @@ def _moved(op: Operation, operands: Sequence[Array]) -> Array:
             return result
         case _:
             raise UnsupportedModel(f"{describe(op)}: cannot be run at the tensor level; express it with tsp_tensor ops")
+
+
+def slice_of(op: tt.SliceOp, x: Array | Padded) -> Array:
+    """What a slice shows of an array, or of one with padding, none of which is made beyond that."""
+    starts, sizes, strides = (p.get_values() for p in (op.offsets, op.sizes, op.strides))
+    if isinstance(x, Padded):
+        return x.part(starts, sizes, strides)
+    ends = (o + (n - 1) * s + 1 for o, n, s in zip(starts, sizes, strides, strict=True))
+    return x[tuple(slice(*piece) for piece in zip(starts, ends, strides, strict=True))]
+
+
+@dataclass(frozen=True)
+class Padded:
+    """The value of a pad, whose padding is not made."""
+
+    array: Array
+    op: tt.PadOp
+
+    def whole(self) -> Array:
+        """With all of its padding."""
+        shape = shape_of(self.op.result)
+        return self.part([0] * len(shape), shape, [1] * len(shape))
+
+    def part(self, starts: Sequence[int], sizes: Sequence[int], strides: Sequence[int]) -> Array:
+        """A slice of it."""
+        result = np.full(tuple(sizes), number(self.op.value))
+        there: list[slice] = []
+        met: list[slice] = []
+        for at, n, step, low, size in zip(
+            starts, sizes, strides, self.op.low.get_values(), self.array.shape, strict=True
+        ):
+            shown = inside(size, at - low, step, n)
+            there.append(slice(shown.start, shown.stop))
+            first = at - low + shown.start * step
+            met.append(slice(first, first + (len(shown) - 1) * step + 1, step) if shown else slice(0, 0))
+        result[tuple(there)] = self.array[tuple(met)]
+        return result
 
 
 def rows(indices: Array, table: Array) -> Array:

@@ -36,7 +36,18 @@ from xdsl.utils.exceptions import VerifyException
 
 from ..regions import check_region
 from .canonical import Canonical
-from .types import Shape, Tensor, broadcast, check_count, check_result, check_tensor, number, numbers, tensor_of
+from .types import (
+    MOST_PIXELS,
+    Shape,
+    Tensor,
+    broadcast,
+    check_count,
+    check_result,
+    check_tensor,
+    number,
+    numbers,
+    tensor_of,
+)
 from .window import Window
 
 PRODUCTS: dict[Attribute, Attribute] = {i8: i32, f16: f32}
@@ -166,10 +177,10 @@ def window_of(
     kernel: Sequence[int], strides: DenseArrayBase[I64], pads: DenseArrayBase[I64], dilations: DenseArrayBase[I64]
 ) -> Window:
     """The window of properties. Raises VerifyException for one that is none."""
-    check_count("window", kernel, 2, 1)
-    check_count("strides", strides.get_values(), 2, 1)
-    check_count("pads", pads.get_values(), 4, 0)
-    check_count("dilations", dilations.get_values(), 2, 1)
+    check_count("window", kernel, 2, 1, MOST_PIXELS)
+    check_count("strides", strides.get_values(), 2, 1, MOST_PIXELS)
+    check_count("pads", pads.get_values(), 4, 0, MOST_PIXELS)
+    check_count("dilations", dilations.get_values(), 2, 1, MOST_PIXELS)
     top, left, bottom, right = pads.get_values()
     (rows, columns), (down, along), (apart, aside) = kernel, strides.get_values(), dilations.get_values()
     return Window((rows, columns), (down, along), (top, left, bottom, right), (apart, aside))
@@ -302,11 +313,13 @@ class ReduceOp(IRDLOperation):
     traits = traits_def(Pure(), Canonical())
     assembly_format = "$kind $input `axes` $axes attr-dict `:` type($input) `->` type($result)"
 
-    def __init__(self, kind: str, input: SSAValue, axes: Sequence[int], keep: bool = False):
+    def __init__(
+        self, kind: str, input: SSAValue, axes: Sequence[int], keep: bool = False, to: Attribute | None = None
+    ):
         type_ = tensor_of(input)
         super().__init__(
             operands=[input],
-            result_types=[TensorType(type_.element_type, reduced(type_.get_shape(), axes, keep))],
+            result_types=[TensorType(to or type_.element_type, reduced(type_.get_shape(), axes, keep))],
             properties={"kind": StringAttr(kind), "axes": numbers(axes)},
         )
 
@@ -347,11 +360,11 @@ class PoolOp(IRDLOperation):
     traits = traits_def(Pure(), Canonical())
     assembly_format = f"$kind $input `window` $kernel {WINDOW_FORMAT} attr-dict `:` type($input) `->` type($result)"
 
-    def __init__(self, kind: str, input: SSAValue, window: Window):
+    def __init__(self, kind: str, input: SSAValue, window: Window, to: Attribute | None = None):
         type_ = tensor_of(input)
         super().__init__(
             operands=[input],
-            result_types=[TensorType(type_.element_type, slide(window, type_))],
+            result_types=[TensorType(to or type_.element_type, slide(window, type_))],
             properties={
                 "kind": StringAttr(kind),
                 "kernel": numbers(window.kernel),

@@ -35,7 +35,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from ..literals import Literal, check_size
 from .canonical import Canonical
-from .types import Shape, Tensor, check_count, check_result, check_tensor, number, numbers, tensor_of
+from .types import MOST_PIXELS, Shape, Tensor, check_count, check_result, check_tensor, number, numbers, tensor_of
 
 
 @irdl_op_definition
@@ -211,11 +211,20 @@ class PadOp(IRDLOperation):
     traits = traits_def(Pure(), Canonical())
     assembly_format = "$input `low` $low `high` $high `value` $value attr-dict `:` type($input) `->` type($result)"
 
+    def __init__(self, input: SSAValue, low: Sequence[int], high: Sequence[int], value: IntegerAttr | FloatAttr):
+        type_ = tensor_of(input)
+        shape = [a + d + b for a, d, b in zip(low, type_.get_shape(), high, strict=True)]
+        super().__init__(
+            operands=[input],
+            result_types=[TensorType(type_.element_type, shape)],
+            properties={"low": numbers(low), "high": numbers(high), "value": value},
+        )
+
     def verify_(self) -> None:
         input_ = check_tensor(self.input.type)
         low, high = self.low.get_values(), self.high.get_values()
-        check_count("low", low, len(input_.get_shape()), 0)
-        check_count("high", high, len(input_.get_shape()), 0)
+        check_count("low", low, len(input_.get_shape()), 0, MOST_PIXELS)
+        check_count("high", high, len(input_.get_shape()), 0, MOST_PIXELS)
         if self.value.type != input_.element_type:
             raise VerifyException(f"`value` is {self.value.type}, the elements of {input_} are not")
         shape = [a + d + b for a, d, b in zip(low, input_.get_shape(), high, strict=True)]

@@ -53,7 +53,7 @@ from .compute import (
 from .expansion import Expansion, Scalars
 from .movement import ConcatOp, ConstantOp, ReshapeOp, SliceOp, check_dim
 from .types import Shape, Tensor, broadcast, check_result, check_tensor, dense, numbers, shape_of, tensor_of
-from .window import Window
+from .window import Slide, Window
 
 
 def check_float(type_: Attribute) -> Tensor:
@@ -407,18 +407,18 @@ class AvgPoolOp(NamedOp):
     def verify_(self) -> None:
         x = check_float(self.input.type)
         check_windows(check_tensor(self.result.type), x.element_type, self.window, x)
-        if self.count_padding is None and not self._counts(x.get_shape()).all():
+        if self.count_padding is None and not all(d.met_everywhere for d in self._along(x.get_shape())):
             raise VerifyException(f"a place of the window lies in the padding of {x} alone; use `count_padding`")
+
+    def _along(self, images: Shape) -> tuple[Slide, Slide]:
+        return self.window.along((images[1], images[2]))
 
     def _counts(self, images: Shape) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
         """How many taps count at each place, [1, rows, columns, 1]."""
         if self.count_padding is not None:
             return np.full((1, 1, 1, 1), self.window.kernel[0] * self.window.kernel[1])
-        top, left, bottom, right = self.window.pads
-        _, height, width, _ = images
-        inside = np.pad(np.ones((height, width), np.int64), ((top, bottom), (left, right)))
-        counts = sum((inside[rows, columns] for _, _, rows, columns in self.window.taps((height, width))), np.int64(0))
-        return np.asarray(counts)[None, :, :, None]
+        rows, columns = self._along(images)
+        return (rows.counts()[:, None] * columns.counts())[None, :, :, None]
 
     def expand(self, to: Expansion, operands: Sequence[SSAValue]) -> SSAValue:
         (x,) = operands

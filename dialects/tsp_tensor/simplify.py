@@ -6,8 +6,7 @@ from math import isnan, prod
 from typing import cast
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import Float16Type, Float32Type, FloatAttr, IntegerAttr, IntegerType
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.ir import Operation, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 from xdsl.rewriter import InsertPoint
 
@@ -16,7 +15,8 @@ from ..locations import located
 from ..target_attr import target_of
 from .compute import MapOp, MatmulOp, ReduceOp, YieldOp
 from .movement import ConcatOp, ConstantOp, PadOp, ReshapeOp, SliceOp, TransposeOp
-from .types import dense, shape_of, tensor_of
+from .simplify_windows import PATTERNS as WINDOWS
+from .types import dense, scalar_attr, shape_of, tensor_of
 
 MOST_FOLDED = 4096
 """Elements of the largest constant that folding makes: the IR is no place for bulk."""
@@ -79,13 +79,6 @@ class FoldScalars(RewritePattern):
                 value = evaluate_op(inner, [scalar(c) for c in constants])
                 attr = scalar_attr(value.item(), inner.results[0].type)
                 rewriter.replace(inner, located(arith.ConstantOp(attr), inner))
-
-
-def scalar_attr(value: float, type_: Attribute) -> IntegerAttr | FloatAttr:
-    """A number as an attribute of a scalar type."""
-    if isinstance(type_, IntegerType):
-        return IntegerAttr(int(value), cast("IntegerType", type_))
-    return FloatAttr(value, cast("Float16Type | Float32Type", type_))
 
 
 class InlineSplats(RewritePattern):
@@ -253,5 +246,6 @@ PATTERNS: tuple[RewritePattern, ...] = (
     SimplifyConcat(),
     SimplifyReduce(),
     AbsorbTranspose(),
+    *WINDOWS,
 )
 """All patterns; each looks at the ops that it is for."""

@@ -13,14 +13,18 @@ from xdsl.dialects.builtin import (
     DenseArrayBase,
     DenseIntOrFPElementsAttr,
     DictionaryAttr,
+    Float16Type,
+    Float32Type,
+    FloatAttr,
     IntegerAttr,
+    IntegerType,
     TensorType,
     i64,
 )
 from xdsl.ir import Attribute, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
-from ..elements import element_of, unsupported
+from ..elements import element_bytes, element_of, unsupported
 from ..errors import MalformedProgram
 from ..names import fault_of, name_of
 
@@ -98,15 +102,39 @@ def number(value: int) -> IntegerAttr[I64]:
     return IntegerAttr(value, i64)
 
 
-def check_count(name: str, values: Sequence[int], count: int, low: int) -> None:
-    """Raises VerifyException unless there are `count` numbers, none below `low`."""
+MOST_PIXELS = (1 << 31) - 1
+"""The largest number that describes a window or padding: with it all places are below 2^63."""
+
+
+def check_count(name: str, values: Sequence[int], count: int, low: int, high: int | None = None) -> None:
+    """Raises VerifyException unless there are `count` numbers, none below `low` or above `high`."""
     if len(values) != count:
         raise VerifyException(f"`{name}` has {len(values)} numbers {list(values)}; give {count}")
     if any(v < low for v in values):
         raise VerifyException(f"`{name}` {list(values)}: numbers must be at least {low}")
+    if high is not None and any(v > high for v in values):
+        raise VerifyException(f"`{name}` {list(values)}: numbers must be at most {high}")
 
 
 def dense(type_: Tensor, values: npt.NDArray[Any]) -> DenseIntOrFPElementsAttr:
     """An array of the type's own numpy type as a constant, with its bits."""
     little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     return DenseIntOrFPElementsAttr(cast("Any", type_), BytesAttr(little.tobytes()))
+
+
+def is_float(element: Attribute) -> bool:
+    return isinstance(element, Float16Type | Float32Type)
+
+
+def scalar_attr(value: float, type_: Attribute) -> IntegerAttr | FloatAttr:
+    """A number as an attribute of a scalar type."""
+    if isinstance(type_, IntegerType):
+        return IntegerAttr(int(value), cast("IntegerType", type_))
+    return FloatAttr(float(value), cast("Float16Type | Float32Type", type_))
+
+
+def lowest(element: Attribute) -> IntegerAttr | FloatAttr:
+    """The least number of an element type: -inf of floats."""
+    if is_float(element):
+        return scalar_attr(float("-inf"), element)
+    return scalar_attr(-1 << (8 * element_bytes(element) - 1), element)

@@ -40,7 +40,7 @@ from .buffers import WHOLE, Buffers, Destination, Output, Part, Unsupported, nam
 from .contraction import emit_product
 from .demand import FEW_ROWS, MOST_COPIES, Demand, demands, side_by_side
 from .elementwise import emit_map, move, parts_of
-from .fusing import element_of_value, is_product, keeps_columns, only_map
+from .fusing import element_of_value, in_order, is_product, keeps_columns, only_map
 from .indexed import emit_gather, emit_scatter, own_table
 from .joining import emit_concat, emit_pad
 from .lanes import reshaped, sliced, spread, transposed
@@ -196,7 +196,7 @@ class Converter:
                 tensor, axes, to = self.values[op.input], op.axes.get_values(), self._destination(op.result, _chip(op))
                 emit = emit_reduce if keeps_columns(op) else reduce_columns
                 self.values[op.result] = emit(op.kind.data, tensor, axes, self.to, to, _chip(op))
-            case tsp_tensor.PoolOp() if op.kind.data == "sum":
+            case tsp_tensor.PoolOp() if in_order(op):
                 tensor, to = self.values[op.input], self._destination(op.result, _chip(op))
                 self.values[op.result] = emit_window_sum(tensor, op.window, self.to, to, _chip(op))
             case tsp_tensor.PoolOp():

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from math import prod
 
 from xdsl.dialects.builtin import i8
-from xdsl.ir import Block, SSAValue
+from xdsl.ir import Attribute, Block, SSAValue
 
 from ...dialects import tsp_tensor
+from ...dialects.elements import element_bytes
 from ...dialects.layout import tiles
 from ...dialects.target import ChipSpec
 from ...dialects.tsp_tensor.types import shape_of
-from .fusing import element_of_value
+from .fusing import element_of_value, in_order, is_product
 from .views import Pads
+from .window_steps import Line, Planner
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,34 @@ def _shown_again(op: tsp_tensor.MapOp, value: SSAValue) -> int:
     return side_by_side(prod(whole[:-1])) if again else 1
 
 
+CYCLES_OF_A_MAP = 64
+"""About what a map takes beside its rows."""
+
+
+def ways(element: Attribute) -> int:
+    """The operands that a map joins at a time: as many as take up half of the streams of a direction."""
+    return 3 if element_bytes(element) == 4 else 4
+
+
+def pool_steps(op: tsp_tensor.PoolOp) -> list[tuple[int, Line]]:
+    """The dimensions along which a pool goes, with its steps there: first that which leaves the fewest numbers."""
+    shape = list(shape_of(op.input))
+    rows, columns = op.window.along((shape[1], shape[2]))
+    moving = [(d, slide) for d, slide in ((2, columns), (1, rows)) if not slide.idle] or [(2, columns)]
+    found: list[tuple[int, Line]] = []
+    for d, slide in sorted(moving, key=lambda one: one[1].places / one[1].size):
+        shape[d] = 1
+        words = prod(shape[:-1])
+
+        def cycles(count: int, words: int = words) -> int:
+            return CYCLES_OF_A_MAP + count * words // side_by_side(count * words)
+
+        twice = op.kind.data == "max"
+        found.append((d, Planner(slide, ways(element_of_value(op.result)), twice, cycles).plan()))
+        shape[d] = slide.places
+    return found
+
+
 def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
     """What is wanted of each value of a function's body."""
     found: dict[SSAValue, Demand] = defaultdict(Demand)
@@ -114,14 +144,15 @@ def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
                 top, left, bottom, right = op.window.pads
                 pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()
                 found[op.input] = found[op.input].joined(Demand(pads, _sharing(chip), True))
-            case tsp_tensor.PoolOp() if op.kind.data == "sum":
+            case tsp_tensor.PoolOp() if is_product(op) or in_order(op):
                 top, left, bottom, right = op.window.pads
                 pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()
                 found[op.input] = found[op.input].joined(Demand(pads, _sharing(chip)))
             case tsp_tensor.ReduceOp():
                 found[op.input] = found[op.input].joined(Demand(copies=_sharing(chip)))
             case tsp_tensor.PoolOp():
-                found[op.input] = found[op.input].joined(Demand(copies=min(op.window.kernel[1], MOST_COPIES)))
+                (_, first), *_ = pool_steps(op)
+                found[op.input] = found[op.input].joined(Demand(copies=first.copies))
             case tsp_tensor.MapOp():
                 for value in op.inputs:
                     copies = max(_beside(op, value, chip), _shown_again(op, value))

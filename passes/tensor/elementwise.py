@@ -10,6 +10,7 @@ from xdsl.dialects.builtin import IntegerAttr, TensorType, i64
 from xdsl.ir import Attribute, Region, SSAValue
 
 from ...dialects import tsp_stream as ts
+from ...dialects.elements import element_bytes
 from ...dialects.layout import AccessPattern, tiles
 from ..stream.stream_place import alus_of
 from .buffers import WHOLE, Buffers, Destination, Parts, rows_layout
@@ -118,6 +119,13 @@ def parts_of(visits: Iterable[tuple[AccessPattern, int]]) -> Parts:
         if not parts or parts[-1][1] != first[low]:
             parts.append((low if parts else 0, first[low]))
     return parts
+
+
+def slices_apart(written: Rows, space: Shape, element: Attribute) -> Parts:
+    """The parts of a buffer that blocks of rows are written to and read from: as many as together have the width of an
+    element of 32 bits, since each may have copies."""
+    groups = max(1, SIDE_BY_SIDE // element_bytes(element))
+    return parts_of((written.pattern(b), i) for i, b in enumerate(blocks(space, 1 << 30, groups)))
 
 
 def in_turn(destination: Destination) -> Parts:

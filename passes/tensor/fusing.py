@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import cast
 
 from xdsl.dialects.builtin import TensorType, i8, i32
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from ...dialects import tsp_tensor
-from ...dialects.tsp_tensor.types import shape_of
+from ...dialects.tsp_tensor.types import is_float, shape_of
+
+MOST_PASSES = 16
+"""Taps of a window that is summed on the MXM, which takes a pass for each; the ALUs take few steps for many."""
 
 
 def only_map(op: Operation) -> tsp_tensor.MapOp | None:
@@ -29,7 +33,7 @@ def is_product(op: Operation | Block) -> bool:
         case tsp_tensor.MatmulOp() | tsp_tensor.ConvOp():
             return True
         case tsp_tensor.PoolOp():
-            return op.kind.data == "sum" and widens(op)
+            return op.kind.data == "sum" and widens(op) and prod(op.window.kernel) <= MOST_PASSES
         case tsp_tensor.ReduceOp():
             return op.kind.data == "sum" and widens(op) and keeps_columns(op)
         case _:
@@ -39,6 +43,11 @@ def is_product(op: Operation | Block) -> bool:
 def widens(op: tsp_tensor.PoolOp | tsp_tensor.ReduceOp) -> bool:
     """Whether it sums i8 to i32."""
     return (element_of_value(op.input), element_of_value(op.result)) == (i8, i32)
+
+
+def in_order(op: tsp_tensor.PoolOp | tsp_tensor.ReduceOp) -> bool:
+    """Whether it forms sums that have an order: those of floats."""
+    return op.kind.data == "sum" and is_float(element_of_value(op.result))
 
 
 def keeps_columns(op: tsp_tensor.ReduceOp) -> bool:

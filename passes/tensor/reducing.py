@@ -8,17 +8,19 @@ the sum so far. Rows are read from copies of the tensor, since a slice gives one
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import Float16Type, Float32Type
+from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from ...dialects import tsp_stream as ts
-from ...dialects.elements import element_bytes
 from ...dialects.layout import tiles
+from ...dialects.tsp_tensor.types import is_float
 from ...dialects.tsp_tensor.window import Window
-from .buffers import WHOLE, Buffers, Destination
-from .elementwise import Operand, copy_rows, emit_rows, scratch_like
+from .buffers import WHOLE, Buffers, Destination, Unsupported, rows_layout, view_of
+from .demand import ways
+from .elementwise import Operand, copy_rows, emit_rows, scratch_like, slices_apart
 from .views import Pads, Rows, Shape, Stored, Tensor, indices, rows_of
 
 JOIN = {
@@ -32,34 +34,27 @@ JOIN = {
 """The scalar op of a reduction, by its kind and whether it is of floating-point numbers."""
 
 
-def is_float(element: Attribute) -> bool:
-    return isinstance(element, Float16Type | Float32Type)
-
-
-def ways(element: Attribute) -> int:
-    """The operands that a map joins at a time: as many as take up half of the streams of a direction."""
-    return 3 if element_bytes(element) == 4 else 4
+MOST_TAPS = 1 << 13
+"""Taps of a window that are added in order: every two take a map of their own."""
 
 
 def join_region(kind: str, elements: Sequence[Attribute], to: Attribute) -> Region:
-    """The ALU region that joins operands of these types, one after the other, to one of type `to`."""
+    """The ALU region that joins operands of these types to one of type `to`: sums of floats one after the other, others
+    in pairs."""
     block = Block(arg_types=elements)
     join = JOIN[kind, is_float(to)]
-    total: SSAValue | None = None
+    terms: list[SSAValue] = []
     for argument in block.args:
-        value: SSAValue = argument
-        if value.type != to:
-            wider = arith.ExtSIOp(argument, to)  # pyright: ignore[reportArgumentType]
-            block.add_op(wider)
-            value = wider.result
-        if total is None:
-            total = value
-        else:
-            step = join(total, value)
-            block.add_op(step)
-            total = step.result
-    assert total is not None
-    block.add_op(ts.YieldOp(total))
+        terms.append(argument)
+        if argument.type != to:
+            block.add_op(wider := arith.ExtSIOp(argument, to))  # pyright: ignore[reportArgumentType]
+            terms[-1] = wider.result
+    while len(terms) > 1:
+        count = 1 if kind == "sum" and is_float(to) else len(terms) // 2
+        pairs = [join(terms[2 * i], terms[2 * i + 1]) for i in range(count)]
+        block.add_ops(pairs)
+        terms = [*(p.result for p in pairs), *terms[2 * count :]]
+    block.add_op(ts.YieldOp(terms[0]))
     return Region(block)
 
 
@@ -70,7 +65,7 @@ def emit_reduce(
     element, shape = destination.type.element_type, tensor.shape
     kept = tuple(1 if d in axes else n for d, n in enumerate(shape))
     if kind == "sum" and is_float(element):
-        source = with_copies(tensor, (), to, chip)
+        source = with_copies(tensor, ways(element), to, chip)
         view = rows_of(source, shape, shape[:-1])
         starts = [
             view.offset + sum(i * view.steps[axis] for i, axis in zip(index, axes, strict=True))
@@ -104,7 +99,7 @@ def _shrunk(
 ) -> Tensor:
     """A tensor with fewer places along an axis, each of which joins several: place i those at i, i + n, i + 2n, ..."""
     element = destination.type.element_type
-    source = with_copies(tensor, (), to, chip)
+    source = with_copies(tensor, ways(tensor.element), to, chip)
     view = rows_of(source, tensor.shape, shape[:-1])
     stride = source.strides[axis]
     steps = (*view.steps[:axis], stride, *view.steps[axis + 1 :])
@@ -137,10 +132,18 @@ def _shrunk(
 
 
 def emit_window_sum(tensor: Tensor, window: Window, to: Buffers, destination: Destination, chip: int) -> Tensor:
-    """Emits the sums over a window that slides over images, tap by tap, row by row; padding is zero and takes part."""
+    """Emits the sums over a window that slides over images, tap by tap, row by row; padding is zero and takes part.
+
+    Raises Unsupported for more taps than can be added one after the other.
+    """
+    if (taps := prod(window.kernel)) > MOST_TAPS:
+        raise Unsupported(
+            f"adds {taps} floating-point numbers one after the other, {taps - MOST_TAPS} more than {MOST_TAPS}; pool "
+            "with a smaller window first, or reduce over the axes that the window spans"
+        )
     n, height, width, channels = tensor.shape
     top, left, bottom, right = window.pads
-    source = with_copies(tensor, ((0, 0), (top, bottom), (left, right)), to, chip)
+    source = with_copies(tensor, ways(tensor.element), to, chip, ((0, 0), (top, bottom), (left, right)), windows=True)
     per_image, per_row, per_pixel = source.strides
     origin = source.offset - top * per_row - left * per_pixel
     steps = (per_image, per_row * window.strides[0], per_pixel * window.strides[1])
@@ -182,8 +185,9 @@ def emit_in_order(
             opened = view.reshaped(place.shape, shape)
             assert opened is not None
             view = opened
-        made = place.make(WHOLE)
-        out = Operand(made.buffer, rows_of(view, shape, space))
+        shown = rows_of(view, shape, space)
+        made = place.make(slices_apart(shown, space, element))
+        out = Operand(made.buffer, shown)
         operands = [*([total] if total else []), *(Operand(buffer, r) for r in taken)]
         types = [*([element] if total else []), *[tensor.element] * len(taken)]
         emit_rows(join_region("sum", types, element), operands, out, space, numbers, element, to, chip)
@@ -192,11 +196,15 @@ def emit_in_order(
         total = out
 
 
-def with_copies(tensor: Tensor, pads: Pads, to: Buffers, chip: int) -> Stored:
-    """A tensor in as many copies as a map has operands, with zeros around it where `pads` asks for them."""
-    copies = ways(tensor.element)
+def with_copies(tensor: Tensor, copies: int, to: Buffers, chip: int, pads: Pads = (), windows: bool = False) -> Stored:
+    """A tensor in as many copies as a map has operands of it, with zeros around it where `pads` asks for them.
+
+    Windows let blocks of neighbouring rows be read side by side, so what the host places for them is cut into parts."""
     if not isinstance(tensor.source, Stored):
-        return to.in_rows(tensor, chip, pads, WHOLE, copies)
+        layout = rows_layout(TensorType(tensor.element, tensor.shape), to.chip, pads)
+        shown = rows_of(view_of(to.nowhere, layout, tensor.shape), tensor.shape, tensor.leading)
+        parts = slices_apart(shown, tensor.leading, tensor.element) if windows else WHOLE
+        return to.in_rows(tensor, chip, pads, parts, copies)
     if to.copies_of(tensor.source.buffer) >= copies and not any(map(any, pads)):
         return to.in_rows(tensor, chip)
     place = scratch_like(tensor, tensor.shape, to, chip, copies, pads)

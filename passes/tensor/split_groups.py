@@ -17,7 +17,7 @@ from ...dialects.layout import Groups
 from ...dialects.target_attr import target_of
 from ...dialects.tsp_tensor import ConcatOp, ConstantOp, ConvOp, PadOp, ParameterOp, ReshapeOp, SliceOp, TransposeOp
 from ...dialects.tsp_tensor.expansion import Expansion, Scalars
-from ...dialects.tsp_tensor.types import number, numbers, shape_of, tensor_of
+from ...dialects.tsp_tensor.types import number, shape_of, tensor_of
 
 
 class SplitGroups(RewritePattern):
@@ -91,11 +91,4 @@ def zeros_around(op: ConvOp, to: Expansion) -> SSAValue:
     top, left, bottom, right = op.window.pads
     if not any(op.window.pads):
         return op.input
-    n, height, width, channels = shape_of(op.input)
-    shape = (n, height + top + bottom, width + left + right, channels)
-    properties = {
-        "low": numbers([0, top, left, 0]),
-        "high": numbers([0, bottom, right, 0]),
-        "value": FloatAttr(0.0, f16),
-    }
-    return to.add(PadOp(operands=[op.input], result_types=[TensorType(f16, shape)], properties=properties))
+    return to.add(PadOp(op.input, [0, top, left, 0], [0, bottom, right, 0], FloatAttr(0.0, f16)))

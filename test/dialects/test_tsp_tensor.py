@@ -167,6 +167,10 @@ X, W, T, Q = "tensor<2x6x5x4xf16>", "tensor<3x3x4x8xf16>", "tensor<7x4xi8>", "te
         (f"conv %x, %w pads [1, 1] : {X}, {W} -> {X}", "`pads` has 2 numbers [1, 1]; give 4"),
         (f"conv %x, %w dilations [1, -1] : {X}, {W} -> {X}", "`dilations` [1, -1]: numbers must be at least 1"),
         (
+            f"conv %x, %w pads [0, 0, 2147483648, 0] : {X}, {W} -> {X}",
+            "`pads` [0, 0, 2147483648, 0]: numbers must be at most 2147483647",
+        ),
+        (
             f"conv %x, %w dilations [3, 1] : {X}, {W} -> {X}",
             "a window of 7 x 3 pixels is larger than the padded image of 6 x 5",
         ),

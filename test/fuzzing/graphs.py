@@ -308,27 +308,34 @@ def images(graph: Graph, elements: Sequence[str]) -> Value:
     return graph.define(f"tsp_tensor.reshape {value.name}", [value], shape, value.element)
 
 
-def window(graph: Graph, value: Value, padded: bool = True) -> tuple[str, Shape, Shape]:
-    """A window on images: its kernel, its other properties as text, and how many places it has."""
+def window(graph: Graph, value: Value, padded: bool = True, taps: int = 80) -> tuple[str, Shape, Shape]:
+    """A window of at most so many taps on images: its kernel, its other properties as text, and how many places it has.
+
+    Most are small; others are larger than the image, or span it, or reach from tap to tap beyond it, and there may be
+    more padding than any of them meets."""
     kernel: list[int] = []
     places: list[int] = []
-    strides = [graph.number(1, 3) for _ in range(2)]
-    dilations = [graph.number(1, 2) for _ in range(2)]
+    strides = [graph.number(1, 3) if graph.chance(0.9) else graph.number(4, 20) for _ in range(2)]
+    dilations = [graph.number(1, 2) if graph.chance(0.9) else graph.number(3, 12) for _ in range(2)]
     pads = [0] * 4
     for d in range(2):
-        size = value.shape[1 + d]
-        kernel.append(graph.scale.window_side(graph.rng, size))
+        size, most = value.shape[1 + d], max(1, taps // prod(kernel))
+        taken = graph.scale.window_side(graph.rng, size, most)
         if padded and graph.chance(0.4):
-            pads[d], pads[d + 2] = graph.number(0, kernel[d] - 1), graph.number(0, kernel[d] - 1)
-        if dilations[d] * (kernel[d] - 1) + 1 > size:
+            reach = graph.among((taken - 1, taken - 1, dilations[d] * taken, 30))
+            pads[d], pads[d + 2] = graph.number(0, reach), graph.number(0, reach)
+        full = size + pads[d] + pads[d + 2]
+        if dilations[d] * (taken - 1) + 1 > full:
             dilations[d] = 1
-        places.append((size + pads[d] + pads[d + 2] - dilations[d] * (kernel[d] - 1) - 1) // strides[d] + 1)
+        taken = min(taken, full)
+        kernel.append(taken)
+        places.append((full - dilations[d] * (taken - 1) - 1) // strides[d] + 1)
     return f"strides {strides} pads {pads} dilations {dilations}", tuple(kernel), tuple(places)
 
 
 def add_conv(graph: Graph) -> None:
     x = images(graph, ("i8", "f16"))
-    properties, kernel, places = window(graph, x)
+    properties, kernel, places = window(graph, x, taps=16)
     channels = x.shape[3]
     groups = graph.among([1, 1, *(g for g in (2, 3, 4, 5, 8, 16, channels) if channels % g == 0)])
     most = max(1, graph.scale.padded // (prod(kernel) * channels))
@@ -345,20 +352,18 @@ def add_conv(graph: Graph) -> None:
 def add_pool(graph: Graph) -> None:
     x = images(graph, (*DTYPES,))
     properties, kernel, places = window(graph, x)
-    kind = graph.among(("max", "sum"))
-    if not graph.scale.allows(STEPS_OF_A_PRODUCT * x.shape[0] * prod(places) * x.shape[3] * prod(kernel)):
-        return
-    op = f'tsp_tensor.pool "{kind}" {x.name} window {[*kernel]} {properties}'
-    graph.define(op, [x], (x.shape[0], *places, x.shape[3]), widened(graph, kind, x.element))
+    kind, result = graph.among(("max", "sum")), (x.shape[0], *places, x.shape[3])
+    if prod(result) <= graph.scale.padded and graph.scale.allows(STEPS_OF_A_PRODUCT * prod(result) * prod(kernel)):
+        op = f'tsp_tensor.pool "{kind}" {x.name} window {[*kernel]} {properties}'
+        graph.define(op, [x], result, widened(graph, kind, x.element))
 
 
 def add_avg_pool(graph: Graph) -> None:
     x, counted = images(graph, FLOATS), graph.chance()
     properties, kernel, places = window(graph, x, padded=counted)
-    if not graph.scale.allows(STEPS_OF_A_PRODUCT * x.shape[0] * prod(places) * x.shape[3] * prod(kernel)):
-        return
-    op = f"tsp_tensor.avg_pool {x.name} window {[*kernel]} {properties}{' count_padding' if counted else ''}"
-    graph.define(op, [x], (x.shape[0], *places, x.shape[3]), x.element)
+    op, result = f"tsp_tensor.avg_pool {x.name} window {[*kernel]} {properties}", (x.shape[0], *places, x.shape[3])
+    if prod(result) <= graph.scale.padded and graph.scale.allows(STEPS_OF_A_PRODUCT * prod(result) * prod(kernel)):
+        graph.define(f"{op} count_padding" if counted else op, [x], result, x.element)
 
 
 def widened(graph: Graph, kind: str, element: str) -> str:
@@ -420,7 +425,7 @@ def add_concat(graph: Graph) -> None:
 
 def add_pad(graph: Graph) -> None:
     x = graph.value((*DTYPES,), low=1)
-    low, high = ([graph.among((0, 0, 1, 2, 3)) for _ in x.shape] for _ in range(2))
+    low, high = ([graph.among((0, 0, 0, 1, 1, 2, 3, 20)) for _ in x.shape] for _ in range(2))
     shape = [a + d + b for a, d, b in zip(low, x.shape, high, strict=True)]
     if prod(shape) > graph.scale.padded:
         return

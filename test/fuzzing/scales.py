@@ -39,10 +39,14 @@ class Scale:
             return fit[int(rng.integers(len(fit)))]
         return self.even(rng, min(self.longest, most))
 
-    def window_side(self, rng: np.random.Generator, size: int) -> int:
-        """The side of a window on so many rows or columns."""
-        most = min(self.side, size)
-        return int(rng.integers(1, most + 1)) if self.longest is None else self.even(rng, most)
+    def window_side(self, rng: np.random.Generator, size: int, most: int) -> int:
+        """The side of a window on so many rows or columns, at most `most`: small most of the time, or larger than the
+        image, or as large."""
+        if self.longest is not None:
+            return min(self.even(rng, min(self.side, size)), most)
+        small = int(rng.integers(1, min(self.side, size) + 1))
+        side = (small, small, small, int(rng.integers(1, 2 * size + 1)), size)[int(rng.integers(5))]
+        return min(side, most)
 
     def even(self, rng: np.random.Generator, most: int) -> int:
         """From 1 to `most`, even by its logarithm."""

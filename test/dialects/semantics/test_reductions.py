@@ -113,8 +113,8 @@ def test_the_lanes_are_those_of_the_machine() -> None:
 def pools(draw: st.DrawFn) -> tuple[str, Array, Array]:
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     kind, element = draw(st.sampled_from(("sum", "max"))), draw(st.sampled_from(sorted(DTYPES)))
-    kernel, strides, dilations = ([draw(st.integers(1, high)) for _ in "rc"] for high in (3, 3, 2))
-    pads = [draw(st.integers(0, 2)) for _ in "tlbr"]
+    kernel, strides, dilations = ([draw(st.integers(1, high)) for _ in "rc"] for high in (4, 5, 7))
+    pads = [draw(st.integers(0, high)) for high in draw(st.sampled_from(((2, 2, 2, 2), (0, 0, 0, 0), (9, 3, 0, 14))))]
     extents = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
     sizes = [draw(st.integers(max(1, e - pads[i] - pads[i + 2]), e + 3)) for i, e in enumerate(extents)]
     x = random_array(rng, (draw(st.integers(1, 2)), *sizes, draw(st.integers(1, 3))), element)
