@@ -114,6 +114,29 @@ class Place:
         """Words that the largest group of a block of `depth` words takes."""
         return max(base + end - first for base, (first, end) in zip(self.bases, self._parts(depth), strict=True))
 
+    def cut(self, depth: int, words: int) -> Place:
+        """The same parts without slices, cut further so that no group of a block of `depth` words takes more than
+        `words` in a slice: each into as few groups of its own as that needs, of nearly equal size."""
+        bounds = self._parts(depth)
+        total = [0] * self.groups
+        for part, (first, end) in enumerate(bounds):
+            total[self.owner(part)] += end - first
+        most = [-(-count // -(-count // words)) for count in total]
+        filled = [0] * self.groups
+        starts: list[int] = []
+        groups: list[tuple[int, int]] = []
+        for part, (first, end) in enumerate(bounds):
+            owner = self.owner(part)
+            while first < end:
+                used = filled[owner]
+                count = min(end - first, most[owner] - used % most[owner])
+                starts.append(first)
+                groups.append((owner, used // most[owner]))
+                filled[owner] += count
+                first += count
+        numbers = {group: i for i, group in enumerate(sorted({*groups}))}
+        return Place((), tuple(starts), tuple(numbers[group] for group in groups), self.copies)
+
     def _parts(self, depth: int) -> list[tuple[int, int]]:
         return list(zip(self.starts, (*self.starts[1:], depth), strict=True))
 

@@ -47,6 +47,8 @@ STAGES: dict[str, Callable[[], type[ModulePass]]] = {
 }
 """The passes of `tsp-compile`, in order; each imports its module only when it is used."""
 
+_LOWERING = "convert-tensor-to-stream"
+
 _COMPLETE = {"c2c-partition", "convert-tensor-to-stream", "stream-schedule", "convert-stream-to-isa", "isa-assemble"}
 """Those after which nothing is missing for the next level."""
 
@@ -88,17 +90,36 @@ def compile(model: ModuleT, until: str = "isa-verify", took: Callable[[str, floa
 def _run(
     context: Context, module: ModuleOp, stages: Sequence[str], took: Callable[[str, float], None] | None = None
 ) -> None:
-    """Applies stages. The module is verified at their end, and where one has completed its level."""
+    """Applies stages. The module is verified at their end, and where one has completed its level.
+
+    Where the copies that let several units read a tensor at once leave too few words or slices, the tensors are lowered
+    once more without them.
+    """
+    from ..dialects.errors import CapacityError
     from ..dialects.verify import verify_module
 
-    with uncollected():
-        for name in stages:
+    def apply(names: Sequence[str], **options: int) -> None:
+        for name in names:
             start = time.perf_counter()
-            STAGES[name]()().apply(context, module)
+            STAGES[name]()(**(options if name == _LOWERING else {})).apply(context, module)
             if name in _COMPLETE or (name == stages[-1] and name != "isa-verify"):
                 verify_module(module)
             if took is not None:
                 took(name, time.perf_counter() - start)
+
+    with uncollected():
+        if _LOWERING not in stages:
+            apply(stages)
+            return
+        lowering = stages.index(_LOWERING)
+        apply(stages[:lowering])
+        tensors = module.clone()
+        try:
+            apply(stages[lowering:])
+        except CapacityError:
+            module.detach_region(0)
+            module.add_region(tensors.detach_region(0))
+            apply(stages[lowering:], copies=1)
 
 
 @contextmanager

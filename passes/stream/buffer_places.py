@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from enum import Flag, auto
 from itertools import islice, pairwise
@@ -13,6 +14,7 @@ from typing import cast
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
+from xdsl.utils.disjoint_set import DisjointSet
 
 from ...dialects import tsp_stream as ts
 from ...dialects.errors import CapacityError
@@ -113,28 +115,38 @@ class _Placer:
         return found
 
     def choose(self, buffer: ts.BufferOp, choice: Choice) -> Place:
-        """A place for a buffer: each group of slices in one hemisphere, with all its copies if they are written."""
-        layout, chip = buffer.type.layout, self.chip
-        starts, owners, copies = buffer.wanted.starts, buffer.wanted.owners, buffer.wanted.copies
-        if layout.depth > chip.words and len(starts) == 1:
-            pieces = -(-layout.depth // chip.words)
-            starts = tuple(i * -(-layout.depth // pieces) for i in range(pieces))
-            owners = ()
-        shape = Place((), starts, owners, copies)
-        depth = shape.depth_of(layout.depth)
+        """A place for a buffer: cut as is wanted, or where no slices have room for such parts, into smaller ones."""
+        layout = buffer.type.layout
+        wanted = buffer.wanted.cut(layout.depth, self.chip.words)
+        depth = wanted.depth_of(layout.depth)
+        try:
+            return self._place(buffer, wanted, choice)
+        except CapacityError:
+            if by_number(buffer):
+                raise
+            for pieces in _PIECES:
+                finer = buffer.wanted.cut(layout.depth, max(1, -(-depth // pieces)))
+                if finer.groups * layout.width * finer.copies <= 2 * self.chip.slices:
+                    with suppress(CapacityError):
+                        return self._place(buffer, finer, choice)
+            raise
+
+    def _place(self, buffer: ts.BufferOp, shape: Place, choice: Choice) -> Place:
+        """A place for a buffer that is cut so: groups that one run of visits joins in one hemisphere, with all their
+        copies if they are written. Raises CapacityError."""
+        layout, copies, depth = buffer.type.layout, shape.copies, shape.depth_of(buffer.type.layout.depth)
         visitors = self._visitors(buffer, shape)
         near = {s for b in self.together[buffer] if b.place is not None for s in b.place.data.slices}
         mine: set[Slice] = set()
         weights = self.planes(buffer)
         joined = copies if self._is_written(buffer) else 1
-        groups = shape.groups if self._on_one_side(buffer, shape) else 1
         chosen: dict[tuple[int, int], list[Slice]] = {}
         for copy in range(0, copies, joined):
-            for group in range(0, shape.groups, groups):
-                wanted = layout.width * joined * groups
-                numbers = {n for i in range(joined) for k in range(groups) for n in visitors[copy + i, group + k]}
+            for groups in self._joined_groups(buffer, shape):
+                wanted = layout.width * joined * len(groups)
+                numbers = {n for i in range(joined) for group in groups for n in visitors[copy + i, group]}
                 taken = mine.union(*(self.visited[buffer.chip_number, n] for n in numbers))
-                hemispheres = self._preference(buffer, weights, shape, copy, group)
+                hemispheres = self._preference(buffer, weights, shape, copy, groups[0])
                 found: list[tuple[tuple[bool, int, int, int], list[Slice]]] = []
                 for zone in self._zones(buffer):
                     if found and not min(found)[0][0]:
@@ -155,9 +167,9 @@ class _Placer:
                 second = Choice.OTHER_SIDE in choice and len(found) > 1 and not found[1][0][0]
                 slices = iter(found[second][1])
                 for i in range(joined):
-                    for k in range(groups):
-                        chosen[copy + i, group + k] = [next(slices) for _ in range(layout.width)]
-                        mine |= {*chosen[copy + i, group + k]}
+                    for group in groups:
+                        chosen[copy + i, group] = [next(slices) for _ in range(layout.width)]
+                        mine |= {*chosen[copy + i, group]}
         return replace(shape, slices=tuple(s for key in sorted(chosen) for s in chosen[key]))
 
     def _pick(
@@ -176,17 +188,17 @@ class _Placer:
         free = [s for s, how in full.items() if how != FULL]
         if len(free) < wanted:
             return None
-        by_number = any(isinstance(use.operation, ts.GatherOp | ts.ScatterOp) for use in buffer.buffer.uses)
-        if by_number and len(apart := [s for s in free if not self._holds_text(s)]) >= wanted:
+        numbered = by_number(buffer)
+        if numbered and len(apart := [s for s in free if not self._holds_text(s)]) >= wanted:
             free = apart
-        if not by_number and len(apart := [s for s in free if s not in near]) >= wanted:
+        if not numbered and len(apart := [s for s in free if s not in near]) >= wanted:
             free = apart
         key = buffer.chip_number
         if weights:
             # next to the planes; where each plane of the hemisphere has its own weights, beside those of the others
-            own = len(weights) == 1
-            skip = weights[0] % (self.chip.planes // 2) * wanted if own and self._loads_most(buffer) else 0
-            free.sort(key=lambda s: (full[s], -s.number))
+            own, even = len(weights) == 1, self.memory.heavy(key)
+            skip = weights[0] % (self.chip.planes // 2) * wanted if own and not even and self._loads_most(buffer) else 0
+            free.sort(key=lambda s: (full[s], self.words[key, s] if even else 0, -s.number))
             picked = free[skip : skip + wanted] if len(free) >= skip + wanted else free[:wanted]
         elif not self._is_written(buffer) and depth <= SMALL:
             # what meets every row lies in the same slices for all ops, beside the weights and away from the rows
@@ -205,7 +217,7 @@ class _Placer:
                 )
             )
             picked = free[:wanted]
-        if by_number:
+        if numbered:
             picked = self._one_position_first(free, wanted)[:wanted]
         return sorted(picked)
 
@@ -300,20 +312,26 @@ class _Placer:
         cycles = [pace(op) for op in self._loads(buffer)]
         return any(2 * c.count > c.high for c in cycles)
 
-    def _on_one_side(self, buffer: ts.BufferOp, shape: Place) -> bool:
-        """Whether a run of visits must not go from one hemisphere to the other: unless it begins or ends at a plane,
-        whose streams pass both, or stays within one group of slices."""
+    def _joined_groups(self, buffer: ts.BufferOp, shape: Place) -> list[list[int]]:
+        """The groups of slices, together those that must lie in one hemisphere: a run of visits must not go from one to
+        the other, unless it begins or ends at a plane, whose streams pass both."""
+        sets: DisjointSet[int] = DisjointSet(range(shape.groups))
         for use in buffer.buffer.uses:
             op = use.operation
             if not isinstance(op, ts.AccessOp):
                 continue
             first, last = shape.part_of(op.words.data.low), shape.part_of(op.words.data.high)
-            if len({shape.owner(part) for part in range(first, last + 1)}) == 1:
+            groups = sorted({shape.owner(part) for part in range(first, last + 1)})
+            if len(groups) == 1:
                 continue
             ends = [ts.origin(op.stream)[0].owner] if writes(op) else consumers(op.stream)
             if not all(isinstance(end, ts.MatmulOp | ts.LoadWeightsOp) for end in ends):
-                return True
-        return False
+                for group in groups[1:]:
+                    sets.union(groups[0], group)
+        found: dict[int, list[int]] = defaultdict(list)
+        for group in range(shape.groups):
+            found[sets.find(group)].append(group)
+        return list(found.values())
 
     def _is_written(self, buffer: ts.BufferOp) -> bool:
         return is_written(buffer.buffer)
@@ -420,6 +438,15 @@ class _Placer:
             f"{describe(buffer)}: {_name(buffer)} needs {wanted} slices that the {len(self.together[buffer])} other "
             f"tensors used together with it leave free in one hemisphere of {slices}; split the op that uses them all"
         )
+
+
+_PIECES = (2, 3, 4, 6, 8, 12, 16)
+"""Into how many a group of words is cut, one after the other, until slices have room for all."""
+
+
+def by_number(buffer: ts.BufferOp) -> bool:
+    """Whether words of a buffer are found by maps, each in the slices that hold all of them."""
+    return any(isinstance(use.operation, ts.GatherOp | ts.ScatterOp) for use in buffer.buffer.uses)
 
 
 def _writes_to(op: Operation, buffer: ts.BufferOp) -> bool:

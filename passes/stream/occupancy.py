@@ -17,8 +17,8 @@ Mask = npt.NDArray[np.bool_]
 
 FRESH, AGAIN, CLEARED, TIGHT, FULL = range(5)
 """How a block fits into a slice: beside all others; into words of which others are done; the same, if words that must
-be zero are made so before each use, its own or those of others; only into the last words of the slice, which are better
-left to the program's text; not at all."""
+be zero are made so before each use, its own or those of others; only into words that are better left to the program's
+text; not at all."""
 
 
 @dataclass(eq=False)
@@ -53,11 +53,11 @@ class SliceWords:
 
     words: int
     reserve: int = 0
-    """Words at the end that are taken only where nothing else is left."""
+    """Words that are never used as long as there are others."""
     claims: list[Claim] = field(default_factory=list[Claim])
 
     def __post_init__(self) -> None:
-        self._low, self._high = 0, self.words - self.reserve
+        self._low, self._high = 0, self.words
         """The words that nothing takes at any time: below what stays for the whole program, which lies in order from
         the last word down, so that a queue's text can name it in equal steps, and above all else."""
         self._numbers: Mask = np.zeros(self.words, np.bool_)
@@ -70,10 +70,11 @@ class SliceWords:
 
         `zeros` [depth] says which of its words must be zero, None for none; `stays` whether it is needed always.
         """
-        if self._low + depth <= self._high:
+        if self._low + depth <= self._high - self.reserve:
             return FRESH, self._high - depth if stays else self._low
         starts = [*self._starts(depth, life)]
-        usual = [start for start in starts if start + depth <= self.words - self.reserve]
+        end = self._high - self.reserve
+        usual = [start for start in starts if start + depth <= end or start >= self._high]
         for start in usual:
             if self._is_clean(start, zeros, depth):
                 return AGAIN, start

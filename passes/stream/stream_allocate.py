@@ -130,11 +130,21 @@ class Memory:
         self.buffers = [b for b in module.walk() if isinstance(b, ts.BufferOp)]
         self.lives = lifetimes(module)
         self.zeros = {b: zero_words(b) for b in self.buffers}
+        self._weights: dict[int, int] = defaultdict(int)
+        """Words of all weights in each slice of a group, by chip."""
+        for buffer in filter(holds_weights, self.buffers):
+            self._weights[buffer.chip_number] += buffer.type.layout.depth
         self.cleared: dict[ts.BufferOp, None] = {}
         """The buffers whose zeros are made before each use, in the order in which that was found necessary."""
         self.slices: dict[SliceKey, SliceWords] = defaultdict(
             lambda: SliceWords(self.chip.words, text_reserve(self.chip))
         )
+
+    def heavy(self, chip: int) -> bool:
+        """Whether the weights of a chip fill most of the groups of slices from which planes load. Then they are laid
+        evenly into all slices, of which such groups would leave some over."""
+        groups = 2 * (self.chip.slices // self.chip.weight_streams)
+        return 4 * self._weights[chip] > 3 * groups * self.chip.words
 
     def order(self) -> list[ts.BufferOp]:
         """All buffers in the order in which they take their words: those that have them; then weights, for which many

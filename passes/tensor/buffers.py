@@ -15,6 +15,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
 from ...dialects.layout import AccessPattern, Axis, Layout, rows
 from ...dialects.locations import located
+from ...dialects.placement import Place
 from ...dialects.semantics.arithmetic import Array
 from ...dialects.target import ChipSpec
 from .views import Named, Pads, Shape, Stored, Tensor
@@ -97,26 +98,11 @@ class Buffers:
     def _cut(self, parts: Parts, depth: int) -> dict[str, Attribute | None]:
         """The properties that say how a buffer is cut: into these parts, and further so that each group fits into a
         slice."""
-        starts: list[int] = []
-        owners: list[tuple[int, int]] = []
-        filled: dict[int, int] = {}
-        ends = (*(first for first, _ in parts[1:]), depth)
-        total: dict[int, int] = {}
-        for (first, owner), end in zip(parts, ends, strict=True):
-            total[owner] = total.get(owner, 0) + end - first
-        most = {owner: -(-count // -(-count // self.chip.words)) for owner, count in total.items()}
-        for (first, owner), end in zip(parts, ends, strict=True):
-            while first < end:
-                used = filled.get(owner, 0)
-                count = min(end - first, most[owner] - used % most[owner])
-                starts.append(first)
-                owners.append((owner, used // most[owner]))
-                filled[owner] = used + count
-                first += count
-        numbers = {group: i for i, group in enumerate(sorted({*owners}))}
+        wanted = Place((), tuple(first for first, _ in parts), _numbered([owner for _, owner in parts]))
+        cut = wanted.cut(depth, self.chip.words)
         return {
-            "parts": DenseArrayBase.from_list(i64, starts),
-            "owners": DenseArrayBase.from_list(i64, [numbers[group] for group in owners]),
+            "parts": DenseArrayBase.from_list(i64, cut.starts),
+            "owners": DenseArrayBase.from_list(i64, cut.owners),
         }
 
     def named(
@@ -257,6 +243,12 @@ class Buffers:
             "chip": IntegerAttr(chip, i64),
         }
         self.add(ts.WriteOp.build(operands=[stream, buffer], properties=properties))
+
+
+def _numbered(owners: Sequence[int]) -> tuple[int, ...]:
+    """The numbers of owners, from 0 on in their order."""
+    numbers = {owner: i for i, owner in enumerate(sorted({*owners}))}
+    return tuple(numbers[owner] for owner in owners)
 
 
 def view_of(buffer: SSAValue, layout: Layout, shape: Shape) -> Stored:

@@ -299,9 +299,9 @@ class _Emitter:
 
     def _read_weights(self, unit: Unit, share: Share, period: int) -> SSAValue:
         product, cost = self.product, self.cost
-        buffer, first_tile = self._weights(unit, share)
+        buffer, first_tile, first_pass = self._weights(unit, share)
         layout = cast(ts.BufferType, buffer.type).layout
-        first = (self._weight_tile(unit) - first_tile) * layout.strides[0] + share.first_pass * cost.load
+        first = (self._weight_tile(unit) - first_tile) * layout.strides[0] + (share.first_pass - first_pass) * cost.load
         passes = 1 if product.repeats else share.passes
         cycles = AccessPattern(0, ((cost.load, 1), (passes, period)))
         return self.to.read(buffer, AccessPattern.run(first, passes * cost.load), product.chip, cycles, element=i8)
@@ -335,8 +335,8 @@ class _Emitter:
             )
         )
 
-    def _weights(self, unit: Unit, share: Share) -> tuple[SSAValue, int]:
-        """The buffer with the weights of a unit's tile, and the first tile in it.
+    def _weights(self, unit: Unit, share: Share) -> tuple[SSAValue, int, int]:
+        """The buffer with the weights of a unit's tile, and the first tile and the first pass in it.
 
         The planes of a hemisphere share one; where they load for most of the time, each has its own.
         """
@@ -353,9 +353,13 @@ class _Emitter:
         product, stationary = self.product, self.product.stationary
         user = f"plane {self.planes[share.plane]}" if busy or unit.summed else f"hemisphere {who}"
         if product.repeats and isinstance(stationary, Named):
-            return self.to.named(
-                stationary, identity(self.cost.load, self.lanes, self.chip.weight_streams), product.chip, user=user
-            ), unit.tile
+            return (
+                self.to.named(
+                    stationary, identity(self.cost.load, self.lanes, self.chip.weight_streams), product.chip, user=user
+                ),
+                unit.tile,
+                0,
+            )
         columns = (last - first + 1) * self.lanes
         if not product.stack:
             columns = min(product.columns - first * self.lanes, columns)
@@ -365,7 +369,8 @@ class _Emitter:
                     stationary, product.taps, product.k, columns, first, product.element, self.to, product.chip
                 )
                 self.dealt[user, first] = dealt
-            return self.dealt[user, first], first
+            return self.dealt[user, first], first, 0
+        first_pass, k = 0, product.k
         dims = len(product.taps)
         size, streams = element_bytes(product.element), self.chip.weight_streams
         if product.groups is not None:
@@ -379,11 +384,13 @@ class _Emitter:
             layout = weights((last - first + 1,), product.k, product.columns, size, self.lanes, streams)
             layout = replace(layout, words=layout.words[1:])  # the tiles are the matrices
         else:
-            part = stationary.sliced((*(0,) * (dims + 1), first * self.lanes), (1,) * (dims + 2))
-            layout = weights(product.taps, product.k, columns, size, self.lanes, streams)
+            if unit.summed and not product.taps:  # the rows of the plane's own passes
+                first_pass, k = share.first_pass, share.passes * self.lanes
+            part = stationary.sliced((*(0,) * dims, first_pass * self.lanes, first * self.lanes), (1,) * (dims + 2))
+            layout = weights(product.taps, k, columns, size, self.lanes, streams)
         if product.repeated:
             layout = replace(layout, lanes=(Axis(self.lanes),))
-        return self.to.named(part, layout, product.chip, user=user), first
+        return self.to.named(part, layout, product.chip, user=user), first, first_pass
 
 
 _MOST_VISITS = 512

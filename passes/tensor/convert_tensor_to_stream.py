@@ -68,6 +68,9 @@ class ConvertTensorToStreamPass(ModulePass):
 
     name = "convert-tensor-to-stream"
 
+    copies: int | None = None
+    """Copies of a computed tensor at most, for units that read it at once; None for as many as they want."""
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         check_sizes(op)
         if any(isinstance(p, ProgramOp) for p in op.ops):
@@ -76,7 +79,7 @@ class ConvertTensorToStreamPass(ModulePass):
         problems += (unnamed := name_problems(op))
         for function in functions_of(op)[:1]:
             if len(function.body.blocks) == 1 and not unnamed and not is_lowered(function):
-                problems += Converter(function).run()
+                problems += Converter(function, self.copies).run()
         if problems:
             raise UnsupportedModel("\n".join(problems))
 
@@ -91,8 +94,8 @@ def is_lowered(function: func.FuncOp) -> bool:
 class Converter:
     """Lowers one function."""
 
-    def __init__(self, function: func.FuncOp):
-        self.function = function
+    def __init__(self, function: func.FuncOp, copies: int | None = None):
+        self.function, self.copies = function, copies
         self.chip: ChipSpec = target_of(function).chip
         self.problems: list[str] = []
         self.values: dict[SSAValue, Tensor] = {}
@@ -113,7 +116,7 @@ class Converter:
         outputs = self._outputs(body)
         for value, output in outputs:
             self.outputs.setdefault(_origin(value), output)
-        self.demands = demands(body, self.chip)
+        self.demands = demands(body, self.chip, self.copies)
         for op in body.ops:
             self.to.at = op
             try:

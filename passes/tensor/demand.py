@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from xdsl.dialects.builtin import i8
@@ -126,8 +126,8 @@ def pool_steps(op: tsp_tensor.PoolOp) -> list[tuple[int, Line]]:
     return found
 
 
-def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
-    """What is wanted of each value of a function's body."""
+def demands(body: Block, chip: ChipSpec, most: int | None = None) -> dict[SSAValue, Demand]:
+    """What is wanted of each value of a function's body, with so many copies at most."""
     found: dict[SSAValue, Demand] = defaultdict(Demand)
     for op in reversed(list(body.ops)):
         match op:
@@ -159,4 +159,4 @@ def demands(body: Block, chip: ChipSpec) -> dict[SSAValue, Demand]:
                     found[value] = found[value].joined(Demand(copies=copies))
             case _:
                 pass
-    return dict(found)
+    return {v: d if most is None else replace(d, copies=min(d.copies, most)) for v, d in found.items()}
