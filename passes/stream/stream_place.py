@@ -12,7 +12,6 @@ from typing import cast
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, StringAttr, i64
-from xdsl.ir import Block, Region
 from xdsl.passes import ModulePass
 
 from ...dialects import tsp_stream as ts
@@ -36,8 +35,6 @@ class StreamPlacePass(ModulePass):
         place_planes(op)
         place_sides(op)
         place_buffers(op)
-        for vxm in [v for v in op.walk() if isinstance(v, ts.VxmOp)]:
-            balance(vxm)
         place_alus(op)
         for driving in [d for d in timed_ops(op) if isinstance(d, ts.DrivingOp)]:
             set_direction(driving)
@@ -69,19 +66,23 @@ def place_planes(module: ModuleOp) -> None:
 
 
 def place_alus(module: ModuleOp) -> None:
-    """Numbers the ALUs of every region, dealing them out in turn; those of one cluster work at the same time. Raises
-    UnsupportedModel for too many of them."""
+    """Balances every region and numbers its ALUs, dealing them out in turn; those of one cluster work at the same time.
+    Raises UnsupportedModel for too many of them."""
     chip = target_of(module).chip
     after: dict[int, int] = defaultdict(int)
     for cluster in clusters(module):
         regions = [op for op in cluster if isinstance(op, ts.VxmOp) and op.alus is None]
-        needed = sum(len(op.alu_ops) for op in regions)
         if not regions:
             continue
+        if sum(len(op.alu_ops) for op in regions) <= chip.alus:
+            for op in regions:
+                balance(op)
+        needed = sum(len(op.alu_ops) for op in regions)
         if needed > chip.alus:
             delays = sum(isinstance(o, ts.DelayOp) for op in regions for o in op.alu_ops)
+            counted = f"{delays} of them delays" if delays else "without those for delays"
             raise UnsupportedModel(
-                f"{describe(regions[0])}: its region takes {needed} ALUs ({delays} of them delays), the chip has "
+                f"{describe(regions[0])}: its region takes {needed} ALUs ({counted}), the chip has "
                 f"{chip.alus}; split the map into several"
             )
         first = after[regions[0].chip_number]
@@ -92,19 +93,6 @@ def place_alus(module: ModuleOp) -> None:
             op.alus = DenseArrayBase.from_list(i64, list(range(first, first + count)))
             first += count
         after[regions[0].chip_number] = first
-
-
-def alus_of(region: Region) -> int:
-    """The ALUs that a region takes, those that only delay among them."""
-    shape = (1, 1)
-    types = [ts.StreamType.of(shape, argument.type) for argument in region.block.args]
-    yielded = cast(ts.YieldOp, region.block.last_op).value
-    block = Block(arg_types=types)
-    op = ts.VxmOp.build(
-        operands=[list(block.args)], result_types=[ts.StreamType.of(shape, yielded.type)], regions=[region.clone()]
-    )
-    balance(op)
-    return len(op.alu_ops)
 
 
 # -- directions ----------------------------------------------------------------------------------------------------
