@@ -19,7 +19,7 @@ lint: ## check style
 types: ## check types, strictly
 	pyright
 
-docs: ## write docs/machine.md and docs/isa.md again from the code
+docs: ## write docs/machine.md and docs/isa.md again from the code, and what pages show as printed
 	$(PYTHON) -m tspc.tools.manual
 
 bench: ## measure the engines side by side
