@@ -81,3 +81,68 @@ def test_an_operand_that_is_shown_again(shape: str, copies: int) -> None:
         "}",
     ]
     assert demand(f"{shape}xf32", *lines, others=f", %z: {out}") == Demand(copies=copies)
+
+
+IMAGES = "1x8x8x64"
+
+
+@pytest.mark.parametrize(
+    ("pads", "wanted"),
+    [
+        ("", ()),
+        ("pads [1, 2, 0, 3]", ((0, 0), (1, 0), (2, 3))),
+        ("pads [1, 1, 1, 1]", ((0, 0), (1, 1), (1, 1))),
+    ],
+)
+def test_windows_want_a_border(pads: str, wanted: tuple[tuple[int, int], ...]) -> None:
+    """Of a convolution and of a sum over windows; rows are read by the planes of both hemispheres."""
+    top, left, bottom, right = map(int, pads[6:-1].split(", ")) if pads else (0,) * 4
+    height, width = 8 - 2 + top + bottom, 8 - 2 + left + right
+    conv = (
+        f"%y = tsp_tensor.conv %x, %w {pads} : tensor<{IMAGES}xi8>, tensor<3x3x64x40xi8> "
+        f"-> tensor<1x{height}x{width}x40xi32>"
+    )
+    assert demand(f"{IMAGES}xi8", conv, others=", %w: tensor<3x3x64x40xi8>") == Demand(wanted, 2, True)
+    pool = (
+        f'%y = tsp_tensor.pool "sum" %x window [3, 3] {pads} : tensor<{IMAGES}xi8> -> tensor<1x{height}x{width}x64xi32>'
+    )
+    assert demand(f"{IMAGES}xi8", pool) == Demand(wanted, 2)
+
+
+@pytest.mark.parametrize(("width", "copies"), [(2, 2), (3, 3), (7, MOST_COPIES)])
+def test_a_maximum_over_windows_reads_all_columns_of_one_at_once(width: int, copies: int) -> None:
+    pool = f'%y = tsp_tensor.pool "max" %x window [3, {width}] : tensor<{IMAGES}xi8> -> tensor<1x6x{9 - width}x64xi8>'
+    assert demand(f"{IMAGES}xi8", pool) == Demand(copies=copies)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "copies"),
+    [(16, 40, 2), (15, 40, 1), (16, 400, 2)],
+    ids=["beside sums", "few rows", "several tiles"],
+)
+def test_an_operand_that_meets_sums(rows: int, columns: int, copies: int) -> None:
+    """Planes of both hemispheres give sums at the same time, unless rows are so few that they come after each other."""
+    x, a, w = f"tensor<{rows}x{columns}xi32>", f"tensor<{rows}x64xi8>", f"tensor<64x{columns}xi8>"
+    lines = [
+        f"%s = tsp_tensor.matmul %a, %w : {a}, {w} -> {x}",
+        f"%y = tsp_tensor.map %s, %x : ({x}, {x}) -> {x} {{",
+        "^bb0(%p: i32, %q: i32):",
+        "%r = arith.addi %p, %q : i32",
+        "tsp_tensor.yield %r : i32",
+        "}",
+    ]
+    assert demand(x[7:-1], *lines, others=f", %a: {a}, %w: {w}") == Demand(copies=copies)
+
+
+def test_activations_that_also_meet_their_sums() -> None:
+    """They are read by the planes and, later, by the ALUs of both hemispheres."""
+    lines = [
+        "%s = tsp_tensor.matmul %x, %w : tensor<20x64xi8>, tensor<64x64xi8> -> tensor<20x64xi32>",
+        "%y = tsp_tensor.map %s, %x : (tensor<20x64xi32>, tensor<20x64xi8>) -> tensor<20x64xi32> {",
+        "^bb0(%p: i32, %q: i8):",
+        "%e = arith.extsi %q : i8 to i32",
+        "%r = arith.addi %p, %e : i32",
+        "tsp_tensor.yield %r : i32",
+        "}",
+    ]
+    assert demand("20x64xi8", *lines, others=", %w: tensor<64x64xi8>") == Demand(copies=4, meets_weights=True)
