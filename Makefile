@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 
-.PHONY: help install test lint types docs bench bulk-bench verify-bench compiler-bench fuzz example clean
+.PHONY: help install test lint types docs bench bulk-bench verify-bench compiler-bench fuzz mutants example clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,7 +19,7 @@ lint: ## check style
 types: ## check types, strictly
 	pyright
 
-docs: ## write docs/machine.md and docs/isa.md again from the code
+docs: ## write docs/machine.md and docs/isa.md again from the code, and what pages show as printed
 	$(PYTHON) -m tspc.tools.manual
 
 bench: ## measure the engines side by side
@@ -36,6 +36,9 @@ compiler-bench: ## measure what the compiler makes of products and ResNet-50
 
 fuzz: ## run 100,000 random, mutated and damaged programs
 	$(PYTHON) bench/fuzz.py
+
+mutants: ## change decisions of the compiler, 200 of them, one at a time, and see which its tests do not notice
+	$(PYTHON) bench/mutants.py --most 200
 
 example: ## classify the held-out digits on the simulated chip
 	$(PYTHON) examples/digits/classify.py

@@ -1,6 +1,7 @@
-"""Writes the generated pages of the docs: `python -m tspc.tools.manual [FOLDER]`.
+"""Writes the generated pages and parts of the docs: `python -m tspc.tools.manual [FOLDER]`.
 
-docs/machine.md comes from the machine description, docs/isa.md from the instruction table; a test keeps them so.
+docs/machine.md comes from the machine description, docs/isa.md from the instruction table. Of the other pages, and of
+README.md beside the folder, what commands print is printed again (printed.py). Tests keep them so.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from ..dialects.instruction import Field, FieldKind, Instruction
 from ..dialects.instructions import OP_CLASSES, TABLE
 from ..dialects.target import DEFAULT_SYSTEM, ChipSpec, SystemSpec, spec_fields
+from .printed import has_output, renewed
 
 _MACHINE_INTRODUCTION = """\
 # The machine
@@ -131,6 +133,10 @@ def main() -> None:
     for name, page in PAGES.items():
         (folder / name).write_text(page(), encoding="utf-8")
         print(folder / name)
+    for path in (folder.parent / "README.md", *sorted(folder.rglob("*.md"))):
+        if path.exists() and has_output(page := path.read_text(encoding="utf-8")):
+            path.write_text(renewed(page, folder.resolve().parent), encoding="utf-8")
+            print(path)
 
 
 if __name__ == "__main__":

@@ -121,8 +121,10 @@ class DropOperands(RewritePattern):
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: MapOp, rewriter: PatternRewriter) -> None:
-        for i in reversed(range(len(op.inputs))):
-            first = list(op.inputs).index(op.inputs[i])
+        inputs = list(op.inputs)
+        places = {value: i for i, value in reversed([*enumerate(inputs)])}
+        for i in reversed(range(len(inputs))):
+            first = places[inputs[i]]
             if first != i:
                 rewriter.replace_all_uses_with(op.body.block.args[i], op.body.block.args[first])
             if op.body.block.args[i].first_use is None and len(op.inputs) > 1:

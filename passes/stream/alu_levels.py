@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from xdsl.dialects import arith
-from xdsl.ir import BlockArgument, Operation, SSAValue
+from xdsl.ir import BlockArgument, Operation, Region, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from ...dialects import tsp_stream as ts
@@ -104,47 +104,116 @@ def _hand_on(op: ts.VxmOp, value: SSAValue, times: int, handed: dict[SSAValue, l
 
 
 def least_delays(inside: Sequence[Operation]) -> Levels:
+    """Levels of the ops of a region, within the length of the longest chain, that need few delays."""
+    return dict(zip(inside, least_levels(chain_of(inside)), strict=True))
+
+
+def alus_of(region: Region) -> int:
+    """The ALUs that a region takes, those that only delay among them."""
+    inside = [op for op in region.block.ops if not isinstance(op, arith.ConstantOp | ts.YieldOp)]
+    yielded = cast(ts.YieldOp, region.block.last_op).value
+    return alus_of_chain(chain_of(inside)) + (yielded.owner not in inside)
+
+
+# -- the mathematics -------------------------------------------------------------------------------------------------
+
+Chain = tuple[tuple[int, ...], ...]
+"""The operands of every ALU, each the number of an ALU before it, or `~i` for argument i. Constants are left out."""
+
+
+def chain_of(inside: Sequence[Operation]) -> Chain:
+    """The ALU ops of a region as a chain."""
+    numbers: dict[SSAValue, int] = {op.results[0]: i for i, op in enumerate(inside)}
+    return tuple(
+        tuple(
+            numbers[v] if v in numbers else ~cast(BlockArgument, v).index
+            for v in dict.fromkeys(op.operands)
+            if not isinstance(v.owner, arith.ConstantOp)
+        )
+        for op in inside
+    )
+
+
+def alus_of_chain(chain: Chain) -> int:
+    """The ALUs of a chain and of its delays."""
+    users = _users_of(chain)
+    levels = least_levels(chain)
+    return len(chain) + sum(_delays(value, users, levels) for value in users)
+
+
+def least_levels(chain: Chain) -> list[int]:
     """Levels within the length of the longest chain that need few delays.
 
     Each op starts as early as its operands allow. Then ops, the last first, move a level later where that needs no more
     delays: alone, or with the branch that leads to nothing but them. So a short branch starts when a long one lets it.
+    Where all as late as their users allow need fewer, they are.
     """
-    users = _users(inside)
-    levels: Levels = {}
-    for inner in inside:
-        before = [levels[o] for o in (v.owner for v in inner.operands) if isinstance(o, Operation) and o in levels]
-        levels[inner] = max(before, default=-1) + 1
-    last = max(levels.values(), default=0)
+    users = _users_of(chain)
+    early: list[int] = []
+    for operands in chain:
+        early.append(max((early[v] + 1 for v in operands if v >= 0), default=0))
+    late = [max(early, default=0)] * len(chain)
+    for i in reversed(range(len(chain))):
+        late[i] = min((late[u] - 1 for u in users.get(i, ())), default=late[i])
+    _move_later(chain, users, early)
+    return min((early, late), key=lambda levels: sum(_delays(value, users, levels) for value in users))
 
-    def delays(shifted: set[Operation]) -> int:
-        """The delays that the region needs when these ops start a level later."""
-        at = {inner: level + (inner in shifted) for inner, level in levels.items()}
-        return sum(max(at[u] for u in after) - _ready(v, after, at) for v, after in users.items())
 
-    def may_move(group: set[Operation]) -> bool:
-        behind = [(inner, user) for inner in group for user in users.get(inner.results[0], ()) if user not in group]
-        return (
-            all(levels[inner] + 1 < levels[user] for inner, user in behind)
-            and max(levels[inner] for inner in group) < last
+def _users_of(chain: Chain) -> dict[int, list[int]]:
+    """The ALUs that use each value."""
+    users: dict[int, list[int]] = {}
+    for i, operands in enumerate(chain):
+        for value in operands:
+            users.setdefault(value, []).append(i)
+    return users
+
+
+def _delays(value: int, users: Mapping[int, Sequence[int]], levels: Sequence[int]) -> int:
+    """The delays of a value: it is there just after its ALU, an argument where it is first used."""
+    at = [levels[user] for user in users[value]]
+    return max(at) - (levels[value] + 1 if value >= 0 else min(at))
+
+
+def _move_later(chain: Chain, users: Mapping[int, Sequence[int]], levels: list[int]) -> None:
+    """Moves ops later while that needs no more delays."""
+    last = max(levels, default=0)
+    left = sum(_delays(value, users, levels) for value in users)
+
+    def may_move(group: frozenset[int]) -> bool:
+        return all(levels[i] < last for i in group) and all(
+            levels[i] + 1 < levels[user] for i in group for user in users.get(i, ()) if user not in group
         )
 
-    moves = [group for inner in reversed(inside) for group in ({inner}, _branch(inner, inside, users))]
-    moved = True
-    while moved and delays(set()):
-        moved = False
-        for group in moves:
-            while may_move(group) and delays(group) <= delays(set()):
-                levels.update({inner: levels[inner] + 1 for inner in group})
-                moved = True
-    return levels
+    def moved(group: frozenset[int], touched: set[int]) -> bool:
+        """Moves a group by a level if it may, and says whether it did."""
+        nonlocal left
+        if not may_move(group):
+            return False
+        before = sum(_delays(value, users, levels) for value in touched)
+        for i in group:
+            levels[i] += 1
+        more = sum(_delays(value, users, levels) for value in touched) - before
+        if more > 0:
+            for i in group:
+                levels[i] -= 1
+            return False
+        left += more
+        return True
+
+    groups = [frozenset(group) for i in reversed(range(len(chain))) for group in ({i}, _branch(i, chain, users))]
+    moves = [(g, {v for i in g for v in (i, *chain[i]) if v in users}) for g in dict.fromkeys(groups)]
+    again = True
+    while again and left:
+        again = False
+        for group, touched in moves:
+            while moved(group, touched):
+                again = True
 
 
-def _branch(
-    top: Operation, inside: Sequence[Operation], users: Mapping[SSAValue, Sequence[Operation]]
-) -> set[Operation]:
+def _branch(top: int, chain: Chain, users: Mapping[int, Sequence[int]]) -> set[int]:
     """An op, and all before it that lead to nothing else."""
     branch = {top}
-    for inner in reversed(inside[: inside.index(top)]):
-        if branch.issuperset(users[inner.results[0]]):
-            branch.add(inner)
+    for i in reversed(range(top)):
+        if branch.issuperset(users.get(i, ())):
+            branch.add(i)
     return branch

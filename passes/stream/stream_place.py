@@ -38,8 +38,7 @@ class StreamPlacePass(ModulePass):
         place_planes(op)
         place_sides(op)
         place_buffers(op)
-        for vxm in [v for v in op.walk() if isinstance(v, ts.VxmOp)]:
-            balance(vxm)
+        balance_regions(op)
         for driving in [d for d in timed_ops(op) if isinstance(d, ts.DrivingOp)]:
             set_direction(driving)
         place_alus(op)
@@ -70,6 +69,13 @@ def place_planes(module: ModuleOp) -> None:
 # -- ALUs ----------------------------------------------------------------------------------------------------------
 
 
+def balance_regions(module: ModuleOp) -> None:
+    """Puts delays into every region that the ALUs may hold, so that its operands meet."""
+    for op in [op for op in module.walk() if isinstance(op, ts.VxmOp) and op.alus is None]:
+        if len(op.alu_ops) <= target_of(op).chip.alus:
+            balance(op)
+
+
 def place_alus(module: ModuleOp) -> None:
     """Numbers the ALUs of every region, dealing them out in turn; those of one cluster work at the same time. Raises
     UnsupportedModel for too many of them."""
@@ -77,13 +83,14 @@ def place_alus(module: ModuleOp) -> None:
     after: dict[int, int] = defaultdict(int)
     for cluster in clusters(module):
         regions = [op for op in cluster if isinstance(op, ts.VxmOp) and op.alus is None]
-        needed = sum(len(op.alu_ops) for op in regions)
         if not regions:
             continue
+        needed = sum(len(op.alu_ops) for op in regions)
         if needed > chip.alus:
             delays = sum(isinstance(o, ts.DelayOp) for op in regions for o in op.alu_ops)
+            counted = f"{delays} of them delays" if delays else "without those for delays"
             raise UnsupportedModel(
-                f"{describe(regions[0])}: its region takes {needed} ALUs ({delays} of them delays), the chip has "
+                f"{describe(regions[0])}: its region takes {needed} ALUs ({counted}), the chip has "
                 f"{chip.alus}; split the map into several"
             )
         first = after[regions[0].chip_number]
@@ -94,11 +101,6 @@ def place_alus(module: ModuleOp) -> None:
             op.alus = DenseArrayBase.from_list(i64, list(range(first, first + count)))
             first += count
         after[regions[0].chip_number] = first
-
-
-def alus_of(region: Region) -> int:
-    """The ALUs that a region takes, those that only delay among them."""
-    return len(_balanced(region).alu_ops)
 
 
 def streams_of(region: Region, cycles: int, chip: ChipSpec) -> int:

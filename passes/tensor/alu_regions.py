@@ -7,7 +7,7 @@ several, with the same bits, they do: saturating conversions and arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import cast
 
 from xdsl.dialects import arith, math
@@ -56,30 +56,40 @@ class UnsupportedRegion(Exception):
 def alu_region(op: tsp_tensor.MapOp, arguments: Sequence[int]) -> Region:
     """The ALU region of a map, in which operand i of the map is argument `arguments[i]`; operands may share one. Raises
     UnsupportedRegion."""
+    return alu_values(op, arguments)[0]
+
+
+def alu_values(op: tsp_tensor.MapOp, arguments: Sequence[int]) -> tuple[Region, dict[SSAValue, SSAValue]]:
+    """The ALU region of a map, and in it the values of the map's scalars; those that nothing uses are gone."""
     source = op.body.block
-    block = Block(arg_types=[source.args[arguments.index(i)].type for i in range(len({*arguments}))])
+    types = {i: argument.type for argument, i in zip(source.args, arguments, strict=True)}
+    block = Block(arg_types=[types[i] for i in range(len(types))])
     values: dict[SSAValue, SSAValue] = {arg: block.args[i] for arg, i in zip(source.args, arguments, strict=True)}
     builder = _Builder(block, values)
     for inner in source.ops:
         builder.lower(inner)
     builder.drop_unused()
-    return Region(block)
+    return Region(block), {scalar: value for scalar, value in values.items() if value not in builder.dropped}
 
 
 class _Builder:
     def __init__(self, block: Block, values: dict[SSAValue, SSAValue]):
         self.block, self.values = block, values
+        self.known: dict[Hashable, SSAValue] = {}
+        """The result of every op, by what it computes of what."""
+        self.dropped: set[SSAValue] = set()
         self.source: Operation = cast(Operation, None)
         """The op that is being lowered."""
 
     def add(self, op: Operation) -> SSAValue:
         """The result of an op, which is appended unless it stands there already. Constants are free and stay apart."""
-        for other in self.block.ops:
-            same = other.is_structurally_equivalent(op) and other.result_types == op.result_types
-            if same and not isinstance(op, arith.ConstantOp):
-                op.erase()
-                return other.results[0]
+        properties = frozenset((op.properties | op.attributes).items())
+        same = type(op), tuple(op.operands), properties, tuple(op.result_types)
+        if same in self.known and not isinstance(op, arith.ConstantOp):
+            op.erase()
+            return self.known[same]
         self.block.add_op(located(op, self.source))
+        self.known[same] = op.results[0]
         return op.results[0]
 
     def lower(self, op: Operation) -> None:
@@ -193,6 +203,7 @@ class _Builder:
     def drop_unused(self) -> None:
         for op in reversed(list(self.block.ops)):
             if op.results and not any(r.first_use for r in op.results):
+                self.dropped.update(op.results)
                 op.detach()
                 op.erase()
 

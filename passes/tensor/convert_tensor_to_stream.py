@@ -33,7 +33,7 @@ from ...dialects.target_attr import target_of
 from ...dialects.tsp_isa import ProgramOp
 from ...dialects.tsp_tensor.types import shape_of
 from ...dialects.verify import name_problems
-from ..stream.stream_place import alus_of
+from ..stream.alu_levels import alus_of
 from .alu_regions import UnsupportedRegion, alu_region
 from .apart import Apart, emit_joined, joins, settled, split, sums_apart
 from .buffers import WHOLE, Buffers, Destination, Output, Part, Unsupported, named_tensor, rows_layout

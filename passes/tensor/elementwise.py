@@ -12,7 +12,7 @@ from xdsl.ir import Attribute, Region, SSAValue
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
 from ...dialects.layout import AccessPattern, tiles
-from ..stream.stream_place import alus_of
+from ..stream.alu_levels import alus_of
 from .buffers import WHOLE, Buffers, Destination, Parts, rows_layout
 from .demand import ENOUGH_ROWS, SIDE_BY_SIDE, side_by_side
 from .views import Block, Pads, Rows, Shape, Stored, Tensor, blocks, join, rows_of

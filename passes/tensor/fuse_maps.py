@@ -7,6 +7,7 @@ stands alone where two short ones would each work on several blocks of rows side
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -16,13 +17,14 @@ from xdsl.ir import Block, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
 
+from ...dialects.alu_ops import alu_instruction
 from ...dialects.elements import element_bytes
 from ...dialects.layout import tiles
 from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
 from ...dialects.tsp_tensor import MapOp, YieldOp
 from ...dialects.tsp_tensor.types import shape_of
-from ..stream.stream_place import alus_of
+from ..stream.alu_levels import alus_of
 from .alu_regions import UnsupportedRegion, alu_region
 from .fusing import element_of_value
 
@@ -45,6 +47,8 @@ class FuseMaps(RewritePattern):
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: MapOp, rewriter: PatternRewriter) -> None:
+        if alus_of_map(op, self.chip.alus) > self.chip.alus:
+            return  # it has to be split as it is
         for value in op.inputs:
             producer = value.owner
             if isinstance(producer, MapOp) and self._matches(producer, op):
@@ -63,28 +67,39 @@ class FuseMaps(RewritePattern):
         )
 
     def _pays(self, producer: MapOp, consumer: MapOp, both: MapOp) -> bool:
-        wide = sum(element_bytes(element_of_value(v)) for v in both.inputs)
-        if alus_of_map(both) > self.chip.alus or 2 * wide > self.chip.streams:
+        if 2 * operand_bytes(both) > self.chip.streams or alus_of_map(both, self.chip.alus) > self.chip.alus:
             return False
         return self._cycles(both) <= self._cycles(producer) + self._cycles(consumer)
 
     def _cycles(self, op: MapOp) -> int:
         """The cycles that a map takes: as many chains as there are ALUs for work side by side."""
-        shape = shape_of(op.result)
-        words = prod(shape[:-1]) * tiles(shape[-1] if shape else 1, self.chip.lanes)
-        return _LATENCY + words // max(1, self.chip.alus // max(1, alus_of_map(op)))
+        words = words_of(shape_of(op.result), self.chip)
+        return LATENCY + words // max(1, self.chip.alus // max(1, alus_of_map(op, self.chip.alus)))
 
 
-_LATENCY = 60
+LATENCY = 60
 """Cycles, about, from the read of a word through the ALUs to its write (docs/time.md)."""
 
 
-def alus_of_map(op: MapOp) -> int:
-    """The ALUs that a map takes, more than any chip has where they do not execute it."""
+def words_of(shape: Sequence[int], chip: ChipSpec) -> int:
+    """The vectors of a tensor in rows."""
+    return prod(shape[:-1]) * tiles(shape[-1] if shape else 1, chip.lanes)
+
+
+def operand_bytes(op: MapOp) -> int:
+    """The streams that the operands of a map take beside each other."""
+    return sum(element_bytes(element_of_value(v)) for v in dict.fromkeys(op.inputs))
+
+
+def alus_of_map(op: MapOp, most: int = 1 << 30) -> int:
+    """The ALUs that a map takes, more than any chip has where they do not execute it. Delays are not counted where the
+    operations alone are more than `most`."""
     try:
-        return alus_of(alu_region(op, range(len(op.inputs))))
+        region = alu_region(op, range(len(op.inputs)))
     except UnsupportedRegion:
         return 1 << 30
+    operations = sum(alu_instruction(inner) is not None for inner in region.block.ops)
+    return operations if operations > most else alus_of(region)
 
 
 def fused(producer: MapOp, consumer: MapOp) -> MapOp:

@@ -25,7 +25,8 @@ from ...dialects.layout import (
     tiles,
 )
 from ...dialects.tsp_tensor.window import Window
-from ..stream.stream_place import alus_of, streams_of
+from ..stream.alu_levels import alus_of
+from ..stream.stream_place import streams_of
 from .apart import Apart
 from .buffers import Buffers, Unsupported, view_of
 from .demand import BETWEEN

@@ -1,15 +1,13 @@
-"""split-maps: a map that takes more ALUs than the chip has becomes two, and a tensor between them.
+"""split-maps: a map that takes more ALUs or streams than the chip has becomes several, with tensors between them.
 
-Every scalar of a map's region could be that tensor: one map then computes it, with all that it needs, and the other
-takes it as an operand and computes the rest. Of the scalars with which both fit that is taken with which the two have
-the fewest operations to do, in all elements together; where none does, that which leaves the fewest ALUs for the rest,
-and the rest is split once more.
+Every scalar of a map's region could be such a tensor. Which are is decided by cones.py; each is the result of a map
+that computes it of operands of the whole and of other such tensors, and has no more elements than these give it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
@@ -18,94 +16,127 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import ModuleOp, TensorType
 from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
+from xdsl.rewriter import Rewriter
 
-from ...dialects.elements import element_of
+from ...dialects.elements import element_bytes, element_of
+from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
+from ...dialects.tsp_stream import YieldOp as AluYieldOp
 from ...dialects.tsp_tensor import MapOp, YieldOp
 from ...dialects.tsp_tensor.types import shape_of
-from .fuse_maps import alus_of_map
+from ..stream.alu_levels import chain_of
+from .alu_regions import UnsupportedRegion, alu_values
+from .cones import Cover, Limits, Node
+from .demand import side_by_side
+from .fuse_maps import LATENCY, alus_of_map, operand_bytes, words_of
+from .fusing import element_of_value
 
 
 @dataclass(frozen=True)
 class SplitMapsPass(ModulePass):
-    """Cuts maps that are too long for the ALUs of a chip; no bit of what is computed changes."""
+    """Cuts maps that are too long for the ALUs of a chip, or too wide for its streams; no bit of what is computed
+    changes."""
 
     name = "split-maps"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        PatternRewriteWalker(SplitMaps(target_of(op).chip.alus)).rewrite_module(op)
+        chip = target_of(op).chip
+        left = [inner for inner in op.walk() if isinstance(inner, MapOp)]
+        while left:
+            map_ = left.pop()
+            if not fits(map_, chip):
+                # what ALUs do in one operation, a cut may leave as several: then a map is cut once more
+                left += split(map_, chip)
+
+
+def fits(op: MapOp, chip: ChipSpec) -> bool:
+    """Whether a chip has the ALUs for a map, and both directions together the streams."""
+    wide = operand_bytes(op) + element_bytes(element_of_value(op.result))
+    return wide <= 2 * chip.streams and alus_of_map(op, chip.alus) <= chip.alus
+
+
+def split(op: MapOp, chip: ChipSpec) -> Sequence[MapOp]:
+    """Puts several maps in the place of one, and gives them; none where there is no way to do so."""
+    try:
+        graph = _Graph.of(op, chip)
+    except UnsupportedRegion:
+        return []
+    limits = Limits(chip.alus, chip.streams // 2, LATENCY)
+    cones = Cover(graph.nodes, [element_bytes(a.type) for a in op.body.block.args], limits).best()
+    if cones is None or len(cones) < 2:
+        return []
+    pieces = _Pieces(op)
+    made: dict[int, MapOp] = {}
+    for number, cone in cones.items():
+        whole = number == len(graph.nodes) - 1
+        given = {scalar: made[leaf].result for leaf in cone.leaves if leaf >= 0 for scalar in graph.scalars[leaf]}
+        made[number] = pieces.map(op.yielded if whole else graph.scalars[number][0], given, whole)
+    Rewriter.replace_op(op, list(made.values()))
+    return list(made.values())
 
 
 @dataclass
-class SplitMaps(RewritePattern):
-    """A map that does not fit is replaced by two of which the first does."""
+class _Graph:
+    """The ALU operations of a map, and the scalars that each gives, if a tensor can hold them."""
 
-    alus: int
+    nodes: list[Node] = field(default_factory=list[Node])
+    scalars: list[list[SSAValue]] = field(default_factory=list[list[SSAValue]])
 
-    @op_type_rewrite_pattern
-    def match_and_rewrite(self, op: MapOp, rewriter: PatternRewriter) -> None:
-        whole = alus_of_map(op)
-        if whole <= self.alus:
-            return
-        best: tuple[tuple[bool, int], list[MapOp]] | None = None
-        for scalar in _scalars(op):
-            pair = _cut(op, scalar)
-            first, rest = map(alus_of_map, pair)
-            work = sum(alus * prod(shape_of(m.result)) for alus, m in zip((first, rest), pair, strict=True))
-            cost = rest > self.alus, rest if rest > self.alus else work
-            if pair[0].inputs and first <= self.alus and rest < whole and (best is None or cost < best[0]):
-                if best is not None:
-                    _drop(best[1])
-                best = cost, pair
-            else:
-                _drop(pair)
-        if best is not None:
-            rewriter.replace(op, best[1])
-
-
-def _scalars(op: MapOp) -> Iterator[SSAValue]:
-    """The scalars of a region that a tensor can hold, but for constants and what it yields."""
-    for inner in op.body.block.ops:
-        if not isinstance(inner, arith.ConstantOp | YieldOp):
-            yield from (v for v in inner.results if element_of(v.type) is not None and v is not op.yielded)
+    @staticmethod
+    def of(op: MapOp, chip: ChipSpec) -> _Graph:
+        """That of a map. Raises UnsupportedRegion."""
+        region, values = alu_values(op, range(len(op.inputs)))
+        inside = [inner for inner in region.block.ops if not isinstance(inner, arith.ConstantOp | AluYieldOp)]
+        known: dict[SSAValue, list[SSAValue]] = {}
+        for scalar, value in values.items():
+            if scalar.type == value.type and element_of(scalar.type) is not None:
+                known.setdefault(value, []).append(scalar)
+        graph = _Graph()
+        shapes: list[tuple[int, ...] | None] = []
+        for inner, operands in zip(inside, chain_of(inside), strict=True):
+            before = [shapes[v] if v >= 0 else shape_of(op.inputs[~v]) for v in operands]
+            shown = [s for s in before if s is not None]
+            shape = np.broadcast_shapes(*shown) if shown else None
+            scalars = known.get(inner.results[0], [])
+            bytes_ = element_bytes(scalars[0].type) if scalars and shape is not None else None
+            elements, rows = prod(shape or ()), prod((shape or ())[:-1])
+            graph.nodes.append(Node(operands, bytes_, words_of(shape or (), chip), side_by_side(rows), elements))
+            graph.scalars.append(scalars)
+            shapes.append(shape)
+        return graph
 
 
-def _cut(op: MapOp, scalar: SSAValue) -> list[MapOp]:
-    """The map of a scalar, and that of the result, with the first as its last operand."""
-    first = _map(op, scalar, {})
-    return [first, _map(op, op.yielded, {scalar: first.result})]
+class _Pieces:
+    """Makes maps of parts of another's region."""
 
+    def __init__(self, op: MapOp):
+        self.op = op
+        self.order = {inner: i for i, inner in enumerate(op.body.block.ops)}
+        self.inputs: dict[SSAValue, SSAValue] = dict(zip(op.body.block.args, op.inputs, strict=True))
 
-def _map(op: MapOp, wanted: SSAValue, given: dict[SSAValue, SSAValue]) -> MapOp:
-    """The map of a scalar of another map's region, with tensors for some scalars. It computes only what it needs."""
-    needed: set[SSAValue] = set()
-    stack = [wanted]
-    while stack:
-        value = stack.pop()
-        if value not in needed:
-            needed.add(value)
-            if isinstance(value.owner, Operation) and value not in given:
-                stack += value.owner.operands
-    operands = {a: v for a, v in zip(op.body.block.args, op.inputs, strict=True) if a in needed}
-    operands |= {scalar: tensor for scalar, tensor in given.items() if scalar in needed}
-    block = Block(arg_types=[scalar.type for scalar in operands])
-    values: dict[SSAValue, SSAValue] = dict(zip(operands, block.args, strict=True))
-    for inner in op.body.block.ops:
-        if any(result in needed and result not in given for result in inner.results):
+    def map(self, wanted: SSAValue, given: Mapping[SSAValue, SSAValue], whole: bool) -> MapOp:
+        """The map of a scalar, with tensors for some of those before it; `whole` is the one that gives the result."""
+        inside: set[Operation] = set()
+        taken: dict[SSAValue, SSAValue] = {}
+        stack = [wanted]
+        while stack:
+            value = stack.pop()
+            if value in given or value in self.inputs:
+                taken[value] = given[value] if value in given else self.inputs[value]
+            elif value.owner not in inside and isinstance(value.owner, Operation):
+                inside.add(value.owner)
+                stack += reversed(value.owner.operands)
+        tensors = list(dict.fromkeys(taken.values()))
+        block = Block(arg_types=[element_of_value(tensor) for tensor in tensors])
+        values: dict[SSAValue, SSAValue] = {v: block.args[tensors.index(tensor)] for v, tensor in taken.items()}
+        for inner in sorted(inside, key=self.order.__getitem__):
             copy = inner.clone(values)
             copy.location = inner.location
             block.add_op(copy)
             values.update(zip(inner.results, copy.results, strict=True))
-    block.add_op(YieldOp(values[wanted]))
-    shape = shape_of(op.result) if given else np.broadcast_shapes(*map(shape_of, operands.values()))
-    made = MapOp(list(operands.values()), Region(block), TensorType(wanted.type, shape))
-    made.attributes.update(op.attributes)
-    made.location = op.location
-    return made
-
-
-def _drop(pair: list[MapOp]) -> None:
-    """Erases maps that were made in vain."""
-    for op in reversed(pair):
-        op.erase()
+        block.add_op(YieldOp(values[wanted]))
+        shape = shape_of(self.op.result) if whole else np.broadcast_shapes(*map(shape_of, tensors))
+        made = MapOp(tensors, Region(block), TensorType(wanted.type, shape))
+        made.attributes.update(self.op.attributes)
+        made.location = self.op.location
+        return made

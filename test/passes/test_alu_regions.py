@@ -195,7 +195,7 @@ def test_a_region_takes_as_many_alus_as_it_has_ops() -> None:
 
 def test_a_region_of_too_many_ops() -> None:
     with pytest.raises(
-        UnsupportedModel, match=r"its region takes 17 ALUs \(0 of them delays\), the chip has 16; split"
+        UnsupportedModel, match=r"its region takes 17 ALUs \(without those for delays\), the chip has 16; split"
     ):
         vxm(model(chain(17)), whole=True)
 

@@ -216,3 +216,24 @@ def test_needs_that_overlap_like_a_chain_share_two_streams() -> None:
 def test_more_streams_than_there_are() -> None:
     assert Reservations(2).place(Footprint((), tuple(need(0, 1, key=k) for k in range(3))), 0) is None
     assert Reservations(2).place(Footprint((), (need(0, 1, 4),)), 0) is None
+
+
+# -- decided starts ------------------------------------------------------------------------------------------------
+
+
+@given(many_needs, many_needs, st.integers(0, 12))
+def test_a_decided_start_is_claimed(first: Footprint, second: Footprint, start: int) -> None:
+    """A start and streams that are decided are taken if all is free; else what is taken already is named. So is what
+    one footprint would hold twice."""
+    reservations = Reservations(STREAMS)
+    taken: set[Cell] = set()
+    for footprint, at in ((first, 0), (second, start)):
+        chosen: dict[Hashable, int] = {need.key: 0 for need in footprint.streams}
+        held = Counter(cells(footprint, at, chosen))
+        busy = {cell[0] for cell in taken.intersection(held)} | {cell[0] for cell, n in held.items() if n > 1}
+        found = reservations.claim(footprint, at, chosen)
+        assert (found is not None) == bool(busy)
+        if found is not None:
+            assert (found[0] if isinstance(found, tuple) else found) in busy
+            return
+        taken |= held.keys()

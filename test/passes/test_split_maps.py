@@ -125,3 +125,83 @@ def test_random_regions(body: str, alus: int) -> None:
     for stage in STAGES:
         STAGES[stage]()().apply(make_context(), module)
     assert same_bits(run_module(module, inputs(), {}).outputs, expected)
+
+
+def r4(length: int) -> str:
+    """Each scalar is made of the one before and of the third, or fourth, before."""
+    lines = ["%s0 = arith.mulf %m, %r : f32"]
+    for i in range(1, length):
+        op, before = ("addf", i - 2) if i % 2 else ("mulf", i - 4)
+        lines.append(f"%s{i} = arith.{op} %s{i - 1}, {f'%s{before}' if before >= 0 else '%m'} : f32")
+    return "\n".join([*lines, f"tsp_tensor.yield %s{length - 1} : f32"])
+
+
+@pytest.mark.parametrize(("length", "maps"), [(60, 24), (300, 130)])
+def test_long_maps(length: int, maps: int) -> None:
+    """Of operations that use early values again and again; the work of this is bounded in test_cones.py."""
+    module = model(r4(length))
+    expected = run_tensor(module, inputs(), {})
+    found = split(module)
+    assert all(alus_of_map(op) <= 16 for op in found)
+    assert len(found) <= maps
+    assert same_bits(run_tensor(module, inputs(), {}), expected)
+
+
+def test_a_long_chain_of_maps_is_fused_by_local_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The regions that are built for a chain of maps are as many for each of 25 and of 100."""
+    from tspc.passes.tensor import fuse_maps
+
+    built = [0]
+    region = fuse_maps.alu_region
+
+    def counting(*args: object) -> object:
+        built[0] += 1
+        return region(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fuse_maps, "alu_region", counting)
+
+    def regions_for_each(length: int) -> float:
+        type_ = "tensor<4x6xf32>"
+        maps = "\n".join(
+            f"""%y{i + 1} = tsp_tensor.map %y{i} : ({type_}) -> {type_} {{
+                ^bb0(%a: f32):
+                  %s = math.exp %a : f32
+                  tsp_tensor.yield %s : f32
+                }}"""
+            for i in range(length)
+        )
+        module = parse(f"func.func @main(%y0: {type_}) -> {type_} {{\n{maps}\nfunc.return %y{length} : {type_}\n}}")
+        built[0] = 0
+        PASSES["fuse-maps"]()().apply(make_context(), module)
+        return built[0] / length
+
+    assert regions_for_each(100) <= 1.1 * regions_for_each(25)
+
+
+@pytest.mark.parametrize("count", [10, 40])
+def test_many_operands(count: int) -> None:
+    """More than the streams of both directions together are summed by several maps, each with those of half a
+    direction; fewer stay one map."""
+    type_ = "tensor<4x6xf32>"
+    names = [f"a{i}" for i in range(count)]
+    arguments = ", ".join(f'%{n}: {type_} {{tsp_tensor.name = "{n}"}}' for n in names)
+    sums = "\n".join(f"%s{i + 1} = arith.addf %s{i}, %e{i + 1} : f32" for i in range(count - 1))
+    module = parse(f"""
+        func.func @main({arguments}) -> ({type_} {{tsp_tensor.name = "y"}}) {{
+          %y = tsp_tensor.map {", ".join(f"%{n}" for n in names)} : ({", ".join([type_] * count)}) -> {type_} {{
+          ^bb0({", ".join(f"%{f'e{i}' if i else 's0'}: f32" for i in range(count))}):
+            {sums}
+            tsp_tensor.yield %s{count - 1} : f32
+          }}
+          func.return %y : {type_}
+        }}""")
+    rng = np.random.default_rng(2)
+    values = {n: rng.normal(size=(4, 6)).astype(np.float32) for n in names}
+    total = values["a0"]
+    for n in names[1:]:
+        total = total + values[n]
+    maps = split(module.clone())
+    assert (len(maps) == 1) == (count == 10)
+    assert count == 10 or all(len(op.inputs) <= 4 for op in maps)
+    outputs = run_module(compile(module), values, {}).outputs
+    assert same_bits(outputs, {"y": total})

@@ -268,8 +268,8 @@ def test_a_region_longer_than_the_mesh_says_how_long(tmp_path: Path) -> None:
   func.return %y : tensor<4xi32>
 }}"""
     assert refused_text(tmp_path, text, "-p", "convert-tensor-to-stream,stream-place") == (
-        "m.mlir:2:3: `tsp_stream.vxm`: its region takes 17 ALUs (0 of them delays), the chip has 16; split the map "
-        "into several"
+        "m.mlir:2:3: `tsp_stream.vxm`: its region takes 17 ALUs (without those for delays), the chip has 16; split "
+        "the map into several"
     )
 
 

@@ -1,0 +1,146 @@
+"""What the pages of the docs show as printed: their commands are run, and what they print is put there.
+
+A ```console block holds commands, each behind `$ `. Where lines follow a command, they are all that it prints, errors
+included. A block behind a comment, which nobody sees on a rendered page,
+
+    <!-- printed: "bounds of" to "VXM, chip 0" -->
+
+shows lines that the last command before it printed: from the first that contains the one text to the next that contains
+the other. Several such parts, or single lines, are separated by semicolons; what stands before a part is left out.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from . import tsp_opt, tsp_run, tsp_translate
+
+_TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
+    "tsp-opt": tsp_opt.main,
+    "tsp-run": tsp_run.main,
+    "tsp-translate": tsp_translate.main,
+}
+_CONSOLE, _FENCE = "```console", "```"
+_MARK = re.compile(r"<!-- printed: (.*) -->")
+_PART = re.compile(r'"([^"]*)"(?: to "([^"]*)")?')
+
+
+def has_output(page: str) -> bool:
+    """Whether a page shows what a command prints."""
+    return _MARK.search(page) is not None or any(output for _, output in _commands(_blocks(page, _CONSOLE)))
+
+
+def renewed(page: str, root: Path) -> str:
+    """A page as it is when its commands have been run, in a folder that has what lies in `root`, the top of a clone.
+
+    Raises ValueError where a command fails and the page shows no error, or does not print what a comment asks for.
+    """
+    with tempfile.TemporaryDirectory(prefix="tspc-printed-") as folder, chdir(folder):
+        for entry in root.iterdir():
+            if not entry.name.startswith("."):
+                (Path(folder) / entry.name).symlink_to(entry)
+        return "\n".join(_renewed(page.split("\n")))
+
+
+def _renewed(lines: Sequence[str]) -> Iterator[str]:
+    printed: list[str] = []
+    marks: str | None = None
+    rest = iter(lines)
+    for line in rest:
+        yield line
+        if found := _MARK.fullmatch(line):
+            marks = found[1]
+        elif line == _CONSOLE:
+            for command, output in _commands(_inside(rest)):
+                printed, code = run("\n".join(command))
+                if code and not output:
+                    raise ValueError("\n".join([*command, *printed]))
+                yield from (*command, *(printed if output else ()))
+            yield _FENCE
+        elif line.startswith(_FENCE):
+            inside = _inside(rest)
+            yield from inside if marks is None else _shown(marks, printed)
+            yield _FENCE
+            marks = None
+
+
+def _inside(rest: Iterator[str]) -> list[str]:
+    """The lines up to the end of a block."""
+    inside: list[str] = []
+    for line in rest:
+        if line == _FENCE:
+            return inside
+        inside.append(line)
+    raise ValueError("a block without an end")
+
+
+def _blocks(page: str, kind: str) -> list[str]:
+    """The lines of all blocks of a kind."""
+    rest = iter(page.split("\n"))
+    return [line for start in rest if start.startswith(_FENCE) for line in _inside(rest) if start == kind]
+
+
+def _commands(lines: Sequence[str]) -> list[tuple[list[str], list[str]]]:
+    """The lines of each command of a console block, and those that it is said to print."""
+    commands: list[tuple[list[str], list[str]]] = []
+    for line in lines:
+        if line.startswith("$ "):
+            commands.append(([line], []))
+        elif commands and not commands[-1][1] and commands[-1][0][-1].endswith("\\"):
+            commands[-1][0].append(line)
+        elif commands:
+            commands[-1][1].append(line)
+        else:
+            raise ValueError(f"a console block begins with a command behind `$ `, not with {line!r}")
+    return commands
+
+
+def _shown(marks: str, printed: Sequence[str]) -> list[str]:
+    """The lines that a mark asks for."""
+    shown: list[str] = []
+    at = 0
+
+    def find(text: str) -> int:
+        for i in range(at, len(printed)):
+            if text in printed[i]:
+                return i
+        raise ValueError(f'no line with "{text}" is printed, or none after those before it')
+
+    for first, last in _PART.findall(marks):
+        at = find(first)
+        end = find(last) if last else at
+        shown += printed[at : end + 1]
+        at = end + 1
+    return shown
+
+
+def run(command: str) -> tuple[list[str], int]:
+    """The lines that a command prints, blanks at their ends apart, and its exit code. Our tools run in this process."""
+    words = shlex.split(command.removeprefix("$ ").replace("\\\n", " "), comments=True)
+    if words[0] not in _TOOLS:
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        variables = {**os.environ, "PATH": path}
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=variables)
+        return _lines(done.stdout + done.stderr), done.returncode
+    out, code = io.StringIO(), 0
+    with redirect_stdout(out), redirect_stderr(out):
+        try:
+            _TOOLS[words[0]](words[1:])
+        except SystemExit as end:
+            code = 1 if end.code else 0
+            if isinstance(end.code, str):
+                print(end.code, file=sys.stderr)
+    return _lines(out.getvalue()), code
+
+
+def _lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.rstrip("\n").split("\n")] if text.strip() else []
