@@ -190,13 +190,15 @@ def load_weights(path: Path | None, wanted: Mapping[str, Signature]) -> dict[str
     return tensors
 
 
+_NUMPY_TYPES = {"BOOL", "F16", "F32", "F64", "C64"} | {f"{sign}{bits}" for sign in "IU" for bits in (8, 16, 32, 64)}
+"""The element types of safetensors that numpy has by itself; other packages may add some to a process."""
+
+
 def _read_tensor(file: Any, name: str) -> Array:
-    try:
-        return file.get_tensor(name)
-    except (AttributeError, TypeError) as e:
-        raise InputError(
-            f"parameter {quoted(name)} is {file.get_slice(name).get_dtype()}, which numpy does not have"
-        ) from e
+    element: str = file.get_slice(name).get_dtype()
+    if element not in _NUMPY_TYPES:
+        raise InputError(f"parameter {quoted(name)} is {element}, which numpy does not have")
+    return file.get_tensor(name)
 
 
 def load_inputs(path: Path) -> dict[str, Array]:

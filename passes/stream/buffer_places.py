@@ -162,7 +162,7 @@ class _Placer:
                         if picked is not None:
                             found.append(((*self._faults(buffer, picked, depth, numbers), order), picked))
                 if not found:
-                    raise self._no_room(buffer, wanted, layout.width * shape.groups * copies, depth, taken)
+                    raise self._no_room(buffer, wanted, depth, taken)
                 found.sort()
                 second = Choice.OTHER_SIDE in choice and len(found) > 1 and not found[1][0][0]
                 slices = iter(found[second][1])
@@ -422,13 +422,13 @@ class _Placer:
         sums = {h: sum(n for (_, s), n in self.words.items() if s.hemisphere == h) for h in "EW"}
         return sorted("EW", key=lambda h: sums[h])
 
-    def _no_room(self, buffer: ts.BufferOp, wanted: int, whole: int, depth: int, taken: set[Slice]) -> CapacityError:
-        """Why no hemisphere has so many slices, of the `whole` that a buffer takes, for its words."""
+    def _no_room(self, buffer: ts.BufferOp, wanted: int, depth: int, taken: set[Slice]) -> CapacityError:
+        """Why no hemisphere has so many slices for a buffer's words."""
         slices = self.chip.slices
         if wanted > slices:
             return CapacityError(
-                f"{describe(buffer)}: {_name(buffer)} lies in {whole} slices, of which {wanted} in one hemisphere, "
-                f"{wanted - slices} more than its {slices} (target field `chip.slices`); split the tensor"
+                f"{describe(buffer)}: {_name(buffer)} lies in {wanted} slices, {wanted - slices} more than a "
+                f"hemisphere's {slices} (target field `chip.slices`); split the tensor"
             )
         free = [[s for s in self._all(hemisphere) if s not in taken] for hemisphere in "EW"]
         if any(len(f) >= wanted for f in free):

@@ -148,12 +148,11 @@ class Memory:
 
     def order(self) -> list[ts.BufferOp]:
         """All buffers in the order in which they take their words: those that have them; then weights, for which many
-        slices must be free side by side; then what else is large and stays for the whole program; then the others."""
+        slices must be free side by side; then the others, in program order."""
 
-        def key(buffer: ts.BufferOp) -> tuple[bool, bool, bool, bool]:
+        def key(buffer: ts.BufferOp) -> tuple[bool, bool, bool]:
             place = None if buffer.place is None else buffer.place.data
-            large = stays(buffer) and buffer.type.layout.depth > SMALL
-            return place is None, place is None or not place.addresses, not holds_weights(buffer), not large
+            return place is None, place is None or not place.addresses, not holds_weights(buffer)
 
         return sorted(self.buffers, key=key)
 

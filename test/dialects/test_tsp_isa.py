@@ -270,8 +270,7 @@ def binding(kind: str, name: str, place: str, words: int = 4) -> str:
         (binding("input", "x", "<[E0], address 0>"), binding("parameter", "w", "<[E0], address 3>"), "E0[3]"),
         (binding("input", "x", "<[E1], address 9>"), binding("input", "z", "<[E1], address 9>"), "E1[9]"),
         (binding("output", "y", "<[W0], address 2>"), binding("constant", "c", "<[W0], address 0>"), "W0[2]"),
-        (binding("input", "x", "<[E0], address 0>"), binding("output", "y", "<[E0], address 1>"), "E0[1]"),
-        (binding("input", "x", "<[E0], address 0>", 9), binding("output", "y", "<[E0], address 0>", 3), "E0[0]"),
+        (binding("output", "y", "<[E0], address 0>", 9), binding("output", "z", "<[E0], address 0>", 3), "E0[0]"),
     ],
 )
 def test_two_tensors_in_one_word_are_refused(first: str, second: str, word: str) -> None:

@@ -31,9 +31,9 @@ def literal(text: str) -> str:
 
 
 def unused_name(rng: np.random.Generator, taken: Container[str], default: str) -> str:
-    """A random name that is not taken, most often; else the default."""
+    """A random name that is not taken and no other's default, most often; else the default."""
     while rng.random() < 0.8:
-        if (name := random_name(rng)) not in taken:
+        if (name := random_name(rng)) not in taken and name.rstrip("0123456789") != default.rstrip("0123456789"):
             return name
     return default
 
