@@ -32,12 +32,14 @@ class Unsupported(Exception):
     """Why an op has no lowering, and what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Output:
     """What a computed value is to the host."""
 
     name: str
     type: TensorType[Attribute]
+    built: bool = False
+    """Whether it has its buffer already."""
 
 
 class Buffers:
