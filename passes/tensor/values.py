@@ -56,15 +56,17 @@ class Values:
     """The values of a function's body, and the buffers in which they lie. What users ask for is made where it is not
     there yet."""
 
-    def __init__(self, body: Block, returned: Sequence[tuple[SSAValue, Output]], chip: ChipSpec, to: Buffers):
+    def __init__(self, body: Block, outputs: Sequence[Output], chip: ChipSpec, to: Buffers):
         self.chip, self.to = chip, to
-        self.returned = returned
-        outputs: dict[SSAValue, Output] = {}
-        for value, output in returned:
-            outputs.setdefault(_origin(value), output)
+        self.outputs = outputs
+        """Those of the function, in the order in which it returns them."""
+        returned = body.last_op.operands if outputs and body.last_op is not None else ()
+        output_of: dict[SSAValue, Output] = {}
+        for value, output in zip(returned, outputs, strict=True):
+            output_of.setdefault(_origin(value), output)
         wanted = demands(body, chip)
         self._all: dict[SSAValue, Value] = {
-            value: Value(cast("TensorType[Attribute]", value.type), wanted.get(value, Demand()), outputs.get(value))
+            value: Value(cast("TensorType[Attribute]", value.type), wanted.get(value, Demand()), output_of.get(value))
             for value in (*body.args, *(result for op in body.ops for result in op.results))
         }
 
