@@ -135,26 +135,22 @@ class Buffers:
         layout = named.layout(layout)
         for (known, its_layout, its_chip, its_copies, its_user), buffer in self.of_named.items():
             same = (known, its_layout, its_chip, its_user) == (named, layout, chip, user) and its_copies >= copies
-            if same and not self._worn(buffer):
+            if same and not _worn(buffer):
                 return buffer
+            self.again += same
         tensor = TensorType(named.host.element_type, named.base)
         name = named.name or f"constant{len(self.of_named) + self.again}"
         buffer = self.make(named.kind, name, tensor, layout, chip, named.host, named.value, parts, copies)
         self.of_named[named, layout, chip, copies, user] = buffer
         return buffer
 
-    def _worn(self, buffer: SSAValue) -> bool:
-        """Whether a buffer is a constant that enough ops use already: it must lie apart from all that they use."""
-        op = cast(ts.BufferOp, buffer.owner)
-        worn = op.kind.data == "constant" and buffer.uses.get_length() >= _MOST_USES
-        self.again += worn
-        return worn
-
     def constant_maps(self, type_: TensorType[Attribute], value: Attribute, chip: int) -> SSAValue:
         """Constant maps of an SXM or of scattered words, one in each word, with a copy for the SXM of each hemisphere;
         made on their first use."""
         known = (type_, value, chip)
-        if known not in self.lane_maps or self._worn(self.lane_maps[known]):
+        before = self.lane_maps.get(known)
+        if before is None or _worn(before):
+            self.again += before is not None
             shape = type_.get_shape()
             layout = rows(shape, element_bytes(type_.element_type), self.chip.lanes)
             self.lane_maps[known] = self.make(
@@ -172,6 +168,14 @@ class Buffers:
             return source
         layout = rows(tensor.shape, element_bytes(tensor.element), self.chip.lanes, pads)
         return view_of(self.named(source, layout, chip, parts, copies), layout, tensor.shape)
+
+    def planned_rows(self, tensor: Tensor, pads: Pads = ()) -> Stored:
+        """The words of a tensor as `in_rows` will give them: of one that the host places without the buffer, which is
+        not made yet."""
+        if isinstance(tensor.source, Stored):
+            return tensor.source
+        layout = rows(tensor.shape, element_bytes(tensor.element), self.chip.lanes, pads)
+        return view_of(self.nowhere, layout, tensor.shape)
 
     # -- operands of maps --------------------------------------------------------------------------------------
 
@@ -259,6 +263,12 @@ class Buffers:
             "chip": IntegerAttr(chip, i64),
         }
         self.add(ts.WriteOp.build(operands=[stream, buffer], properties=properties))
+
+
+def _worn(buffer: SSAValue) -> bool:
+    """Whether a buffer is a constant that enough ops use already: it must lie apart from all that they use."""
+    op = cast(ts.BufferOp, buffer.owner)
+    return op.kind.data == "constant" and buffer.uses.get_length() >= _MOST_USES
 
 
 def view_of(buffer: SSAValue, layout: Layout, shape: Shape) -> Stored:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...dialects import tsp_tensor
-from .indexed import emit_gather, emit_scatter, own_table
+from .indexed import emit_gather, emit_scatter, in_place, own_table
 from .lowering import lowers
 from .values import Values, chip_of
 
@@ -19,15 +19,11 @@ def lower_gather(op: tsp_tensor.GatherOp, values: Values) -> None:
 def lower_scatter(op: tsp_tensor.ScatterOp, values: Values) -> None:
     """Writes to the table itself where nothing else uses it, and else to a copy."""
     (table, numbers, updates), chip = values.operands(op), chip_of(op)
-    known, own = values[op.result], None
+    known = values[op.result]
     output = known.output
-    if output is None or (not output.built and output.type == op.result.type):
-        own = own_table(op, table, output, known.demand, values.to, chip)
-    if own is None:
+    if in_place(op, table, output, chip):
+        table, place = own_table(table, output, known.demand, values.to, chip), None
+        values.changed_in_place(op.result)
+    else:
         place = values.destination(op.result, chip)
-        values.define(op.result, emit_scatter(table, numbers, updates, values.to, place, chip))
-        return
-    known.demand_met = True
-    if output is not None:
-        output.built = True
-    values.define(op.result, emit_scatter(own, numbers, updates, values.to, None, chip))
+    values.define(op.result, emit_scatter(table, numbers, updates, values.to, place, chip))

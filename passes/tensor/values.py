@@ -124,6 +124,13 @@ class Values:
             return self.in_output(known.output, known.type, layout, chip, copies)
         return Destination(self.to, "scratch", "", known.type, layout, chip, copies)
 
+    def changed_in_place(self, value: SSAValue) -> None:
+        """Says that a value lies in the buffer of an operand, which is that of its output too, if it is one."""
+        known = self._all[value]
+        known.demand_met = True
+        if known.output is not None:
+            known.output.built = True
+
     def in_output(
         self, output: Output, type_: TensorType[Attribute], layout: Layout, chip: int, copies: int = 1
     ) -> Destination:
