@@ -82,7 +82,7 @@ class Converter:
         if not self.values.outputs:
             self.problems.append(f"{describe(self.function)}: the function returns nothing; return what it computes")
         for op in body.ops:
-            self.to.at = op
+            self.to.begin(op)
             try:
                 lower(op, self.values)
             except Unsupported as e:
@@ -96,15 +96,14 @@ class Converter:
 
     def _keep_unused_inputs(self) -> None:
         """Inputs that nothing uses keep a place too: a program takes the same inputs at every level."""
-        used = {named.name for named, *_ in self.to.of_named if named.kind == "input"}
+        placed = self.to.inputs()
         for tensor in [self.values.stored(argument, 0) for argument in self.function.body.block.args]:
             source = cast(Named, tensor.source)
-            if source.name not in used:
+            if source.name not in placed:
                 self.to.in_rows(tensor, 0)
 
     def _replace_body(self) -> None:
-        self.to.add(func.ReturnOp())
-        function = func.FuncOp(self.function.sym_name.data, FunctionType.from_lists([], []), Region(self.to.block))
+        function = func.FuncOp(self.function.sym_name.data, FunctionType.from_lists([], []), Region(self.to.finish()))
         function.location = self.function.location
         parent = self.function.parent_block()
         assert parent is not None

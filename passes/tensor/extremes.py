@@ -60,7 +60,7 @@ def extremes(kind: str, tensor: Tensor, to: Buffers, chip: int) -> Tensor:
     everywhere = np.repeat(np.arange(side)[:, None], to.chip.lanes, axis=1)
     place = scratch(tensor.element, (groups, *everywhere.shape), to, chip)
     wide = to.in_rows(move_lanes([total], 1, everywhere, to, place, chip, in_turn(place)), chip)
-    to.repeated.add(wide.buffer)
+    to.note_repeated(wide.buffer)
     strides = tuple(prod(leading[d + 1 :]) for d in range(len(leading)))
     return Tensor((*leading, 1), tensor.element, Stored(wide.buffer, wide.offset, strides, 0))
 

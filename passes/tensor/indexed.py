@@ -83,9 +83,7 @@ def own_table(table: Tensor, output: Output | None, demand: Demand, to: Buffers,
     type_ = table.source.host
     layout, name = rows_layout(type_, to.chip, demand.pads), None if output is None else output.name
     place = Destination(to, "input", table.source.name, type_, layout, chip, demand.copies, returned=name)
-    stored = place.make(WHOLE)
-    to.of_named[table.source, layout, chip, demand.copies, "changes it"] = stored.buffer
-    return Tensor(table.shape, table.element, stored)
+    return Tensor(table.shape, table.element, to.changed(table.source, place))
 
 
 def emit_scatter(
