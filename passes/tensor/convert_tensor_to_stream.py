@@ -70,10 +70,9 @@ class Converter:
     def __init__(self, function: func.FuncOp):
         self.function = function
         self.problems: list[str] = []
-        chip = target_of(function).chip
-        self.to = Buffers(chip, function)
+        self.to = Buffers(target_of(function).chip, function)
         body = function.body.block
-        self.values = Values(body, self._outputs(body), chip, self.to)
+        self.values = Values(body, self._outputs(body), self.to)
 
     def run(self) -> list[str]:
         """Replaces the function's body. Returns the problems, in which case the function is left as it was."""

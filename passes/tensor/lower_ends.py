@@ -21,11 +21,13 @@ from .views import Stored, Tensor
 
 @lowers(tsp_tensor.ParameterOp)
 def lower_parameter(op: tsp_tensor.ParameterOp, values: Values) -> None:
+    """The host places it."""
     values.define(op.result, named_tensor("parameter", op.tensor_name.data, op.result.type))
 
 
 @lowers(tsp_tensor.ConstantOp)
 def lower_constant(op: tsp_tensor.ConstantOp, values: Values) -> None:
+    """The host places it."""
     values.define(op.result, named_tensor("constant", "", op.result.type, op.value))
 
 
@@ -67,4 +69,5 @@ def lower_return(op: func.ReturnOp, values: Values) -> None:
 
 @lowers(func.CallOp)
 def refuse_call(op: func.CallOp, values: Values) -> None:
+    """A program is one function."""
     raise Unsupported("calls a function, and a program is one; write here what it does")

@@ -10,6 +10,7 @@ from .values import Values, chip_of
 
 @lowers(tsp_tensor.GatherOp)
 def lower_gather(op: tsp_tensor.GatherOp, values: Values) -> None:
+    """Reads rows of a table by numbers."""
     (table, numbers), chip = values.operands(op), chip_of(op)
     place = values.destination(op.result, chip)
     values.define(op.result, emit_gather(table, numbers, values.to, place, chip))

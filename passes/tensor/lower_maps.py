@@ -29,6 +29,7 @@ from .views import Named, Tensor
 
 @lowers(tsp_tensor.MapOp)
 def lower_map(op: tsp_tensor.MapOp, values: Values) -> None:
+    """A map takes the sums of the product that is pending among its operands, if the others keep step with it."""
     to, chip, shape = values.to, chip_of(op), op.result.type.get_shape()
     columns = shape[-1] if shape else 1
     distinct = list(dict.fromkeys(op.inputs))  # operands that are one value share an argument

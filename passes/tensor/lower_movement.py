@@ -15,6 +15,7 @@ from .views import Named, Tensor
 
 @lowers(tsp_tensor.ReshapeOp)
 def lower_reshape(op: tsp_tensor.ReshapeOp, values: Values) -> None:
+    """Rows that were split are joined where they lie, and columns are split where they lie; else a view, or moves."""
     shape, chip, apart = op.result.type.get_shape(), chip_of(op), values[op.input].apart
     if apart is not None and joins(apart, shape, values.chip.lanes):
         place = values.destination(op.result, chip)
@@ -31,6 +32,7 @@ def _for_host(op: tsp_tensor.ReshapeOp) -> bool:
 
 
 def _reshaped(op: tsp_tensor.ReshapeOp, tensor: Tensor, values: Values) -> Tensor:
+    """The elements of a tensor of words of its own under the shape of the result."""
     shape, chip, source = op.result.type.get_shape(), chip_of(op), tensor.source
     if isinstance(source, Named):
         if source.plain:
@@ -47,6 +49,7 @@ def _reshaped(op: tsp_tensor.ReshapeOp, tensor: Tensor, values: Values) -> Tenso
 
 @lowers(tsp_tensor.TransposeOp)
 def lower_transpose(op: tsp_tensor.TransposeOp, values: Values) -> None:
+    """A view, unless the last dimension moves."""
     permutation, chip, apart = op.permutation.get_values(), chip_of(op), values[op.input].apart
     if apart is not None and (turned := apart.transposed(permutation)) is not None:
         values.define(op.result, turned)
@@ -62,6 +65,7 @@ def lower_transpose(op: tsp_tensor.TransposeOp, values: Values) -> None:
 
 @lowers(tsp_tensor.SliceOp)
 def lower_slice(op: tsp_tensor.SliceOp, values: Values) -> None:
+    """A view, unless columns move to other lanes."""
     offsets, strides, shape = op.offsets.get_values(), op.strides.get_values(), op.result.type.get_shape()
     chip, apart = chip_of(op), values[op.input].apart
     if apart is not None and (part := apart.sliced(offsets, strides, shape)) is not None:
@@ -81,6 +85,7 @@ def lower_slice(op: tsp_tensor.SliceOp, values: Values) -> None:
 
 @lowers(tsp_tensor.ConcatOp)
 def lower_concat(op: tsp_tensor.ConcatOp, values: Values) -> None:
+    """Copies all operands to the buffer of the result."""
     tensors, chip = values.operands(op), chip_of(op)
     place = values.destination(op.result, chip)
     values.define(op.result, emit_concat(tensors, op.dim.value.data, values.to, place, chip))
@@ -88,6 +93,7 @@ def lower_concat(op: tsp_tensor.ConcatOp, values: Values) -> None:
 
 @lowers(tsp_tensor.PadOp)
 def lower_pad(op: tsp_tensor.PadOp, values: Values) -> None:
+    """Copies the operand to the buffer of the result, and the number around it."""
     (tensor,), chip = values.operands(op), chip_of(op)
     place = values.destination(op.result, chip)
     values.define(op.result, emit_pad(op, tensor, values.to, place, chip))

@@ -39,6 +39,7 @@ def lower_product(op: Operation, product: Product, values: Values) -> None:
 
 @lowers(tsp_tensor.ConvOp)
 def lower_conv(op: tsp_tensor.ConvOp, values: Values) -> None:
+    """A product whose passes are the taps of the window."""
     _, kernel = values.operands(op)
     lower_product(op, conv_product(op, images(op, values), kernel, values.to, chip_of(op)), values)
 

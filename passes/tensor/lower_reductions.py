@@ -15,6 +15,7 @@ from .values import Values, chip_of
 
 @lowers(tsp_tensor.ReduceOp)
 def lower_reduce(op: tsp_tensor.ReduceOp, values: Values) -> None:
+    """Sums of i8 are products, and so keep their columns; all others go through ALUs."""
     (tensor,), axes, chip = values.operands(op), op.axes.get_values(), chip_of(op)
     if is_product(op):
         lower_product(op, axes_sum(tensor, axes, values.to, chip), values)
@@ -26,6 +27,7 @@ def lower_reduce(op: tsp_tensor.ReduceOp, values: Values) -> None:
 
 @lowers(tsp_tensor.PoolOp)
 def lower_pool(op: tsp_tensor.PoolOp, values: Values) -> None:
+    """Sums of i8 are products; all others go through ALUs."""
     (tensor,), to, chip = values.operands(op), values.to, chip_of(op)
     if is_product(op):
         lower_product(op, window_sum(images(op, values), op.window, to, chip), values)

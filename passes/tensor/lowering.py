@@ -30,7 +30,7 @@ def lowers(kind: type[OpT]) -> Callable[[Callable[[OpT, Values], None]], Callabl
 
 
 def lower(op: Operation, values: Values) -> None:
-    """Lowers an op, unless an operand has no lowering itself. Raises Unsupported."""
+    """Lowers an op, unless an operand has no lowering itself. Raises Unsupported, or UnsupportedRegion."""
     if not values.known(op):
         return
     lowering = LOWERINGS.get(type(op))

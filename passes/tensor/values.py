@@ -11,7 +11,6 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from ...dialects import c2c, tsp_tensor
 from ...dialects.layout import Layout, tiles
-from ...dialects.target import ChipSpec
 from .apart import Apart, settled
 from .buffers import Buffers, Destination, Output, rows_layout
 from .demand import Demand, demands
@@ -56,15 +55,15 @@ class Values:
     """The values of a function's body, and the buffers in which they lie. What users ask for is made where it is not
     there yet."""
 
-    def __init__(self, body: Block, outputs: Sequence[Output], chip: ChipSpec, to: Buffers):
-        self.chip, self.to = chip, to
+    def __init__(self, body: Block, outputs: Sequence[Output], to: Buffers):
+        self.chip, self.to = to.chip, to
         self.outputs = outputs
         """Those of the function, in the order in which it returns them."""
         returned = body.last_op.operands if outputs and body.last_op is not None else ()
         output_of: dict[SSAValue, Output] = {}
         for value, output in zip(returned, outputs, strict=True):
             output_of.setdefault(_origin(value), output)
-        wanted = demands(body, chip)
+        wanted = demands(body, self.chip)
         self._all: dict[SSAValue, Value] = {
             value: Value(cast("TensorType[Attribute]", value.type), wanted.get(value, Demand()), output_of.get(value))
             for value in (*body.args, *(result for op in body.ops for result in op.results))

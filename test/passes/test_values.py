@@ -45,7 +45,7 @@ class Lowered:
         self.body = function.body.block
         self.to = Buffers(CHIP, function)
         self.output = Output("y", function.function_type.outputs.data[0])
-        self.values = Values(self.body, [self.output], CHIP, self.to)
+        self.values = Values(self.body, [self.output], self.to)
         for argument, name in zip(self.body.args, "xw", strict=True):
             self.values.define(argument, named_tensor("input", name, argument.type))
         self.states: dict[str, Value] = {}
@@ -99,7 +99,7 @@ def test_a_view_is_not_known_before_it_is_lowered() -> None:
     module = parse(TEXT)
     (function,) = functions_of(module)
     output = Output("y", function.function_type.outputs.data[0])
-    values = Values(function.body.block, [output], CHIP, Buffers(CHIP, function))
+    values = Values(function.body.block, [output], Buffers(CHIP, function))
     assert not any(values.known(op) for op in function.body.block.ops)
     lower(next(iter(function.body.block.ops)), values)  # an operand has no place: nothing happens
     assert values[next(iter(function.body.block.ops)).results[0]].state is None
