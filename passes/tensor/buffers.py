@@ -52,7 +52,8 @@ class Buffers:
         self.chip = chip
         self._block = Block()
         self._at = at
-        self._nowhere: SSAValue = Block(arg_types=[i8]).args[0]
+        self.nowhere: SSAValue = Block(arg_types=[i8]).args[0]
+        """Stands for the buffer of a view whose buffer is not made yet."""
         self._of_named: dict[tuple[Named, Layout, int, str], dict[int, SSAValue]] = {}
         """By view, layout, chip and kind of user, and then by copies, the buffers of what the host places."""
         self._named_count = 0
@@ -228,7 +229,7 @@ class Buffers:
 
     def planned(self, layout: Layout, shape: Shape) -> Stored:
         """The words of a tensor of `shape` in rows, in a buffer that is not made yet."""
-        return view_of(self._nowhere, layout, shape)
+        return view_of(self.nowhere, layout, shape)
 
     def planned_rows(self, tensor: Tensor, pads: Pads = ()) -> Stored:
         """The words of a tensor as `in_rows` will give them: of one that the host places without the buffer, which is
