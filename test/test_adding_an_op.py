@@ -10,10 +10,15 @@ import numpy as np
 import pytest
 import tspc.dialects.tsp_tensor.named as named
 import tspc.dialects.tsp_tensor.simplify as simplify
+import tspc.passes.tensor.lowering as lowering
+from tspc.dialects.errors import UnsupportedModel
 from tspc.dialects.locations import LocatedParser
-from tspc.dialects.tsp_tensor import MapOp
+from tspc.dialects.tsp_stream import BufferOp
+from tspc.dialects.tsp_tensor import TSP_TENSOR, MapOp, YieldOp
 from tspc.dialects.tsp_tensor.canonical import Canonical
 from tspc.passes.pipelines import PASSES, STAGES, make_context
+from tspc.passes.tensor.convert_tensor_to_stream import LOWERED_IN
+from tspc.passes.tensor.values import Values
 from tspc.runtime.executable import Loaded, executable_from_module
 from tspc.runtime.levels import run_module
 from tspc.runtime.reference import ReferenceEngine
@@ -95,3 +100,27 @@ def test_the_chip_computes_the_same_bits(page: dict[str, Any]) -> None:
         module.verify()
     outputs, _ = Loaded(executable_from_module(module, {}), ReferenceEngine()).run(inputs())
     assert outputs["y"].tobytes() == values.tobytes()
+
+
+def test_every_op_is_an_expression_or_has_a_lowering() -> None:
+    assert LOWERED_IN
+    primitive = {op for op in TSP_TENSOR.operations if not issubclass(op, named.NamedOp | YieldOp)}
+    assert primitive == {op for op in lowering.LOWERINGS if op.dialect_name() == TSP_TENSOR.name}
+
+
+def test_a_primitive_op_is_lowered_by_one_function(page: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here by one that says that the result is where the operand is."""
+    lower_it = PASSES["convert-tensor-to-stream"]()()
+    with pytest.raises(UnsupportedModel, match="absolute`: has no lowering to streams"):
+        lower_it.apply(make_context(), parsed(page))
+    monkeypatch.setattr(lowering, "LOWERINGS", {**lowering.LOWERINGS})
+
+    @lowering.lowers(page["AbsoluteOp"])
+    def lower_absolute(op: Any, values: Values) -> None:
+        values.define(op.result, *values.operands(op))
+
+    module = parsed(page)
+    lower_it.apply(make_context(), module)
+    buffers = [op for op in module.walk() if isinstance(op, BufferOp)]
+    named_buffers = {(op.kind.data, op.tensor_name.data) for op in buffers if op.tensor_name}
+    assert named_buffers == {("input", "x"), ("output", "y")}

@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
+from xdsl.dialects import func
 from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, StringAttr, TensorType, i8, i64
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
@@ -33,40 +34,86 @@ class Unsupported(Exception):
     """Why an op has no lowering, and what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Output:
     """What a computed value is to the host."""
 
     name: str
     type: TensorType[Attribute]
+    built: bool = False
+    """Whether it has its buffer already."""
 
 
 class Buffers:
-    """The block that is written, and the buffers in it."""
+    """The block that is written, the buffers in it, what is known of their words, and whose turn it is of the planes.
+
+    Others ask and tell by methods."""
 
     def __init__(self, chip: ChipSpec, at: Operation):
         self.chip = chip
-        self.block = Block()
-        self.at = at
-        """The op that is being lowered: the source of locations."""
+        self._block = Block()
+        self._at = at
         self.nowhere: SSAValue = Block(arg_types=[i8]).args[0]
         """Stands for the buffer of a view whose buffer is not made yet."""
-        self.of_named: dict[tuple[Named, Layout, int, int, str], SSAValue] = {}
-        self.lane_maps: dict[tuple[TensorType[Attribute], Attribute, int], SSAValue] = {}
+        self._of_named: dict[tuple[Named, Layout, int, str], dict[int, SSAValue]] = {}
+        """By view, layout, chip and kind of user, and then by copies, the buffers of what the host places."""
+        self._named_count = 0
+        """Those of them that differ."""
+        self._lane_maps: dict[tuple[TensorType[Attribute], Attribute, int], SSAValue] = {}
         """The constant maps between lanes, by chip."""
-        self.again = 0
+        self._again = 0
         """Constants that were placed once more."""
-        self.padding: dict[SSAValue, Array] = {}
-        """What the lanes beyond the last column of a stored tensor hold, where it is known: a number."""
-        self.repeated: set[SSAValue] = set()
-        """The buffers of tensors of one column that have it in all lanes."""
-        self.next_plane = 0
+        self._padding: dict[SSAValue, Array] = {}
+        """What lies beyond the last column, by buffer, where it is known: a number."""
+        self._repeated: set[SSAValue] = set()
+        self._next_plane = 0
         """The plane with which a product that does not need all of them begins."""
+
+    def begin(self, op: Operation) -> None:
+        """From now on the ops that are added have their location from this op of the program."""
+        self._at = op
 
     def add(self, op: Operation) -> SSAValue:
         """Appends an op at the current location and gives its result, if it has one."""
-        self.block.add_op(located(op, self.at))
+        self._block.add_op(located(op, self._at))
         return op.results[0] if op.results else cast(SSAValue, None)
+
+    def finish(self) -> Block:
+        """Ends the block and gives it."""
+        self.add(func.ReturnOp())
+        return self._block
+
+    def planes_in_turn(self, planes: Sequence[int], used: int, group: int) -> list[int]:
+        """The planes in the order in which a product takes them that uses so many of them, in groups of so many. One
+        that leaves planes idle begins with the one behind the last of the product before, so that the weights of both
+        are loaded side by side."""
+        if used == len(planes):
+            return [*planes]
+        first = next((i for i, plane in enumerate(planes) if plane >= self._next_plane), 0)
+        first = -(-first // group) * group % len(planes)
+        turned = [*planes[first:], *planes[:first]]
+        self._next_plane = turned[used]
+        return turned
+
+    # -- what is known of words ----------------------------------------------------------------------------------
+
+    def padding(self, buffer: SSAValue) -> Array | None:
+        """The number in the lanes beyond the last column of the tensor in a buffer, or None where it is not known."""
+        return self._padding.get(buffer)
+
+    def note_padding(self, buffer: SSAValue, number: Array | None) -> None:
+        """Says what lies beyond the last column of the tensor in a buffer, or that it is not known."""
+        self._padding.pop(buffer, None)
+        if number is not None:
+            self._padding[buffer] = number
+
+    def is_repeated(self, buffer: SSAValue) -> bool:
+        """Whether the tensor in a buffer is of one column, which lies in all lanes."""
+        return buffer in self._repeated
+
+    def note_repeated(self, buffer: SSAValue) -> None:
+        """Says that the only column of the tensor in a buffer lies in all lanes."""
+        self._repeated.add(buffer)
 
     # -- buffers -----------------------------------------------------------------------------------------------
 
@@ -117,34 +164,43 @@ class Buffers:
         """The buffer of a tensor that the host places, in a layout of the view; made on its first use, and once more
         for each kind of `user` that wants its own."""
         layout = named.layout(layout)
-        for (known, its_layout, its_chip, its_copies, its_user), buffer in self.of_named.items():
-            same = (known, its_layout, its_chip, its_user) == (named, layout, chip, user) and its_copies >= copies
-            if same and not self._worn(buffer):
-                return buffer
+        known = self._of_named.setdefault((named, layout, chip, user), {})
+        for its_copies, buffer in known.items():
+            if its_copies >= copies:
+                if not _worn(buffer):
+                    return buffer
+                self._again += 1
         tensor = TensorType(named.host.element_type, named.base)
-        name = named.name or f"constant{len(self.of_named) + self.again}"
+        name = named.name or f"constant{self._named_count + self._again}"
         buffer = self.make(named.kind, name, tensor, layout, chip, named.host, named.value, parts, copies)
-        self.of_named[named, layout, chip, copies, user] = buffer
+        self._named_count += copies not in known
+        known[copies] = buffer
         return buffer
 
-    def _worn(self, buffer: SSAValue) -> bool:
-        """Whether a buffer is a constant that enough ops use already: it must lie apart from all that they use."""
-        op = cast(ts.BufferOp, buffer.owner)
-        worn = op.kind.data == "constant" and buffer.uses.get_length() >= _MOST_USES
-        self.again += worn
-        return worn
+    def changed(self, named: Named, place: Destination) -> Stored:
+        """All of an input in a buffer of its own, made now, whose words the program changes: nothing else finds it."""
+        stored = place.make(WHOLE)
+        self._of_named[named, place.layout, place.chip, "changes it"] = {place.copies: stored.buffer}
+        self._named_count += 1
+        return stored
+
+    def inputs(self) -> set[str]:
+        """The names of the inputs that lie in some buffer."""
+        return {named.name for named, *_ in self._of_named if named.kind == "input"}
 
     def constant_maps(self, type_: TensorType[Attribute], value: Attribute, chip: int) -> SSAValue:
         """Constant maps of an SXM or of scattered words, one in each word, with a copy for the SXM of each hemisphere;
         made on their first use."""
         known = (type_, value, chip)
-        if known not in self.lane_maps or self._worn(self.lane_maps[known]):
+        before = self._lane_maps.get(known)
+        if before is None or _worn(before):
+            self._again += before is not None
             shape = type_.get_shape()
             layout = rows(shape, element_bytes(type_.element_type), self.chip.lanes)
-            self.lane_maps[known] = self.make(
-                "constant", f"lanes{len(self.lane_maps) + self.again}", type_, layout, chip, value=value, copies=2
+            self._lane_maps[known] = self.make(
+                "constant", f"lanes{len(self._lane_maps) + self._again}", type_, layout, chip, value=value, copies=2
             )
-        return self.lane_maps[known]
+        return self._lane_maps[known]
 
     def in_rows(self, tensor: Tensor, chip: int, pads: Pads = (), parts: Parts = WHOLE, copies: int = 1) -> Stored:
         """A tensor as rows in SRAM: a stored one as it lies, one that the host places in a buffer of its own."""
@@ -156,6 +212,18 @@ class Buffers:
             return source
         layout = rows(tensor.shape, element_bytes(tensor.element), self.chip.lanes, pads)
         return view_of(self.named(source, layout, chip, parts, copies), layout, tensor.shape)
+
+    def planned(self, layout: Layout, shape: Shape) -> Stored:
+        """The words of a tensor of `shape` in rows, in a buffer that is not made yet."""
+        return view_of(self.nowhere, layout, shape)
+
+    def planned_rows(self, tensor: Tensor, pads: Pads = ()) -> Stored:
+        """The words of a tensor as `in_rows` will give them: of one that the host places without the buffer, which is
+        not made yet."""
+        if isinstance(tensor.source, Stored):
+            return tensor.source
+        layout = rows(tensor.shape, element_bytes(tensor.element), self.chip.lanes, pads)
+        return self.planned(layout, tensor.shape)
 
     # -- operands of maps --------------------------------------------------------------------------------------
 
@@ -177,7 +245,7 @@ class Buffers:
                     "the full last dimension"
                 )
             return tensor.source
-        view = view_of(self.nowhere, self.operand_layout(tensor, columns), tensor.shape)
+        view = self.planned(self.operand_layout(tensor, columns), tensor.shape)
         return view if tensor.columns == columns else replace(view, tile_stride=0)
 
     def operand(self, tensor: Tensor, columns: int, chip: int, parts: Parts, copies: int) -> SSAValue:
@@ -245,6 +313,12 @@ class Buffers:
         self.add(ts.WriteOp.build(operands=[stream, buffer], properties=properties))
 
 
+def _worn(buffer: SSAValue) -> bool:
+    """Whether a buffer is a constant that enough ops use already: it must lie apart from all that they use."""
+    op = cast(ts.BufferOp, buffer.owner)
+    return op.kind.data == "constant" and buffer.uses.get_length() >= _MOST_USES
+
+
 def _numbered(owners: Sequence[int]) -> tuple[int, ...]:
     """The numbers of owners, from 0 on in their order."""
     numbers = {owner: i for i, owner in enumerate(sorted({*owners}))}
@@ -291,8 +365,7 @@ class Destination:
     @property
     def view(self) -> Stored:
         """The view of the words, without a buffer."""
-        shape = self.type.get_shape()
-        return view_of(self.to.nowhere, self.layout, shape)
+        return self.to.planned(self.layout, self.shape)
 
     def make(self, parts: Parts) -> Stored:
         """The view in a buffer of its own, cut into parts."""

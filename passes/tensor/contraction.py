@@ -60,7 +60,8 @@ class _Emitter:
         ]
         self.space, (self.acts, self.out, *self.operand_rows) = join(product.space, all_rows)
         self.division = product.divide(self.space, to, epilogue, destination.layout.width * destination.copies)
-        self._take_turns()
+        used = 1 + max(share.plane for unit in self.division for share in unit.shares)
+        self.planes = to.planes_in_turn(self.planes, used, max(len(unit.shares) for unit in self.division))
 
     def run(self) -> Tensor:
         self.act_view = self._activations()
@@ -71,20 +72,8 @@ class _Emitter:
             self._emit(unit, result)
         type_ = self.destination.type
         if self.product.repeated and (self.epilogue is None or not self.operands):
-            self.to.repeated.add(result.buffer)
+            self.to.note_repeated(result.buffer)
         return Tensor(type_.get_shape(), type_.element_type, result)
-
-    def _take_turns(self) -> None:
-        """A product that leaves planes idle begins with the one behind the last of the product before, so that the
-        weights of both are loaded side by side."""
-        used = 1 + max(share.plane for unit in self.division for share in unit.shares)
-        if used == len(self.planes):
-            return
-        group = max(len(unit.shares) for unit in self.division)
-        first = next((i for i, plane in enumerate(self.planes) if plane >= self.to.next_plane), 0)
-        first = -(-first // group) * group % len(self.planes)
-        self.planes = [*self.planes[first:], *self.planes[:first]]
-        self.to.next_plane = self.planes[used]
 
     def _parts_of_result(self) -> Parts:
         """The parts of the result; one where planes may wait for each other and the parts would take more slices than

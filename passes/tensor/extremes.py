@@ -43,7 +43,7 @@ def extremes(kind: str, tensor: Tensor, to: Buffers, chip: int) -> Tensor:
         place = scratch(tensor.element, tensor.shape, to, chip)
         mask = mask_region(tensor.element, _neutral(kind, tensor.element))
         tensor = emit_map(mask, [ones(tensor.columns), tensor], to, place, chip)
-    if _runs(tensor, to, chip) is None:
+    if _runs(tensor, to) is None:
         tensor = move(tensor, to, scratch(tensor.element, tensor.shape, to, chip), chip)
     across = tiles(tensor.columns, side)
     groups = tiles(prod(leading), side)
@@ -60,7 +60,7 @@ def extremes(kind: str, tensor: Tensor, to: Buffers, chip: int) -> Tensor:
     everywhere = np.repeat(np.arange(side)[:, None], to.chip.lanes, axis=1)
     place = scratch(tensor.element, (groups, *everywhere.shape), to, chip)
     wide = to.in_rows(move_lanes([total], 1, everywhere, to, place, chip, in_turn(place)), chip)
-    to.repeated.add(wide.buffer)
+    to.note_repeated(wide.buffer)
     strides = tuple(prod(leading[d + 1 :]) for d in range(len(leading)))
     return Tensor((*leading, 1), tensor.element, Stored(wide.buffer, wide.offset, strides, 0))
 
@@ -74,9 +74,9 @@ def _neutral(kind: str, element: Attribute) -> FloatAttr | IntegerAttr:
     return IntegerAttr(-limit if kind == "max" else limit - 1, cast(IntegerType, element))
 
 
-def _runs(tensor: Tensor, to: Buffers, chip: int) -> tuple[tuple[int, ...], Rows] | None:
+def _runs(tensor: Tensor, to: Buffers) -> tuple[tuple[int, ...], Rows] | None:
     """The rows as a space with few dimensions, of which groups of neighbours can be taken; None where they cross."""
-    shown = rows_of(to.in_rows(tensor, chip), tensor.shape, tensor.leading)
+    shown = rows_of(to.planned_rows(tensor), tensor.shape, tensor.leading)
     space, (joined,) = join(tensor.leading, [shown])
     fits = len(space) == 1 or space[-1] % to.chip.lanes_per_tile == 0
     return (space, joined) if fits else None
@@ -84,7 +84,7 @@ def _runs(tensor: Tensor, to: Buffers, chip: int) -> tuple[tuple[int, ...], Rows
 
 def _dealt(tensor: Tensor, to: Buffers, chip: int) -> SSAValue:
     """The rows of each group side by side, byte by byte; rows that the last group does not have are any."""
-    runs = _runs(tensor, to, chip)
+    runs = _runs(tensor, to)
     assert runs is not None
     (*outer, size), shown = runs
     buffer, side = to.in_rows(tensor, chip).buffer, to.chip.lanes_per_tile

@@ -59,28 +59,31 @@ def emit_gather(table: Tensor, indices: Tensor, to: Buffers, destination: Destin
     return gathered
 
 
-def own_table(
-    op: tsp_tensor.ScatterOp, table: Tensor, output: Output | None, demand: Demand, to: Buffers, chip: int
-) -> Tensor | None:
-    """The table of a scatter in a buffer that may be changed, since nothing else uses it; None where there is none.
+def in_place(op: tsp_tensor.ScatterOp, table: Tensor, output: Output | None, chip: int) -> bool:
+    """Whether a scatter may change its table where that lies, since nothing else uses it.
 
     That is an input, whose words become those of the output if the result is one, or what was computed for this op.
     """
     type_, views = op.result.type, tsp_tensor.ReshapeOp | tsp_tensor.TransposeOp | tsp_tensor.SliceOp
+    if output is not None and (output.built or output.type != type_):
+        return False
     if len(list(op.table.uses)) > 1 or len(table.shape) < 2 or isinstance(op.table.owner, views):
-        return None
+        return False
+    if isinstance(table.source, Named):
+        return table.source.kind == "input" and table.source.plain and table.source.host == type_
+    buffer = cast(ts.BufferOp, table.source.buffer.owner)
+    whole = buffer.kind.data == "scratch" and buffer.type.tensor == type_ and buffer.chip_number == chip
+    return output is None and whole and len(buffer.wanted.starts) == 1
+
+
+def own_table(table: Tensor, output: Output | None, demand: Demand, to: Buffers, chip: int) -> Tensor:
+    """The table of a scatter in the buffer in which it will be changed (`in_place`)."""
     if isinstance(table.source, Stored):
-        buffer = cast(ts.BufferOp, table.source.buffer.owner)
-        whole = buffer.kind.data == "scratch" and buffer.type.tensor == type_ and buffer.chip_number == chip
-        whole = whole and len(buffer.wanted.starts) == 1
-        return table if whole and output is None else None
-    if table.source.kind != "input" or not table.source.plain or table.source.host != type_:
-        return None
+        return table
+    type_ = table.source.host
     layout, name = rows_layout(type_, to.chip, demand.pads), None if output is None else output.name
     place = Destination(to, "input", table.source.name, type_, layout, chip, demand.copies, returned=name)
-    stored = place.make(WHOLE)
-    to.of_named[table.source, layout, chip, demand.copies, "changes it"] = stored.buffer
-    return Tensor(table.shape, table.element, stored)
+    return Tensor(table.shape, table.element, to.changed(table.source, place))
 
 
 def emit_scatter(

@@ -282,7 +282,7 @@ def numbered(shape: Shape) -> Numbers:
 
 def spread(tensor: Tensor, columns: int, to: Buffers, chip: int, copies: int = 1) -> Tensor:
     """A computed tensor of one column with its elements in all lanes, so that it shows itself as one of `columns`."""
-    if isinstance(tensor.source, Stored) and tensor.source.buffer in to.repeated:
+    if isinstance(tensor.source, Stored) and to.is_repeated(tensor.source.buffer):
         return Tensor((*tensor.leading, columns), tensor.element, replace(tensor.source, tile_stride=0))
     width = min(columns, to.chip.lanes)
     shape = (*tensor.leading, width)
@@ -311,7 +311,7 @@ def reshaped(tensor: Tensor, to: Buffers, destination: Destination, chip: int) -
         wide = replace(scratch(tensor.element, (*b[:-1], to.chip.lanes), to, chip), copies=destination.copies)
         elements = np.repeat(numbered(b[outer:]), to.chip.lanes, axis=-1)
         view = to.in_rows(move_lanes([source], outer, elements, to, wide, chip), chip)
-        to.repeated.add(view.buffer)
+        to.note_repeated(view.buffer)
         return Tensor(destination.shape, tensor.element, view)
     return move_lanes([source], outer, numbered(b[outer:]), to, destination, chip)
 

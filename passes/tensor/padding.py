@@ -38,15 +38,13 @@ def padding_of(tensor: Tensor, to: Buffers) -> Array | None:
     whole = cast(ts.BufferType, tensor.source.buffer.type).shape
     if not whole or tensor.columns != whole[-1]:
         return None  # columns of a wider tensor: what lies beyond are its other columns
-    return to.padding.get(tensor.source.buffer)
+    return to.padding(tensor.source.buffer)
 
 
 def set_padding(tensor: Tensor, padding: Array | None, to: Buffers) -> None:
     """Takes note of what lies beyond the last column of a computed tensor, or that it is not known."""
     if isinstance(tensor.source, Stored):
-        to.padding.pop(tensor.source.buffer, None)
-        if padding is not None:
-            to.padding[tensor.source.buffer] = padding
+        to.note_padding(tensor.source.buffer, padding)
 
 
 def mapped(region: Region, operands: Sequence[Tensor], to: Buffers) -> Array | None:

@@ -28,7 +28,7 @@ from ...dialects.tsp_tensor.window import Window
 from ..stream.alu_levels import alus_of
 from ..stream.stream_place import streams_of
 from .apart import Apart
-from .buffers import Buffers, Unsupported, view_of
+from .buffers import Buffers, Unsupported
 from .demand import BETWEEN
 from .lanes import scratch, transposed
 from .units import Beside, Cost, Division, divide
@@ -244,24 +244,35 @@ def matmul_product(
 
 def stacked_product(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, to: Buffers, chip: int) -> Product | None:
     """The normal form of a stack of products of one tile of columns each; None where its matrices do not follow each
-    other in equal steps."""
-    *stack, rows_, n = op.result.type.get_shape()
-    if n > to.chip.lanes:
+    other in equal steps, and then nothing is emitted."""
+    left = _turned_view(lhs, to, chip) if op.transpose_lhs else lhs
+    right = _turned_view(rhs, to, chip) if op.transpose_rhs else rhs
+    if _stack(op, replace(left, source=to.planned_rows(left)), right, to, chip) is None:
         return None
     lhs = turned(lhs, to, chip) if op.transpose_lhs else lhs
     rhs = turned(rhs, to, chip) if op.transpose_rhs else rhs
-    k, right = rhs.shape[-2], rhs.source
+    lhs = replace(lhs, source=to.in_rows(lhs, chip))
+    if isinstance(rhs.source, Stored):
+        rhs = replace(rhs, source=to.in_rows(rhs, chip))
+    return _stack(op, lhs, rhs, to, chip)
+
+
+def _stack(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, to: Buffers, chip: int) -> Product | None:
+    """The stack of products of matrices that are turned already, the left ones in rows; None where there is none."""
+    *stack, rows_, n = op.result.type.get_shape()
+    if n > to.chip.lanes:
+        return None
+    k, left, right = rhs.shape[-2], lhs.source, rhs.source
+    assert isinstance(left, Stored)
     if isinstance(right, Named) and rhs.shape[:-2] != (prod(stack),):
         return None
-    left = to.in_rows(lhs, chip)
-    acts = Tensor(lhs.shape, lhs.element, left)
     passes = ((tiles(k, to.chip.lanes), left.tile_stride),)
     product = Product(
-        (rows_,), n, lhs.element, acts, None, Rows(0, (), 0), passes, right, (), k, chip, stack=tuple(stack)
+        (rows_,), n, lhs.element, lhs, None, Rows(0, (), 0), passes, right, (), k, chip, stack=tuple(stack)
     )
     shown = product.rows_of(left, lhs.shape)
     if isinstance(right, Stored):
-        matrices = replace(product, space=(k,)).rows_of(to.in_rows(rhs, chip), rhs.shape)
+        matrices = replace(product, space=(k,)).rows_of(right, rhs.shape)
         if matrices is None:
             return None
         right = Stored(right.buffer, right.offset, right.strides[-1:], matrices.tile_step)
@@ -269,7 +280,8 @@ def stacked_product(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, to: Buffe
 
 
 def apart_product(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Apart, to: Buffers, chip: int) -> Product | None:
-    """The normal form of a stack of products whose weights lie in columns of common words; None if it is not that."""
+    """The normal form of a stack of products whose weights lie in columns of common words; None if it is not that, and
+    then nothing is emitted."""
     lanes = to.chip.lanes
     *stack, _, n = rhs.shape
     if op.transpose_rhs or op.result.type.get_shape()[:-2] != (*stack,) or len(stack) != 1 or rhs.column % n:
@@ -292,11 +304,25 @@ def apart_product(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Apart, to: Buffers,
 
 def turned(tensor: Tensor, to: Buffers, chip: int) -> Tensor:
     """Matrices transposed: a view of what the host places, a computed tensor in a buffer of its own."""
-    *batch, rows_, columns = tensor.shape
-    order, shape = (*range(len(batch)), len(batch) + 1, len(batch)), (*batch, columns, rows_)
+    view = _turned_view(tensor, to, chip)
+    if isinstance(view.source, Named):
+        return view
+    return transposed(tensor, _turn(tensor), to, scratch(tensor.element, view.shape, to, chip), chip)
+
+
+def _turned_view(tensor: Tensor, to: Buffers, chip: int) -> Tensor:
+    """What `turned` gives, before anything is emitted for it: of a computed tensor without the buffer."""
+    order = _turn(tensor)
+    shape = tuple(tensor.shape[d] for d in order)
     if isinstance(tensor.source, Named):
         return Tensor(shape, tensor.element, tensor.source.transposed(order))
-    return transposed(tensor, order, to, scratch(tensor.element, shape, to, chip), chip)
+    return Tensor(shape, tensor.element, scratch(tensor.element, shape, to, chip).view)
+
+
+def _turn(tensor: Tensor) -> Shape:
+    """The order of dimensions that exchanges the last two."""
+    *batch, rows_, columns = range(len(tensor.shape))
+    return (*batch, columns, rows_)
 
 
 def conv_product(op: tsp_tensor.ConvOp, images: Tensor, kernel: Tensor, to: Buffers, chip: int) -> Product:
@@ -312,13 +338,8 @@ def conv_product(op: tsp_tensor.ConvOp, images: Tensor, kernel: Tensor, to: Buff
     if isinstance(source, Named) and few and isinstance(kernel.source, Named) and kernel.source.plain:
         # the host deals out the pixels of all taps to the lanes; sums of integers do not mind the order
         return _dealt_by_host(source, kernel.source, window, space, channels, outputs, to, chip)
-    act_layout = None
     top, left, bottom, right = window.pads
-    if isinstance(source, Named):
-        act_layout = rows(images.shape, element_bytes(images.element), lanes, ((0, 0), (top, bottom), (left, right)))
-        view = view_of(to.nowhere, act_layout, images.shape)
-    else:
-        view = source
+    view, act_layout = _in_rows(images, to, ((0, 0), (top, bottom), (left, right)))
     per_image, per_row, per_pixel = view.strides
     shown = Rows(
         view.offset - top * per_row - left * per_pixel,
@@ -392,10 +413,10 @@ def axes_sum(tensor: Tensor, axes: Sequence[int], to: Buffers, chip: int) -> Pro
 
 def _in_rows(tensor: Tensor, to: Buffers, pads: Pads) -> tuple[Stored, Layout | None]:
     """The view of activations, and the layout in which the host places them if it does."""
+    view = to.planned_rows(tensor, pads)
     if isinstance(tensor.source, Stored):
-        return tensor.source, None
-    layout = rows(tensor.shape, element_bytes(tensor.element), to.chip.lanes, pads)
-    return view_of(to.nowhere, layout, tensor.shape), layout
+        return view, None
+    return view, rows(tensor.shape, element_bytes(tensor.element), to.chip.lanes, pads)
 
 
 def _ones(
@@ -430,10 +451,7 @@ def row_product(
     acts: Tensor, stationary: Named | Stored, space: Shape, k: int, n: int, to: Buffers, chip: int
 ) -> Product:
     """Rows [*space, k] by a matrix [k, n]."""
-    layout, view = None, acts.source
-    if isinstance(view, Named):
-        layout = rows(acts.shape, element_bytes(acts.element), to.chip.lanes)
-        view = view_of(to.nowhere, layout, acts.shape)
+    view, layout = _in_rows(acts, to, ())
     shown = rows_of(view, acts.shape, space)
     passes = ((tiles(k, to.chip.lanes), shown.tile_step),)
     return Product(space, n, acts.element, acts, layout, shown, passes, stationary, (), k, chip)

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tensors import random_array, tensor_type
+from tensors import module_of, random_array, tensor_type
 from test_lanes import LANES, Shape, check, computed, type_of
+from tspc.dialects.tsp_stream import BufferOp, ReadOp
+from tspc.passes.pipelines import compile, parse
 
 ROWS = [(16, 5), (33, 48), (2, 32, 20), (3, 17, 100), (16, 1)]
 
@@ -108,6 +110,20 @@ def test_stacks_of_products_take_their_map(batch: Shape, element: str, computed_
       tsp_tensor.yield %w : {sums}
     }}"""
     check(text, inputs, type_of(out, sums))
+
+
+def test_a_stack_that_is_none_emits_nothing() -> None:
+    """Matrices that the host places once for several others are multiplied one by one, each turned by itself: this is
+    known before all of them are turned at once, so all that is written is read."""
+    inputs = [random_array(np.random.default_rng(7), shape, "i8") for shape in ((2, 3, 4, 5), (3, 4, 6))]
+    left, out = type_of((2, 3, 4, 5), "i8"), type_of((2, 3, 5, 6), "i32")
+    text = f"""{computed((2, 3, 4, 5), "i8")}
+    %y = tsp_tensor.matmul %x, %b {{transpose_lhs}} : {left}, {tensor_type(inputs[1])} -> {out}"""
+    check(text, inputs, out)
+    module = compile(parse(module_of(text, inputs, out, LANES)), until="convert-tensor-to-stream")
+    made = [op.results[0] for op in module.walk() if isinstance(op, BufferOp) and op.kind.data == "scratch"]
+    assert made
+    assert all(any(isinstance(use.operation, ReadOp) for use in buffer.uses) for buffer in made)
 
 
 @pytest.mark.parametrize("columns", [20, LANES + 3])
