@@ -13,6 +13,7 @@ import numpy.typing as npt
 from xdsl.dialects.builtin import ModuleOp
 
 from ..dialects.errors import InputError, MalformedProgram
+from ..dialects.names import printable
 from ..dialects.target import ChipSpec, SystemSpec, load_file
 from ..dialects.target_attr import TARGET, TargetAttr, target_of
 from ..dialects.verify import verify_module
@@ -142,10 +143,13 @@ def _parameters(module: ModuleOp, folder: Path | None, weights: Arrays | str | P
         arrays = _arrays(weights)
         check_tensors("parameter", wanted, arrays)
         return arrays
-    if weights is None and folder is None and wanted:
-        names = ", ".join(sorted(wanted))
-        raise InputError(f"the module has parameters ({names}) and no folder to look for their file in; give `weights`")
-    path = weights_path(module, folder or Path()) if weights is None else Path(weights)
+    if weights is not None:
+        return load_weights(Path(weights), wanted)
+    path = weights_path(module, folder) if folder else None
+    if wanted and path is None:
+        names = ", ".join(map(printable, sorted(wanted)))
+        why = "names no weights file" if folder else "comes from no file beside which theirs could lie"
+        raise InputError(f"the module has parameters ({names}) but {why}; give `weights`")
     return load_weights(path, wanted)
 
 

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -143,9 +144,24 @@ def test_another_engine_loads_the_executable(digits: tspc.Program) -> None:
     assert stats.cycles == (digits.cycles,)
 
 
-def test_what_misfits_is_refused() -> None:
-    with pytest.raises(InputError, match=r"parameters \(fc1\.bias, .*\) and no folder .*; give `weights`"):
+def test_threads_share_a_program() -> None:
+    """Also where none of them has run it yet, and each has inputs of its own."""
+    program = tspc.compile(SUM)
+
+    def works(thread: int) -> bool:
+        return np.array_equal(program.run({"arg0": X * thread})["result0"], 2 * thread * X)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(works, range(40)))
+
+
+def test_what_misfits_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"parameters \(fc1\.bias, .*\) but comes from no file .*; give `weights`"):
         tspc.compile(MODEL.read_text())
+    unnamed = tmp_path / "unnamed.mlir"
+    unnamed.write_text(MODEL.read_text().replace('tsp_tensor.weights = "digits.safetensors"', ""))
+    with pytest.raises(InputError, match=r"parameters \(fc1\.bias, .*\) but names no weights file; give `weights`"):
+        tspc.compile(unnamed)
     with pytest.raises(InputError, match=r"parameter `fc1\.weight` .* is missing; did you mean `fc1\.weigth`"):
         tspc.compile(MODEL, weights={"fc1.weigth": X})
     with pytest.raises(UnsupportedModel):
