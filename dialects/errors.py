@@ -38,7 +38,7 @@ class TargetError(TspError):
 
 class InputError(TspError):
     """Inputs or weights that do not fit the program: a missing name, another shape, another element type. Also a cycle
-    or place to look at that the program does not have."""
+    or place to look at that the program does not have, and a stage to compile until that there is not."""
 
 
 class ScheduleError(TspError):

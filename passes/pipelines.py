@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import gc
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from xdsl.passes import ModulePass
@@ -77,14 +79,42 @@ def compile(model: ModuleT, until: str = "isa-verify", took: Callable[[str, floa
     """Lowers a model through the stages up to and including `until`, and gives back what it was given.
 
     `model` is an xDSL module, which is changed in place and returned, or MLIR text, for which MLIR text is returned.
-    `took` is told the seconds of every stage, those of verifying its result included.
+    A module that cannot be compiled stays as it was. `took` is told the seconds of every stage, those of verifying its
+    result included. Threads may compile at the same time, modules of their own.
     Raises a TspError, or a parse or verify error of xDSL.
     """
+    stages = _stages(until)
     if isinstance(model, str):
         module = parse(model)
-        return str(compile(module, until, took))
-    _run(make_context(), model, list(STAGES)[: list(STAGES).index(until) + 1], took)
+        _run(make_context(), module, stages, took)
+        return str(module)
+    before = model.clone()
+    try:
+        _run(make_context(), model, stages, took)
+    except BaseException:
+        _restore(model, before)
+        raise
     return model
+
+
+def _stages(until: str) -> list[str]:
+    """The stages up to and including one. Raises InputError for one that there is not."""
+    from ..dialects.errors import InputError
+    from ..dialects.target import nearest
+
+    stages = list(STAGES)
+    if until not in stages:
+        hint = nearest(until, stages)
+        raise InputError(f"there is no stage `{until}` to compile until{hint}; the stages are {', '.join(stages)}")
+    return stages[: stages.index(until) + 1]
+
+
+def _restore(module: ModuleOp, before: ModuleOp) -> None:
+    """Makes a module what its clone is, which is empty then."""
+    for block in [*module.body.blocks]:
+        module.body.detach_block(block)
+    before.body.move_blocks(module.body)
+    module.attributes, module.properties = before.attributes, before.properties
 
 
 def _run(
@@ -124,14 +154,40 @@ def _run(
 
 @contextmanager
 def uncollected() -> Generator[None]:
-    """While this lasts, the garbage collector rests: what compiling makes mostly lives until it ends."""
-    collects = gc.isenabled()
-    gc.disable()
+    """While this lasts, the garbage collector rests: what compiling makes mostly lives until it ends.
+
+    But not while several threads compile: what one has left would lie there as long as any other goes on.
+    """
+    _Rest.change(1)
     try:
         yield
     finally:
-        if collects:
-            gc.enable()
+        _Rest.change(-1)
+
+
+class _Rest:
+    """Who wants the garbage collector, of which the process has one, to rest."""
+
+    _lock = Lock()
+    _threads: Counter[int] = Counter()
+    """By thread, how often it has asked for it and not yet ended it."""
+    _collects = False
+    """Whether the collector is on when nobody asks for a rest."""
+
+    @classmethod
+    def change(cls, by: int) -> None:
+        """Has this thread ask once more, or once less."""
+        thread = get_ident()
+        with cls._lock:
+            if not cls._threads:
+                cls._collects = gc.isenabled()
+            cls._threads[thread] += by
+            if not cls._threads[thread]:
+                del cls._threads[thread]
+            if len(cls._threads) == 1:
+                gc.disable()
+            elif cls._collects:
+                gc.enable()
 
 
 def make_context() -> Context:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import RLock
 from typing import Protocol
 
 import numpy as np
@@ -26,10 +27,13 @@ class RunStats:
 
 
 class Session(Protocol):
-    """A loaded program and its chips' memory."""
+    """A loaded program and its chips' memory. Threads may share it: its methods wait for each other."""
 
     mode: str
     """How it runs: `cycle`, one cycle after the other with all checks, or `bulk`, as loops over vectors."""
+    lock: RLock
+    """What the methods hold. Hold it to do several things as one: to write inputs, run and read outputs, or to use what
+    `sram` gives while other threads might run."""
 
     def sram(self, index: int) -> npt.NDArray[np.uint8]:
         """The SRAM of chip program `index` as [2 * slices, words, lanes], the east first; writes go through."""

@@ -3,7 +3,7 @@ outputs. The `.tspx` file of it is in container.py."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -73,10 +73,14 @@ def executable_from_module(module: ModuleOp, weights: Tensors) -> Executable:
 
 
 class Loaded:
-    """An executable in the memory of an engine, ready to run any number of times."""
+    """An executable in the memory of an engine, ready to run any number of times.
+
+    Threads may share it: a run, from its inputs to its outputs, waits for those before it. To run at the same time,
+    load the executable once for each thread. Pickling keeps the executable and the engine, and unpickling loads anew.
+    """
 
     def __init__(self, executable: Executable, engine: Engine):
-        self.executable = executable
+        self.executable, self.engine = executable, engine
         self.interface = executable.interface
         try:
             self.session: Session = engine.load(executable.program)
@@ -97,8 +101,19 @@ class Loaded:
         Raises InputError for inputs that misfit, HazardError for the earliest hazard, FlipError for flipped bits that
         come before it or are in the outputs, MismatchError when the run took other cycles than the schedule says.
         """
-        self.fill(inputs)
-        stats = self.session.run()
+        with self.session.lock:
+            self.fill(inputs)
+            stats = self.session.run()
+            return self._outputs(stats)
+
+    def __reduce__(self) -> tuple[Callable[[bytes, Engine], Loaded], tuple[bytes, Engine]]:
+        """Raises MalformedProgram for a program in timed form, which a `.tspx` file does not hold."""
+        from .container import to_bytes
+
+        return _loaded, (to_bytes(self.executable), self.engine)
+
+    def _outputs(self, stats: RunStats) -> tuple[dict[str, Array], RunStats]:
+        """What a run has left, and what it did."""
         scheduled = tuple(c.cycles for c in self.executable.program.chips)
         if stats.cycles != scheduled:
             raise MismatchError(f"the run took {stats.cycles} cycles per chip, the schedule says {scheduled}")
@@ -114,9 +129,10 @@ class Loaded:
     def fill(self, inputs: Tensors) -> None:
         """Writes the inputs to SRAM. Raises InputError for those that misfit."""
         check_tensors("input", self.interface.inputs, inputs)
-        for chip, b in self._bindings("input"):
-            words = b.place.spread(b.layout.pack(inputs[b.name].reshape(b.shape), self._chip.lanes))
-            self._write(chip, b.place.slices, b.place.addresses, words)
+        with self.session.lock:
+            for chip, b in self._bindings("input"):
+                words = b.place.spread(b.layout.pack(inputs[b.name].reshape(b.shape), self._chip.lanes))
+                self._write(chip, b.place.slices, b.place.addresses, words)
 
     def _write(self, chip: int, slices: Sequence[Slice], addresses: Sequence[int], words: Bytes) -> None:
         """Puts words [slices, depth, lanes] into slices, in each from an address on."""
@@ -130,6 +146,13 @@ class Loaded:
 
     def _bindings(self, kind: str) -> Iterator[tuple[int, Binding]]:
         return self.executable.program.bindings(kind)
+
+
+def _loaded(data: bytes, engine: Engine) -> Loaded:
+    """What was pickled, loaded anew."""
+    from .container import from_bytes
+
+    return Loaded(from_bytes(data), engine)
 
 
 def load_text(program: Program, session: Session) -> None:

@@ -3,13 +3,16 @@ consumer."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from threading import RLock
 
 import numpy as np
 
 from ..dialects.errors import Actor, FlipError
 from ..dialects.program import Program
 from ..dialects.supply import word_of
+from .engine import RunStats
 from .secded import Bytes, Checks, Secded
 
 
@@ -31,7 +34,7 @@ class HostMemory:
     def read(self, unit: int, address: int, count: int) -> tuple[Bytes, int]:
         """The vectors [count, lanes] in words `address`.. of a slice, and how many code words of them had to be
         corrected."""
-        return self._data[unit, address : address + count], 0
+        return self._data[unit, address : address + count].copy(), 0
 
     def seal(self) -> None:
         """Before a run: what was lent is the program's from now on."""
@@ -75,12 +78,15 @@ class GuardedMemory(HostMemory):
         self._lent = False
 
 
-class HostSession:
-    """What sessions of all engines are to the host: the memories of their chips."""
+class HostSession(ABC):
+    """What sessions of all engines are to the host: the memories of their chips, and runs that one thread makes at a
+    time. A run uses the memory, the streams and the tables of the session, of which there is one of each."""
 
     def __init__(self, program: Program, srams: Sequence[Bytes], code: Secded | None = None, start: int = 0):
         """`srams` are those of the chip programs, in their order: [2 * slices, words, bytes], of which the first are
         the lanes; with a code those from number `start` on are the check bits."""
+        self.lock = RLock()
+        """What a thread holds that uses the session."""
         self.memories: list[HostMemory] = []
         """By chip program."""
         for sram, chip in zip(srams, program.chips, strict=True):
@@ -88,6 +94,19 @@ class HostSession:
                 self.memories.append(HostMemory(sram[..., : program.system.chip.lanes]))
             else:
                 self.memories.append(GuardedMemory(code, *code.split(sram, start), chip.chip, program))
+
+    def run(self) -> RunStats:
+        """Runs from cycle 0. SRAM keeps what was written; streams, planes, accumulators and links start empty.
+
+        Raises HazardError for the earliest hazard, FlipError for flipped bits that come first; SRAM is undefined then.
+        """
+        with self.lock:
+            self.seal()
+            return self._run()
+
+    @abstractmethod
+    def _run(self) -> RunStats:
+        """A run, by the thread that holds the session, of memory that is the program's."""
 
     def seal(self) -> None:
         """Before a run: memory that was lent is the program's from now on."""
@@ -100,14 +119,17 @@ class HostSession:
         With SECDED nothing is checked here, and what is there at the next run is taken as the host's word: all check
         bits are made anew. Take it again before writing after a run.
         """
-        return self.memories[index].lend()
+        with self.lock:
+            return self.memories[index].lend()
 
     def write(self, index: int, unit: int, address: int, vectors: Bytes) -> None:
         """Puts vectors [count, lanes] into words `address`.. of a slice of chip program `index`, and makes their check
         bits; `unit` counts the slices, the east's first."""
-        self.memories[index].write(unit, address, vectors)
+        with self.lock:
+            self.memories[index].write(unit, address, vectors)
 
     def read(self, index: int, unit: int, address: int, count: int) -> tuple[Bytes, int]:
         """The vectors [count, lanes] in words `address`.. of a slice of chip program `index`, and how many code words
         had to be corrected. Raises FlipError for one that cannot be."""
-        return self.memories[index].read(unit, address, count)
+        with self.lock:
+            return self.memories[index].read(unit, address, count)

@@ -422,7 +422,7 @@ class ReferenceSession(HostSession):
         self._sram = [np.zeros((2 * chip.slices, chip.words, size), np.uint8) for _ in program.chips]
         super().__init__(program, self._sram, self._code, chip.lanes)
 
-    def run(self) -> RunStats:
+    def _run(self) -> RunStats:
         chips = self._begin()
         self._advance(chips, None)
         cycles = tuple(program_length(c.last, self.program.system) for c in chips)
@@ -436,13 +436,14 @@ class ReferenceSession(HostSession):
         """
         if not 0 <= cycle < self.program.cycles:
             raise InputError(f"cycle {cycle}: the program has the cycles 0..{self.program.cycles - 1}")
-        chips = self._begin()
-        self._advance(chips, cycle)
-        return Snapshot(cycle, self.program.system, {c.program.chip: c.state(cycle) for c in chips})
+        with self.lock:
+            self.seal()
+            chips = self._begin()
+            self._advance(chips, cycle)
+            return Snapshot(cycle, self.program.system, {c.program.chip: c.state(cycle) for c in chips})
 
     def _begin(self) -> list[_Chip]:
         """The chips before cycle 0."""
-        self.seal()
         system = self.program.system
         pairs = zip(self.program.chips, self._sram, strict=True)
         return [_Chip(p, system, sram, self._code, self._flips[p.chip]) for p, sram in pairs]

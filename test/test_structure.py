@@ -26,13 +26,24 @@ FILES = [*MODULES, *sorted(p for f in ("test", "examples", "bench") for p in (RO
 MOST_LINES = 600
 
 
+SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+PACKAGES = {folder: package for package, folder in SETUPTOOLS["package-dir"].items()}
+"""By folder, the package that pyproject.toml makes of it."""
+
+
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def package_of(folder: Path) -> str:
+    """The package that a folder is installed as."""
+    name = name_of(folder)
+    return PACKAGES.get(name) or ("tspc" if folder == ROOT else f"{package_of(folder.parent)}.{folder.name}")
+
+
 def imported(path: Path) -> Iterator[tuple[int, str]]:
     """The modules that a file imports, anywhere in it, each with its line; ours as `tspc.<folder>...`."""
-    package = ("tspc", *path.relative_to(ROOT).parent.parts)
+    package = package_of(path.parent).split(".")
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -128,9 +139,7 @@ def test_a_file_is_no_longer_than_a_reader_bears(path: Path) -> None:
 
 def test_every_package_is_installed() -> None:
     """A new folder must be named in pyproject.toml, or it is missing from the wheel."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    folders = {".".join(["tspc", *path.parent.relative_to(ROOT).parts]) for path in MODULES}
-    assert set(project["tool"]["setuptools"]["packages"]) >= folders
+    assert set(SETUPTOOLS["packages"]) == {package_of(path.parent) for path in MODULES}
 
 
 def test_every_pass_has_a_filecheck_file_of_its_name() -> None:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from ...dialects import semantics
@@ -42,6 +43,10 @@ _CPUS = {"avx2": "x86-64-v3"}
 """What a path is compiled for, if not for the host's CPU."""
 
 _DIGEST = 32
+
+building = RLock()
+"""What a thread holds while it looks for code in the process and builds what is not there: those that want the same
+wait for it instead of building it too."""
 
 
 class Compiled:
@@ -105,7 +110,8 @@ def cache_directory() -> Path | None:
 
 def shared_kernel(path: str, cached: bool, secded: bool = False) -> Compiled:
     """The kernel for a path, loaded once per process and instruction set."""
-    return _shared(path, cached, secded, tuple(TABLE.by_opcode.values()))
+    with building:
+        return _shared(path, cached, secded, tuple(TABLE.by_opcode.values()))
 
 
 @cache

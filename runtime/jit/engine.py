@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from ...dialects.errors import TargetError
 from ...dialects.program import Program
@@ -35,11 +36,16 @@ class JitEngine:
         results are matched with those who take them when the program is loaded, and it runs as loops over vectors.
         With `secded` memory and streams have check bits, in cycle mode only, and `flips` are made in every run. Raises
         TargetError for other paths and modes."""
+        self._asked = path
         self.path = choose_path(path)
         """The way to compute."""
         if mode not in MODES:
             raise TargetError(f"mode `{mode}` of the JIT engine is unknown; there are {', '.join(MODES)}")
         self.mode, self._cache, self.secded, self.flips = mode, cache, secded, flips
+
+    def __reduce__(self) -> tuple[Callable[[], JitEngine], tuple[()]]:
+        """What was asked for: another host may have another CPU, and chooses for itself."""
+        return partial(JitEngine, self._asked, self._cache, self.mode, secded=self.secded, flips=self.flips), ()
 
     def load(self, program: Program) -> JitSession | BulkSession:
         """A session with all SRAM zero. Its `mode` is `cycle` where bulk mode cannot run the program, or where the

@@ -63,10 +63,7 @@ class JitSession(HostSession):
                 port = Port(number, link)
                 yield port, self.program.peers[port]
 
-    def run(self) -> RunStats:
-        """Runs from cycle 0. Raises HazardError for the earliest hazard, FlipError for flipped bits that come first;
-        SRAM is undefined then."""
-        self.seal()
+    def _run(self) -> RunStats:
         self._inboxes.reset()
         for memory in self._memory.values():
             memory.reset()

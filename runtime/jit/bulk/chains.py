@@ -8,12 +8,12 @@ chains shares those that differ only in immediates.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..arithmetic import ANY_NAN, BINARY, RAW, TERNARY, UNARY, canonical, finish, prepare
 from ..build import V16F32, V16I32, V64I8, Module, Value, number, splat
-from ..cache import cache_directory, compile_module, link, object_code
+from ..cache import building, cache_directory, compile_module, link, object_code
 from ..lanes import QUARTER, WIDE, deinterleave, interleave
 from ..layout import BLOCK, Alu, Finish
 from .kernel import Handler
@@ -145,7 +145,13 @@ class CompiledChain:
         self.address: int = self._library[ENTRY]
 
 
-@cache
 def compiled_chain(chain: Chain, path: str, cached: bool) -> CompiledChain:
     """A chain for a path, compiled once per process."""
+    with building:
+        return _shared(chain, path, cached)
+
+
+@lru_cache(1024)
+def _shared(chain: Chain, path: str, cached: bool) -> CompiledChain:
+    """The chains of programs that are loaded live as long as those, more of them or not."""
     return CompiledChain(chain, path, cached)

@@ -7,7 +7,7 @@ from functools import cache
 
 from ....dialects.instruction import Instruction
 from ....dialects.instructions import TABLE
-from ..cache import cache_directory, compile_module, link, object_code
+from ..cache import building, cache_directory, compile_module, link, object_code
 from .kernel import ENTRY, BulkKernel
 
 _PACKAGES = (__package__ or "", (__package__ or "").rpartition(".")[0])
@@ -29,7 +29,8 @@ class CompiledBulk:
 
 def shared_bulk_kernel(path: str, cached: bool) -> CompiledBulk:
     """The kernel for a path, loaded once per process and instruction set."""
-    return _shared(path, cached, tuple(TABLE.by_opcode.values()))
+    with building:
+        return _shared(path, cached, tuple(TABLE.by_opcode.values()))
 
 
 @cache

@@ -94,8 +94,8 @@ class BulkSession(HostSession):
         steps[packs, from_rows] = address(rows) + installs * rows.shape[1] * rows.itemsize
         return rows, steps
 
-    def run(self) -> RunStats:
-        """Runs from cycle 0. The program has no hazard, unless its text in SRAM has been changed."""
+    def _run(self) -> RunStats:
+        """The program has no hazard, unless its text in SRAM has been changed."""
         if not all(text.lies_in(sram) for text, sram in zip(self._text, self._sram, strict=True)):
             return self._run_by_cycle()
         first = 0
