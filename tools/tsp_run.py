@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .diagnostics import UsageError, report_errors, say_nearest
+from . import command_line
+from .diagnostics import UsageError, report_errors, source_text
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -24,7 +25,7 @@ LEVELS = ("tensor", "stream", "isa")
 
 def make_parser() -> argparse.ArgumentParser:
     description = "compile a model and run it on simulated tensor streaming processors"
-    parser = say_nearest(argparse.ArgumentParser(prog="tsp-run", description=description))
+    parser = command_line.make_parser("tsp-run", description)
     add = parser.add_argument
     add("file", type=Path, help="an .mlir module of any level, or a .tspx program")
     add("--inputs", type=Path, metavar="X.npz", help="the inputs by name")
@@ -155,10 +156,9 @@ def show_account(args: argparse.Namespace) -> None:
 
 def parse_file(path: Path) -> ModuleOp:
     """The module of an .mlir file."""
-    from ..dialects.locations import decoded
     from ..passes.pipelines import parse
 
-    return parse(decoded(path.read_bytes(), str(path)), str(path))
+    return parse(source_text(path.read_bytes(), str(path)), str(path))
 
 
 def read_module(args: argparse.Namespace) -> ModuleOp:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .diagnostics import UsageError, report_errors, say_nearest
+from . import command_line
+from .diagnostics import UsageError, report_errors
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -28,7 +29,7 @@ FORMS = ("timed", "packed", "tspx")
 
 def make_parser() -> argparse.ArgumentParser:
     description = "convert a program between timed text, packed text and .tspx, or disassemble it"
-    parser = say_nearest(argparse.ArgumentParser(prog="tsp-translate", description=description))
+    parser = command_line.make_parser("tsp-translate", description)
     add = parser.add_argument
     add("file", type=Path, metavar="IN", help="an .mlir module of the isa level, or a .tspx program")
     add("output", type=Path, nargs="?", metavar="OUT", help="where to put it: .mlir or .tspx")
