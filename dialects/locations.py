@@ -133,8 +133,8 @@ class LocatedParser(LiteralParser):
         op = super().parse_operation()
         if isinstance(op.location, UnknownLoc):
             line = bisect_right(self._line_starts, start)
-            column = start - self._line_starts[line - 1] + 1
-            op.location = FileLineColLoc(StringAttr(self.lexer.input.name), IntAttr(self._lines_before + line), IntAttr(column))
+            place = IntAttr(self._lines_before + line), IntAttr(start - self._line_starts[line - 1] + 1)
+            op.location = FileLineColLoc(StringAttr(self.lexer.input.name), *place)
         return op
 
     def _get_op_by_name(self, name: str) -> type[Operation]:

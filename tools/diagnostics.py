@@ -3,9 +3,11 @@ no traceback."""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException, ParseError
 
@@ -18,6 +20,18 @@ _WIDTH = 100
 
 class UsageError(Exception):
     """A command line that asks for what there is not."""
+
+
+def check_writable(path: Path, suffix: str) -> None:
+    """Raises UsageError, before there is anything to write, for a path that cannot be written or has another ending."""
+    if path.is_dir():
+        raise UsageError(f"{path}: Is a directory; name a file in it")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"{path}: Permission denied; name a file that may be written")
+    if not path.name.endswith(suffix):
+        raise UsageError(f"{path}: what is written there is a {suffix} file; call it {path.name}{suffix}")
 
 
 def source_text(data: bytes, name: str, first_line: int = 1) -> str:

@@ -8,7 +8,7 @@ import io
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from xdsl.xdsl_opt_main import xDSLOptMain
 
 from .command_line import check_pipeline, pass_list, plain_pipeline, with_common_options
 from .diagnostics import UsageError, message_of, report_errors, source_text
+from .progress import progress
 
 _SPLIT = re.compile(rb"^// -----[ \t]*\r?$", re.MULTILINE)
 """Where `--split-input-file` cuts: a line of its own, as mlir-opt wants it."""
@@ -68,6 +69,7 @@ class TspOptMain(xDSLOptMain):
         self.args.passes = plain_pipeline(self.args.passes or self.args.pass_pipeline or "")
         check_pipeline(self.args.passes, self.available_passes)
         self.started = time.perf_counter()
+        self.passed: Callable[[str], None] = lambda name: None
         self.pipeline = PassPipeline.parse_spec(self.available_passes, self.args.passes, self._between)
 
     def prepare_input(self) -> tuple[list[tuple[IO[bytes], int]], str]:
@@ -125,6 +127,14 @@ class TspOptMain(xDSLOptMain):
     def prepare_output(self) -> IO[str]:
         return _LateFile(self.args.output_file) if self.args.output_file else sys.stdout
 
+    def apply_passes(self, prog: ModuleOp) -> None:
+        """Applies the passes, and shows on a terminal which, unless something else is printed between them."""
+        if self.args.print_between_passes or self.args.time_passes:
+            super().apply_passes(prog)
+            return
+        with progress("compiling", len(self.pipeline.passes)) as self.passed:
+            super().apply_passes(prog)
+
     def output_resulting_program(self, prog: ModuleOp) -> str:
         if self.args.print_op_generic:
             from ..dialects.literals import lossy_in_generic_form
@@ -146,6 +156,8 @@ class TspOptMain(xDSLOptMain):
         """What happens before the first pass and after each."""
         from ..dialects.verify import verify_module
 
+        if previous is not None:
+            self.passed(previous.name)
         if self.args.time_passes and previous is not None:
             print(f"Pass {previous.name} took {time.perf_counter() - self.started:.6f} seconds", file=sys.stderr)
         if not self.args.disable_verify:
