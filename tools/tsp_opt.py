@@ -19,6 +19,7 @@ from xdsl.passes import ModulePass, PassPipeline
 from xdsl.utils.exceptions import DiagnosticException, ParseError
 from xdsl.xdsl_opt_main import xDSLOptMain
 
+from ..dialects.target import nearest
 from .command_line import check_pipeline, pass_list, plain_pipeline, with_common_options
 from .diagnostics import UsageError, message_of, report_errors, source_text
 from .progress import progress
@@ -42,6 +43,7 @@ class TspOptMain(xDSLOptMain):
         add = with_common_options(arg_parser).add_argument
         add("--pass-pipeline", metavar="PIPELINE", help="as -p, and as mlir-opt has it: 'builtin.module(a,b{x=1})'")
         add("--list-passes", action="store_true", help="print the passes, and for those of tspc what they do")
+        add("--print-irdl", metavar="DIALECTS", help="print dialects as IRDL for mlir-opt: `tsp_tensor,c2c`, or `all`")
         add("--check-by-running", metavar="INPUTS.npz", help="run before and after every pass; the bits must agree")
         add("--weights", help="weights file, in place of the one that the module names")
         add("--allow-outside-weights", action="store_true", help="let the module name weights outside its folder")
@@ -193,6 +195,20 @@ class _LateFile(io.StringIO):
         super().close()
 
 
+def print_irdl(names: str) -> None:
+    """Prints dialects of ours, by their names with commas between. Raises UsageError for a name of none."""
+    from .irdl_export import irdl_text
+    from .universe import TSPC_UNIVERSE
+
+    ours = TSPC_UNIVERSE.all_dialects
+    wanted = [*ours] if names == "all" else [name.strip() for name in names.split(",")]
+    known = f"; there are {', '.join(ours)}"
+    for name in wanted:
+        if name not in ours:
+            raise UsageError(f"there is no dialect `{name}` of tspc{nearest(name, ours) or known}")
+    print(irdl_text([ours[name]() for name in dict.fromkeys(wanted)]))
+
+
 def main(args: Sequence[str] | None = None) -> None:
     def run() -> None:
         driver = TspOptMain(args)
@@ -200,6 +216,9 @@ def main(args: Sequence[str] | None = None) -> None:
             from ..passes.pipelines import PASSES
 
             print("\n".join(pass_list(PASSES, driver.available_passes)))
+            return
+        if driver.args.print_irdl is not None:
+            print_irdl(driver.args.print_irdl)
             return
         extension = Path(driver.args.input_file or "stdin.mlir").suffix.removeprefix(".")
         if driver.args.frontend is None and extension not in driver.available_frontends:
