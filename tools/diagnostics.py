@@ -30,7 +30,7 @@ def check_writable(path: Path, suffix: str) -> None:
         raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise UsageError(f"{path}: Permission denied; name a file that may be written")
-    if not path.name.endswith(suffix):
+    if not path.name.endswith(suffix) and (path.is_file() or not path.exists()):  # /dev/null is none
         raise UsageError(f"{path}: what is written there is a {suffix} file; call it {path.name}{suffix}")
 
 

@@ -94,6 +94,8 @@ class TspOptMain(xDSLOptMain):
             self._verify_diagnostics()
         else:
             super().run()
+        if self.args.output_file:
+            self.late.save()
 
     def _verify_diagnostics(self) -> None:
         """Runs, and raises DiagnosticException unless all errors come that comments of the text expect, and no other.
@@ -121,13 +123,16 @@ class TspOptMain(xDSLOptMain):
             expected, wrong = expected_in(data.decode("utf-8", "replace"), 1 + before)
             said = said_in(message, name) if message else []
             problems += [f"{name}:{problem}" for problem in (*wrong, *differences(expected, said))]
-        with nullcontext(sys.stdout) if self.args.output_file is None else self.prepare_output() as output:
-            output.write("// -----\n".join(results))
         if problems:
             raise DiagnosticException("\n".join(problems))
+        with nullcontext(sys.stdout) if self.args.output_file is None else self.prepare_output() as output:
+            output.write("// -----\n".join(results))
 
     def prepare_output(self) -> IO[str]:
-        return _LateFile(self.args.output_file) if self.args.output_file else sys.stdout
+        if not self.args.output_file:
+            return sys.stdout
+        self.late = _LateFile(self.args.output_file)
+        return self.late
 
     def apply_passes(self, prog: ModuleOp) -> None:
         """Applies the passes, and shows on a terminal which, unless something else is printed between them."""
@@ -190,9 +195,12 @@ class _LateFile(io.StringIO):
         self.path = path
 
     def close(self) -> None:
-        if text := self.getvalue():
-            Path(self.path).write_text(text, encoding="utf-8")
+        self.text = self.getvalue()
         super().close()
+
+    def save(self) -> None:
+        """Writes what was there when it was closed."""
+        Path(self.path).write_text(self.text, encoding="utf-8")
 
 
 def print_irdl(names: str) -> None:

@@ -160,6 +160,9 @@ def print_target(args: argparse.Namespace) -> None:
     """Prints the machine of a module or program, or the default one, with what --target changes."""
     from ..dialects.target import DEFAULT_SYSTEM, dump_toml, load_file
 
+    others = args.output, args.program, args.trace, args.profile, args.account, args.json, args.stop_at is not None
+    if any(others):
+        raise UsageError("--print-target runs nothing; give it with no more than a file and --target")
     if args.file is None:
         system = load_file(args.target) if args.target else DEFAULT_SYSTEM
     elif args.file.suffix == ".tspx":

@@ -117,6 +117,18 @@ def test_a_part_of_a_file_knows_its_lines(tmp_path: Path) -> None:
     assert call(tsp_opt.main, tmp_path / "m.mlir", "--split-input-file").err.startswith(f"error: {tmp_path}/m.mlir:5:")
 
 
+def test_a_run_that_fails_in_a_part_writes_none(tmp_path: Path) -> None:
+    path, out = tmp_path / "m.mlir", tmp_path / "out.mlir"
+    path.write_text("builtin.module {}\n// -----\nbuiltin.modul {}\n")
+    for option in ([], ["--verify-diagnostics"]):
+        assert call(tsp_opt.main, path, "--split-input-file", "-o", out, *option).code == 1
+        assert not out.exists()
+    path.write_text("builtin.module {}\n// -----\nbuiltin.module {}\n")
+    for option in ([], ["--verify-diagnostics"]):
+        assert opt(path, "--split-input-file", "-o", out, *option) == ""
+        assert out.read_text().count("builtin.module") == 2
+
+
 # -- excerpts ------------------------------------------------------------------------------------------------------
 
 WRONG = "%c = tsp_tensor.reshape %x : tensor<4xi8> -> tensor<5xi8>"

@@ -126,6 +126,10 @@ def test_the_printed_machine_is_read_back(model: Path | None, tmp_path: Path) ->
     assert {*tomllib.loads(text)} == {"chip", "system"}
 
 
+def test_printing_a_machine_runs_nothing(small: Path) -> None:
+    assert refusal(tsp_run.main, small, "--print-target", "--profile").startswith("--print-target runs nothing; give")
+
+
 def test_a_program_file_says_its_machine(small: Path) -> None:
     (small.with_name("chip.toml")).write_text("[chip]\nlatency_read = 2\n")
     program = small.with_suffix(".tspx")

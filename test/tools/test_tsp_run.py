@@ -172,6 +172,7 @@ def test_files_that_cannot_be_written_are_refused_before_anything_is_done(
         assert refused(*args, folder / "x") == (
             f"{folder}/x: what is written there is a {suffix} file; call it x{suffix}"
         )
+    run(folder / "digits.mlir", "--inputs", HELD_OUT, "--output", os.devnull)
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # nothing is forbidden to root
     assert refused("m.mlir", "--output", folder / "x.npz").startswith(f"{folder}/x.npz: Permission denied; name")
 
