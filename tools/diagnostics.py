@@ -14,7 +14,7 @@ from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException, ParseE
 _lines: dict[str, list[str]] = {}
 """The lines of the texts that the tool has read, by the name that locations give them."""
 
-_WIDTH = 100
+_WIDTH = 120
 """Characters of a source line that are shown; packed queues have lines of megabytes."""
 
 

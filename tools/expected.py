@@ -1,4 +1,4 @@
-"""--verify-diagnostics: the errors that a text expects, as mlir-opt reads them.
+"""--verify-diagnostics: the errors that a text expects, as mlir-opt reads them (19 has no `@unknown`).
 
 // expected-error {{of this line}}      // expected-error@+1 {{of the next}}      // expected-error@-2 {{two above}}
 // expected-error@above {{of the next line above or below without such a comment}}     // expected-error@below {{...}}

@@ -25,7 +25,7 @@ from .diagnostics import UsageError, message_of, report_errors, source_text
 from .progress import progress
 
 _SPLIT = re.compile(rb"^// -----[ \t]*\r?$", re.MULTILINE)
-"""Where `--split-input-file` cuts: a line of its own, as mlir-opt wants it."""
+"""Where `--split-input-file` cuts: a line with nothing else on it."""
 
 
 class TspOptMain(xDSLOptMain):
@@ -100,7 +100,7 @@ class TspOptMain(xDSLOptMain):
     def _verify_diagnostics(self) -> None:
         """Runs, and raises DiagnosticException unless all errors come that comments of the text expect, and no other.
 
-        What comes without an error is printed as ever.
+        If they do, the modules of the parts without an error are printed as ever.
         """
         from .expected import differences, expected_in, said_in
 

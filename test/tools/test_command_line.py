@@ -157,7 +157,7 @@ def test_tabs_and_line_ends_of_windows_stay_where_they_are(tmp_path: Path) -> No
 
 def test_a_long_line_is_shown_around_the_caret(tmp_path: Path) -> None:
     _, line, caret = shown(tmp_path, f"{' ' * 300}{WRONG} // {'x' * 300}")
-    assert line == f"    2 | ...{' ' * 50}{WRONG[:50]}..."
+    assert line == f"    2 | ...{' ' * 60}{f'{WRONG} // xxx'[:60]}..."
     assert line[caret.index("^") :].startswith(WRONG[:10])
 
 
