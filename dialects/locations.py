@@ -105,8 +105,10 @@ class LocatedParser(LiteralParser):
     Aliases may be defined after their use, as mlir-opt prints those of locations, and a byte order mark is skipped.
     """
 
-    def __init__(self, ctx: Context, text: str, name: str = "<unknown>"):
+    def __init__(self, ctx: Context, text: str, name: str = "<unknown>", lines_before: int = 0):
+        """A parser of `text`, which stands in the file `name` below `lines_before` lines that are not given."""
         super().__init__(ctx, "", name)
+        self._lines_before = lines_before
         self._parser_state = ParserState(LiteralLexer(Input(text.removeprefix("\ufeff"), name)))
         self._ends: dict[int, int] = {}
         """Where definitions that were read before their turn begin and end."""
@@ -131,8 +133,8 @@ class LocatedParser(LiteralParser):
         op = super().parse_operation()
         if isinstance(op.location, UnknownLoc):
             line = bisect_right(self._line_starts, start)
-            column = start - self._line_starts[line - 1] + 1
-            op.location = FileLineColLoc(StringAttr(self.lexer.input.name), IntAttr(line), IntAttr(column))
+            place = IntAttr(self._lines_before + line), IntAttr(start - self._line_starts[line - 1] + 1)
+            op.location = FileLineColLoc(StringAttr(self.lexer.input.name), *place)
         return op
 
     def _get_op_by_name(self, name: str) -> type[Operation]:

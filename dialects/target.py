@@ -309,8 +309,8 @@ def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
     return f"; did you mean `{match[0]}`?" if match else ""
 
 
-def system_from_overrides(overrides: Mapping[str, object]) -> SystemSpec:
-    """The default system with fields replaced, keyed `chip.<field>` or `system.<field>`.
+def system_from_overrides(overrides: Mapping[str, object], base: SystemSpec = DEFAULT_SYSTEM) -> SystemSpec:
+    """A system with fields replaced, keyed `chip.<field>` or `system.<field>`.
 
     Raises TargetError for an unknown key, a wrong type or a value out of range; the text names the field.
     """
@@ -323,7 +323,7 @@ def system_from_overrides(overrides: Mapping[str, object]) -> SystemSpec:
         values[section][name] = value
     system: dict[str, Any] = values["system"]
     chip: dict[str, Any] = values["chip"]
-    return SystemSpec(chip=ChipSpec(**chip), **system)
+    return dataclasses.replace(base, chip=dataclasses.replace(base.chip, **chip), **system)
 
 
 def system_overrides(system: SystemSpec) -> dict[str, int | float]:
@@ -336,8 +336,8 @@ def system_overrides(system: SystemSpec) -> dict[str, int | float]:
     return result
 
 
-def load_toml(text: str) -> SystemSpec:
-    """A system from TOML text with the tables `[chip]` and `[system]`; fields left out keep their defaults.
+def load_toml(text: str, base: SystemSpec = DEFAULT_SYSTEM) -> SystemSpec:
+    """A system from TOML text with the tables `[chip]` and `[system]`; fields left out are those of `base`.
 
     Raises TargetError naming the field, or the line for text that is not TOML.
     """
@@ -352,13 +352,13 @@ def load_toml(text: str) -> SystemSpec:
         if not isinstance(table, dict):
             raise TargetError(f"target entry `{section}` must be a table: write `[{section}]`")
         overrides |= {f"{section}.{k}": v for k, v in cast(dict[str, object], table).items()}
-    return system_from_overrides(overrides)
+    return system_from_overrides(overrides, base)
 
 
-def load_file(path: str | Path) -> SystemSpec:
-    """A system from a TOML file. Raises TargetError, with the path, when it cannot be read."""
+def load_file(path: str | Path, base: SystemSpec = DEFAULT_SYSTEM) -> SystemSpec:
+    """A system from a TOML file, as `load_toml`. Raises TargetError, with the path, when it cannot be read."""
     try:
-        return load_toml(Path(path).read_text(encoding="utf-8"))
+        return load_toml(Path(path).read_text(encoding="utf-8"), base)
     except (OSError, UnicodeDecodeError) as e:
         raise TargetError(f"target file {path} cannot be read: {e}") from e
     except TargetError as e:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Data, Operation
 from xdsl.irdl import irdl_attr_definition
@@ -10,7 +12,7 @@ from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
 from .errors import TargetError
-from .target import DEFAULT_SYSTEM, SystemSpec, system_from_overrides, system_overrides
+from .target import DEFAULT_SYSTEM, SystemSpec, load_file, system_from_overrides, system_overrides
 
 TARGET = "tsp_isa.target"
 """The module attribute that holds the machine; without it the default one is meant."""
@@ -62,3 +64,9 @@ def target_of(op: Operation) -> SystemSpec:
             return attr.data
         node = node.parent_op()
     return DEFAULT_SYSTEM
+
+
+def overlay_target(module: ModuleOp, path: str | Path) -> None:
+    """Changes the module's machine in the fields that a TOML file gives. Raises TargetError, naming the field, for a
+    file that is none."""
+    module.attributes[TARGET] = TargetAttr(load_file(path, target_of(module)))

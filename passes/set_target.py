@@ -8,18 +8,17 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
-from ..dialects.target import load_file
-from ..dialects.target_attr import TARGET, TargetAttr
+from ..dialects.target_attr import overlay_target
 
 
 @dataclass(frozen=True)
 class SetTargetPass(ModulePass):
-    """Sets the module's target. Raises TargetError, naming the field, for a file that is none."""
+    """Sets fields of the module's target. Raises TargetError, naming the field, for a file that is none."""
 
     name = "set-target"
 
     file: str
-    """The TOML file; fields that it leaves out keep their defaults."""
+    """The TOML file; fields that it leaves out stay as the module has them."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        op.attributes[TARGET] = TargetAttr(load_file(self.file))
+        overlay_target(op, self.file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -85,11 +86,11 @@ def succeeds(tool: Callable[[list[str]], None], *args: str | Path) -> str:
 
 
 def refusal(tool: Callable[[list[str]], None], *args: str | Path) -> str:
-    """The one paragraph on stderr, without `error: `, with which a tool refuses; it must exit with 1."""
+    """The one paragraph on stderr, without `error: ` and excerpts, with which a tool refuses; it must exit with 1."""
     outcome = call(tool, *args)
     assert outcome.code == 1, outcome
     assert outcome.err.startswith("error: "), outcome.err
-    text = outcome.err.removeprefix("error: ").removesuffix("\n")
+    text = re.sub(r"\n *\d* \| .*", "", outcome.err).removeprefix("error: ").removesuffix("\n")
     assert text.strip() == text != "", outcome.err
     assert "\n\n" not in text
     assert "Traceback" not in text

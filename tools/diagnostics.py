@@ -1,42 +1,60 @@
-"""Errors as a person reads them: one paragraph on stderr and a non-zero exit, no traceback."""
+"""Errors as a person reads them: one paragraph on stderr with the lines of the text that it speaks of, a non-zero exit,
+no traceback."""
 
 from __future__ import annotations
 
-import argparse
+import os
+import re
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from xdsl.utils.arg_spec import parse_pipeline
 from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException, ParseError
 
-from ..dialects.target import nearest
+_lines: dict[str, list[str]] = {}
+"""The lines of the texts that the tool has read, by the name that locations give them."""
+
+_WIDTH = 120
+"""Characters of a source line that are shown; packed queues have lines of megabytes."""
 
 
-def say_nearest(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """The parser, with errors of one line that name the nearest option."""
+class UsageError(Exception):
+    """A command line that asks for what there is not."""
 
-    def error(message: str) -> NoReturn:
-        known = [option for action in parser._actions for option in action.option_strings]  # pyright: ignore[reportPrivateUsage]
-        if message.startswith("unrecognized arguments: "):
-            word = message.removeprefix("unrecognized arguments: ").split()[0].split("=")[0]
-            message += nearest(word, known)
-        raise SystemExit(f"error: {message}")
 
-    parser.error = error
-    return parser
+def check_writable(path: Path, suffix: str) -> None:
+    """Raises UsageError, before there is anything to write, for a path that cannot be written or has another ending."""
+    if path.is_dir():
+        raise UsageError(f"{path}: Is a directory; name a file in it")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"{path}: Permission denied; name a file that may be written")
+    if not path.name.endswith(suffix) and (path.is_file() or not path.exists()):  # /dev/null is none
+        raise UsageError(f"{path}: what is written there is a {suffix} file; call it {path.name}{suffix}")
+
+
+def source_text(data: bytes, name: str, first_line: int = 1) -> str:
+    """The text of a file's bytes, whose lines are shown below what is said of them. Raises MalformedProgram.
+
+    `first_line` is the number of its first line, for a part of a file.
+    """
+    from ..dialects.locations import decoded
+
+    text = decoded(data, name)
+    lines = _lines.setdefault(name, [])
+    lines += [""] * (first_line - 1 - len(lines))
+    lines[first_line - 1 :] = text.removeprefix("\ufeff").split("\n")
+    return text
 
 
 def report_errors(main: Callable[[], None]) -> int:
     """Runs a tool. Prints what a user can mend as one paragraph and gives 1 for it, else 0."""
+    _lines.clear()
     try:
         main()
-    except ParseError as e:
-        place = str(e).splitlines()[0]
-        what = f"unexpected text{e.msg}" if e.msg.startswith(" ") else e.msg  # " in block definition"
-        print(f"error: {place}: {what}", file=sys.stderr)
-    except DiagnosticException as e:
-        print(f"error: {e}", file=sys.stderr)
+    except (ParseError, DiagnosticException) as e:
+        print(f"error: {with_excerpts(message_of(e))}", file=sys.stderr)
     except BrokenPipeError:
         return 1
     except OSError as e:
@@ -54,22 +72,43 @@ def report_errors(main: Callable[[], None]) -> int:
     return 1
 
 
-class UsageError(Exception):
-    """A command line that asks for what there is not."""
+def message_of(e: ParseError | DiagnosticException) -> str:
+    """What an error says, in lines that begin with a place where there is one: `file:line:column: reason`."""
+    if not isinstance(e, ParseError):
+        return str(e)
+    what = f"unexpected text{e.msg}" if e.msg.startswith(" ") else e.msg  # " in block definition"
+    return f"{e.span.get_location()}: {what}"
 
 
-def check_pipeline(spec: str, available: dict[str, Callable[[], type]]) -> None:
-    """Raises UsageError for an unknown pass or pass option, naming the nearest. A malformed pipeline is an
-    ArgSpecParseError."""
-    for entry in parse_pipeline(spec):
-        if entry.name not in available:
-            raise UsageError(f"unknown pass `{entry.name}`{nearest(entry.name, list(available))}")
-        options = [name for name in getattr(available[entry.name](), "__dataclass_fields__", {}) if name != "name"]
-        for option in entry.normalize_parameter_names().parameters:
-            if option not in options:
-                known = f"; it takes {', '.join(options)}" if options else "; it takes none"
-                raise UsageError(f"pass `{entry.name}` has no option `{option}`{nearest(option, options) or known}")
-        try:
-            available[entry.name]().from_pass_spec(entry)  # type: ignore[attr-defined]
-        except ValueError as e:
-            raise UsageError(f"pass `{entry.name}`: {e}") from None
+# -- excerpts ------------------------------------------------------------------------------------------------------
+
+
+def with_excerpts(message: str) -> str:
+    """A message, and below each of its lines that names a place in a text of ours that line, with a caret."""
+    if not _lines:
+        return message
+    names = "|".join(re.escape(name) for name in sorted(_lines, key=len, reverse=True))
+    place = re.compile(rf"(?<![\w./-])({names}):(\d+):(\d+)(?!\d)")
+    result: list[str] = []
+    for line in message.split("\n"):
+        result.append(line)
+        if found := place.search(line):
+            result += _excerpt(_lines[found[1]], int(found[2]), int(found[3]))
+    return "\n".join(result)
+
+
+def _excerpt(source: list[str], line: int, column: int) -> Iterator[str]:
+    """A line of a text, as much of it as is wide, and a caret below the column; nothing where there is no such line.
+    Lines and columns count from 1."""
+    if not 1 <= line <= len(source):
+        return
+    shown = source[line - 1].rstrip("\r")
+    if not shown.strip() or not 1 <= column <= len(shown) + 1:
+        return
+    first = max(0, column - 1 - _WIDTH // 2) if len(shown) > _WIDTH else 0
+    window = shown[first : first + _WIDTH]
+    before, after = "..." if first else "", "..." if first + _WIDTH < len(shown) else ""
+    clean = "".join(c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in window)
+    indent = "".join("\t" if c == "\t" else " " for c in before + clean[: column - 1 - first])
+    yield f"{line:>5} | {before}{clean}{after}"
+    yield f"      | {indent}^"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from string import digits
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +15,7 @@ from ..dialects.program import Program
 from ..runtime.engine import RunStats
 
 if TYPE_CHECKING:
+    from ..runtime.interface import Array, Signature
     from .profile import Profile, UnitUse
 
 _MOST_BOUNDS = 12
@@ -64,6 +65,40 @@ def print_report(program: Program, stats: RunStats, engine: str, compiled: float
         table.add_row("flips corrected", f"{by_units}, {stats.corrected_by_host} in the outputs")
     table.add_row("host time", f"compile {compiled:.3f} s, simulate {simulated:.3f} s ({engine})")
     Console(width=120).print(table)
+
+
+def json_report(
+    program: Program,
+    outputs: Mapping[str, Signature],
+    compiled: float,
+    stats: RunStats | None = None,
+    engine: str = "",
+    mode: str = "",
+    simulated: float = 0.0,
+) -> dict[str, Any]:
+    """The result for another program to read: cycles, times, for each kind of unit the share of its cycles in which it
+    dispatched, from 0 to 1, and the outputs. Without `stats` of a program that was not run."""
+    clock = program.system.chip.clock_mhz
+    result: dict[str, Any] = {
+        "cycles": program.cycles,
+        "cycles_per_chip": {str(c.chip): c.cycles for c in program.chips},
+        "clock_mhz": clock,
+        "time_us": program.cycles / clock,
+        "program_bytes": sum(len(data) for c in program.chips for data in c.packed.values()),
+        "compile_seconds": compiled,
+        "run": stats is not None,
+        "outputs": json_tensors(outputs),
+    }
+    if stats is not None:
+        result |= {"engine": engine, "mode": mode, "simulate_seconds": simulated, "busy": utilisation(program, stats)}
+        if stats.corrected is not None:
+            result["flips_corrected"] = {"by_units": sum(stats.corrected), "in_outputs": stats.corrected_by_host}
+    return result
+
+
+def json_tensors(tensors: Mapping[str, Signature | Array]) -> dict[str, Any]:
+    """Names with shapes and numpy's names of the element types."""
+    return {name: {"shape": list(t.shape), "type": str(t.dtype)} for name, t in tensors.items()}
 
 
 # -- the profile ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .diagnostics import UsageError, report_errors, say_nearest
+from . import command_line
+from .diagnostics import UsageError, check_writable, report_errors
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -28,9 +29,14 @@ FORMS = ("timed", "packed", "tspx")
 
 def make_parser() -> argparse.ArgumentParser:
     description = "convert a program between timed text, packed text and .tspx, or disassemble it"
-    parser = say_nearest(argparse.ArgumentParser(prog="tsp-translate", description=description))
+    parser = command_line.make_parser("tsp-translate", description)
     add = parser.add_argument
-    add("file", type=Path, metavar="IN", help="an .mlir module of the isa level, or a .tspx program")
+    add(
+        "file",
+        type=Path,
+        metavar="IN",
+        help="an .mlir module of the isa level, or a .tspx program; - for text from stdin",
+    )
     add("output", type=Path, nargs="?", metavar="OUT", help="where to put it: .mlir or .tspx")
     add("--to", choices=FORMS, help="the form of OUT; without it timed for .mlir, tspx for .tspx")
     add("--disassemble", action="store_true", help="print every instruction with its queue and cycle")
@@ -52,9 +58,12 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(f"--to {args.to} needs a file to write: tsp-translate IN OUT")
     if not args.output and not args.disassemble:
         raise UsageError("nothing to do; give a file to write, or --disassemble")
+    form = form_of(args.output, args.to) if args.output else ""
+    if args.output:
+        check_writable(args.output, "")
     source = read(args)
     if args.output:
-        write(source, form_of(args.output, args.to), args)
+        write(source, form, args)
     if args.disassemble:
         for line in disassembly(source.program, args.by or "queue"):
             print(line)

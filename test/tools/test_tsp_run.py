@@ -162,11 +162,19 @@ def test_a_level_that_lies_behind(folder: Path) -> None:
     )
 
 
-def test_files_that_cannot_be_written(folder: Path) -> None:
-    for option in ("--output", "-o"):
-        args = (folder / "digits.mlir", "--inputs", HELD_OUT, option)
-        assert refused(*args, folder) == f"{folder}: Is a directory"
-        assert refused(*args, folder / "no" / "x") == f"{folder}/no/x: No such file or directory"
+def test_files_that_cannot_be_written_are_refused_before_anything_is_done(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for option, suffix in (("--output", ".npz"), ("-o", ".tspx")):
+        args = ("no such model.mlir", option)
+        assert refused(*args, folder) == f"{folder}: Is a directory; name a file in it"
+        assert refused(*args, folder / "no" / "x") == f"{folder}/no/x: there is no folder {folder}/no; make it first"
+        assert refused(*args, folder / "x") == (
+            f"{folder}/x: what is written there is a {suffix} file; call it x{suffix}"
+        )
+    run(folder / "digits.mlir", "--inputs", HELD_OUT, "--output", os.devnull)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # nothing is forbidden to root
+    assert refused("m.mlir", "--output", folder / "x.npz").startswith(f"{folder}/x.npz: Permission denied; name")
 
 
 # -- modules -------------------------------------------------------------------------------------------------------
@@ -204,7 +212,7 @@ MODULES: dict[str, tuple[bytes, str]] = {
 def test_modules_that_cannot_be_run(case: str, folder: Path) -> None:
     data, message = MODULES[case]
     (folder / "m.mlir").write_bytes(data)
-    assert refused(folder / "m.mlir", "--inputs", HELD_OUT).replace(f"{folder}/", "").startswith(message)
+    assert refused(folder / "m.mlir", "--random-inputs").replace(f"{folder}/", "").startswith(message)
 
 
 VALUES: dict[str, tuple[str, str]] = {
@@ -338,7 +346,10 @@ def test_inputs_that_misfit(case: str, tmp_path: Path) -> None:
 
 
 def test_inputs_that_are_not_given() -> None:
-    assert refused(MODEL) == "input `images` (360x8x8 of int8) is missing"
+    for level in tsp_run.LEVELS:
+        assert refused(MODEL, "--level", level) == (
+            "input `images` (360x8x8 of int8) is missing; give --inputs X.npz, or --random-inputs to have some made"
+        )
 
 
 # -- weights -------------------------------------------------------------------------------------------------------
