@@ -147,8 +147,7 @@ def _run(
         try:
             apply(stages[lowering:])
         except CapacityError:
-            module.detach_region(0)
-            module.add_region(tensors.detach_region(0))
+            _restore(module, tensors)
             apply(stages[lowering:], copies=1)
 
 
