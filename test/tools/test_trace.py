@@ -286,6 +286,7 @@ def test_a_hundred_thousand_records_take_seconds(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     folder = tmp_path / "nowhere" / "t.json"
-    assert "No such file" in refusal(tsp_run.main, DIGITS / "digits.mlir", "--trace", folder)
+    said = refusal(tsp_run.main, DIGITS / "digits.mlir", "--trace", folder)
+    assert said.endswith(f"there is no folder {folder.parent}; make it first")
     text = refusal(tsp_run.main, DIGITS / "digits.mlir", "--trace", tmp_path / "t.json", "--level", "tensor")
     assert text == "--level tensor has no time; leave it out for --trace, --profile and --stop-at"
