@@ -23,7 +23,7 @@ from ...dialects.placement import Place, PlaceAttr, Slice
 from ...dialects.target_attr import target_of
 from .clusters import clusters, consumers
 from .occupancy import FRESH, FULL
-from .stream_allocate import SMALL, Memory
+from .stream_allocate import Memory
 from .timing import is_written, pace, slice_position, writes
 
 _NEAR = 8
@@ -49,6 +49,10 @@ def place_buffers(module: ModuleOp, choices: Mapping[int, Choice] | None = None)
         if buffer.place is None:
             buffer.place = PlaceAttr(placer.choose(buffer, chosen.get(buffer, Choice.FIRST)))
         placer.count(buffer)
+
+
+_SMALL = 64
+"""Words of a read-only buffer that is no matrix but a vector for every row."""
 
 
 class _Placer:
@@ -200,7 +204,7 @@ class _Placer:
             skip = weights[0] % (self.chip.planes // 2) * wanted if own and not even and self._loads_most(buffer) else 0
             free.sort(key=lambda s: (full[s], self.words[key, s] if even else 0, -s.number))
             picked = free[skip : skip + wanted] if len(free) >= skip + wanted else free[:wanted]
-        elif not self._is_written(buffer) and depth <= SMALL:
+        elif not self._is_written(buffer) and depth <= _SMALL:
             # what meets every row lies in the same slices for all ops, beside the weights and away from the rows
             weights_from = self.chip.slices - self.chip.weight_streams
             free.sort(key=lambda s: (full[s], s.number >= weights_from, -s.number))

@@ -228,10 +228,6 @@ def text_reserve(chip: ChipSpec) -> int:
     return chip.words // 32
 
 
-SMALL = 64
-"""Words of a read-only buffer that is no matrix but a vector for every row."""
-
-
 def stays(buffer: ts.BufferOp) -> bool:
     """Whether a buffer keeps its words from one run of the program to the next."""
     return buffer.kind.data in ("parameter", "constant")
