@@ -100,7 +100,7 @@ def compile(model: ModuleT, until: str = "isa-verify", took: Callable[[str, floa
 def _stages(until: str) -> list[str]:
     """The stages up to and including one. Raises InputError for one that there is not."""
     from ..dialects.errors import InputError
-    from ..dialects.target import nearest
+    from ..dialects.machine.target import nearest
 
     stages = list(STAGES)
     if until not in stages:
@@ -137,7 +137,7 @@ def _run(
             if took is not None:
                 took(name, time.perf_counter() - start)
 
-    with uncollected():
+    with garbage_collection_paused():
         if _LOWERING not in stages:
             apply(stages)
             return
@@ -152,7 +152,7 @@ def _run(
 
 
 @contextmanager
-def uncollected() -> Generator[None]:
+def garbage_collection_paused() -> Generator[None]:
     """While this lasts, the garbage collector rests: what compiling makes mostly lives until it ends.
 
     But not while several threads compile: what one has left would lie there as long as any other goes on.
