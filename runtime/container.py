@@ -2,10 +2,10 @@
 
 Tensors: `chip<c>.queue.<name>` uint8 [instructions, 16], the packed queue; `chip<c>.image.<i>` uint8 [slices, depth,
 lanes], words of the initial SRAM; `chip<c>.dataflow` uint8 [numbers, 8], what the instructions of each queue are meant
-to take (dialects/programs/dataflow.py), if the program says it. The metadata entry `tspc` is JSON: format version, target,
-cables, and per chip its length in cycles, its bindings, the places of its images, and by queue the words in which the
-text lies that does not fit into the queue. The entry `digest` is the SHA-256 of all the rest, so that a damaged file is
-refused.
+to take (dialects/programs/dataflow.py), if the program says it. The metadata entry `tspc` is JSON: format version,
+target, cables, and per chip its length in cycles, its bindings, the places of its images, and by queue the words in
+which the text lies that does not fit into the queue. The entry `digest` is the SHA-256 of all the rest, so that a
+damaged file is refused.
 """
 
 from __future__ import annotations

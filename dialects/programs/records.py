@@ -1,7 +1,8 @@
 """A program as engines and verifier see it: timed records and SRAM bindings per chip, read from timed or packed IR.
 
 Decoding a packed queue walks its bytes once and resolves `nop`, `repeat`, `sync`, `notify` and `deskew` into absolute
-cycles, so that every engine and the verifier work on the same records. An `ifetch` is taken out of them: see instruction_fetch.py.
+cycles, so that every engine and the verifier work on the same records. An `ifetch` is taken out of them:
+see machine/instruction_fetch.py.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Supplies long queues with text: places every `ifetch`, the two reads that feed it, and the words that it brings.
+"""Supplies long queues with instructions: places every `ifetch`, the two reads that feed it, and the words that it
+brings.
 
-The machine's rules are in dialects/machine/instruction_fetch.py, the streams in stream_occupancy.py, a queue's text in queue_instructions.py. Queues are
-served one fetch at a time, the queue that can fetch first going first. A fetch is placed as early as its queue has room
-for it: what is left of its window is the slack by which reads for other queues may still lengthen the text before it.
-So what is placed stays valid. Where a queue has no place for its next fetch, what took its free cycles is taken back,
-and placed anew with some care for it.
+The machine's rules are in dialects/machine/instruction_fetch.py, the streams in stream_occupancy.py, the instructions
+of a queue in queue_instructions.py. Queues are served one fetch at a time, the queue that can fetch first going first.
+A fetch is placed as early as its queue has room for it: what is left of its window is the slack by which reads for
+other queues may still lengthen the queue before it. So what is placed stays valid. Where a queue has no place for its
+next fetch, what took its free cycles is taken back, and placed anew with some care for it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from xdsl.dialects.builtin import I64, IntegerAttr, i8
-from xdsl.ir import BlockArgument, Operation, SSAValue
+from xdsl.ir import Block, BlockArgument, Operation, Region, SSAValue
 
 from ....dialects import tsp_stream as ts
 from ....dialects.errors import MalformedProgram, ScheduleError
@@ -24,7 +24,7 @@ from ....dialects.machine.layout import AccessPattern, Limits
 from ....dialects.machine.target import ChipSpec
 from ....dialects.placement import Place, Slice
 from ....dialects.target_attr import target_of
-from .alu_levels import alu_levels
+from .alu_levels import alu_levels, balance
 from .cached_analysis import cached_analysis
 from .clusters import tied_operands
 

@@ -17,7 +17,6 @@ from xdsl.passes import ModulePass
 from ....dialects import tsp_stream as ts
 from ....dialects.errors import ScheduleError, UnsupportedModel
 from ....dialects.locations import describe
-from ....dialects.machine.target import ChipSpec
 from ....dialects.target_attr import target_of
 from ..analysis.alu_levels import balance
 from ..analysis.clusters import clusters, timed_ops, weights_load

@@ -1,5 +1,5 @@
-"""What meets what, before anything runs: every sample is matched with the drive that it sees, as dialects/programs/def_use.py
-finds it, and every vector with its weights.
+"""What meets what, before anything runs: every sample is matched with the drive that it sees, as
+dialects/programs/def_use.py finds it, and every vector with its weights.
 
 Whatever would be a hazard raises Irregular, so what is matched is a program without any, but for accumulators that
 were never set (order.py).
