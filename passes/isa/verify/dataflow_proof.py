@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar, cast
 import numpy as np
 
 from ....dialects.errors import Actor, DataflowError
+from ....dialects.machine.effects import ENTERING, FROM_MEMORY, STORES, Effect
 from ....dialects.machine.instruction import CHAIN, FieldKind, Record, SourceKind, source_kind, source_payload
 from ....dialects.machine.instruction_fetch import Word, word_of
 from ....dialects.machine.target import SystemSpec
@@ -36,7 +37,6 @@ from ....dialects.programs.dataflow import (
     tiles_source,
     word_sources,
 )
-from ....dialects.programs.packed import IFETCH
 from ....dialects.programs.records import ChipProgram, Program
 from .issues import ChipIssues, Ints, Issues
 from .stream_registers import Matched, matched
@@ -118,8 +118,8 @@ class _ChipFlow:
 
     def _is_text(self, record: Record, text: Container[Word]) -> bool:
         instruction, unit = record.instruction, self.spec.queues[record.queue].unit
-        return instruction.opcode == IFETCH or (
-            instruction.name == "read" and word_of(unit, record.values[0], self.spec) in text
+        return instruction.effect is Effect.FETCH or (
+            instruction.effect is Effect.READ and word_of(unit, instruction.moved(record.values), self.spec) in text
         )
 
     @property
@@ -194,22 +194,22 @@ class _ChipFlow:
 
     def _plane(self, plane: int) -> None:
         chip, spec = self.issues, self.spec
-        vectors = chip.dispatches("MXM.activations", plane, "abc", "abc_f16")
-        takers = chip.dispatches("MXM.accumulators", plane, "acc", "acc_emit")
+        vectors = chip.dispatches("MXM.activations", plane, *ENTERING)
+        takers = chip.dispatches("MXM.accumulators", plane, Effect.ACCUMULATE)
         if len(vectors.records):
             entering = vectors.cycles()
             self._take(vectors, Port.WEIGHTS, self._installed(plane, entering))
             if (high := spec.paired_plane(plane)) is not None:
-                paired = np.repeat(vectors.is_named("abc_f16"), vectors.sizes)
+                paired = vectors.has(Effect.ENTER_PAIR)
                 self._take(vectors, Port.WEIGHTS + 1, np.where(paired, self._installed(high, entering), np.uint64(0)))
             taken = takers.cycles()
             leaving = entering + spec.latency_array
             self._take(takers, Port.SUMS, self.sources(vectors)[np.searchsorted(leaving, taken)])
             self._take(takers, Port.ENTRY, self._entries(takers))
-        loads = chip.dispatches("MXM.weights", plane, "lw")
+        loads = chip.dispatches("MXM.weights", plane, Effect.LOAD)
         if len(loads.records):
             self._take(loads, Port.ROW, loads.moved("row").astype(np.uint64))
-        installs = chip.dispatches("MXM.weights", plane, "iw")
+        installs = chip.dispatches("MXM.weights", plane, Effect.INSTALL)
         if len(installs.records):
             total = np.cumsum(np.append(np.uint64(0), self.sources(loads)), dtype=np.uint64)
             upto = total[np.searchsorted(loads.cycles(), installs.cycles())]
@@ -217,7 +217,7 @@ class _ChipFlow:
 
     def _installed(self, plane: int, cycles: Ints) -> Sources:
         """The installs of the weights that a plane has in some cycles."""
-        installs = self.issues.dispatches("MXM.weights", plane, "iw")
+        installs = self.issues.dispatches("MXM.weights", plane, Effect.INSTALL)
         ready = installs.cycles() + self.spec.latency_install
         found = np.searchsorted(ready, cycles, "right") - 1
         sources = np.append(self.sources(installs), np.uint64(0))
@@ -233,14 +233,14 @@ class _ChipFlow:
         return np.where(adds, before, np.uint64(0))
 
     def _slice(self, unit: int) -> None:
-        issues = self.issues.dispatches("MEM", unit, "read", "write", "gather", "scatter")
+        issues = self.issues.dispatches("MEM", unit, *FROM_MEMORY, *STORES)
         issues = Issues(self.issues, issues.records[~self.text[issues.records]])
         if not len(issues.records):
             return
         queue = int(self.queues[issues.records[0]])
         memory = Memory(unit, self.spec)
         names = [self.issues.records[int(i)].instruction for i in issues.records]
-        kinds = np.repeat(np.array([Visit[n.name.upper()] for n in names], np.int64), issues.sizes)
+        kinds = np.repeat(np.array([Visit[n.effect.name] for n in names], np.int64), issues.sizes)
         addresses = issues.moved("address")
         if not kinds.any():
             self._take(issues, Port.MEMORY, memory.words[addresses])
@@ -260,10 +260,10 @@ class _ChipFlow:
 
     def add_link(self, end: LinkEnd, sender: _ChipFlow, source: LinkEnd) -> None:
         """Adds what the receives of a link take from the sends at its other end."""
-        receives = self.issues.dispatches("C2C", end.link, "receive")
+        receives = self.issues.dispatches("C2C", end.link, Effect.RECEIVE)
         if not len(receives.records):
             return
-        sends = sender.issues.dispatches("C2C", source.link, "send")
+        sends = sender.issues.dispatches("C2C", source.link, Effect.SEND)
         arriving = sends.cycles() + self.spec.latency_send + self.system.link_latency
         self._take(receives, Port.LINK, sender.sources(sends)[np.searchsorted(arriving, receives.cycles())])
 

@@ -7,10 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from ....dialects.errors import Hazard
-from ....dialects.instructions import TABLE
 from ....dialects.machine.effects import STORES, Effect
 from ....dialects.machine.instruction_fetch import Word, word_of
 from ....dialects.programs.records import actor
@@ -26,7 +24,7 @@ def fetch_hazards(
     if stream.drives is None or stream.samples is None:
         return
     issues, lanes = stream.samples.issues, chip.spec.lanes
-    fetched = _has(issues, Effect.FETCH)
+    fetched = issues.has(Effect.FETCH)
     if not fetched.any():
         return
     for sample in np.flatnonzero(fetched & (stream.drivers >= 0)).tolist():
@@ -48,13 +46,6 @@ def _text_driven(drives: Issues, issue: int, image: Mapping[Word, bytes]) -> byt
     return word[: (record.tiles or spec.tiles) * spec.lanes_per_tile].ljust(len(word), b"\0")
 
 
-def _has(issues: Issues, effect: Effect) -> npt.NDArray[np.bool_]:
-    """Which issues have an effect: [issues]."""
-    numbers: list[int] = issues.records.tolist()
-    records = [issues.chip.records[i].instruction.effect is effect for i in numbers]
-    return np.repeat(np.array(records, np.bool_), issues.sizes)
-
-
 def overwritten(chip: ChipIssues, image: Mapping[Word, bytes]) -> Iterator[Hazard]:
     """For each slice with text its first write to a word of it. Where a scatter writes is known only when it runs, so
     it must not be in such a slice."""
@@ -62,9 +53,9 @@ def overwritten(chip: ChipIssues, image: Mapping[Word, bytes]) -> Iterator[Hazar
     for word in image:
         slices[word.unit(chip.spec)].append(word.address)
     for unit, addresses in slices.items():
-        writes = chip.dispatches("MEM", unit, *(i.name for i in TABLE.with_effect(*STORES)))
+        writes = chip.dispatches("MEM", unit, *STORES)
         moved, cycles = writes.moved("address"), writes.cycles()
-        scatters = _has(writes, Effect.SCATTER)
+        scatters = writes.has(Effect.SCATTER)
         bad = np.flatnonzero(scatters | np.isin(moved, addresses))
         if not bad.size:
             continue

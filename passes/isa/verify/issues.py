@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....dialects.errors import Actor
+from ....dialects.machine.effects import Effect
 from ....dialects.machine.instruction import Instruction, Record
 from ....dialects.machine.target import ChipSpec, Queue
 from ....dialects.programs.records import Program, actor
@@ -60,9 +61,9 @@ class ChipIssues:
             groups[group.queue.kind, group.queue.unit].append(group)
         return groups
 
-    def dispatches(self, kind: str, unit: int, *names: str) -> Issues:
-        """The issues of the named instructions on one unit's queue, in the order of their cycles."""
-        return self.issues([g.records for g in self._by_unit.get((kind, unit), ()) if g.instruction.name in names])
+    def dispatches(self, kind: str, unit: int, *effects: Effect) -> Issues:
+        """The issues of the instructions with one of some effects on one unit's queue, in the order of their cycles."""
+        return self.issues([g.records for g in self._by_unit.get((kind, unit), ()) if g.instruction.effect in effects])
 
     def issues(self, records: Sequence[Ints]) -> Issues:
         """The issues of several groups of records, in the order of the program."""
@@ -115,9 +116,9 @@ class Issues:
         """The value of a field in each record: [records]."""
         return np.array([r.values[r.instruction.index(name)] for r in self._records], np.int64)
 
-    def is_named(self, name: str) -> npt.NDArray[np.bool_]:
-        """Which records are of the instruction `name`: [records]."""
-        return np.array([r.instruction.name == name for r in self._records], np.bool_)
+    def has(self, effect: Effect) -> npt.NDArray[np.bool_]:
+        """Which issues are of an instruction with this effect: [issues]."""
+        return np.repeat(np.array([r.instruction.effect is effect for r in self._records], np.bool_), self.sizes)
 
     def moved(self, name: str) -> Ints:
         """The value of the field that `repeat` moves in each issue: [issues]."""

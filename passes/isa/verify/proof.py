@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....dialects.errors import Actor, Hazard, HazardError, earliest
+from ....dialects.machine.effects import ENTERING, Effect
 from ....dialects.machine.instruction import CHAIN, FieldKind, SourceKind, register_text, source_kind, source_payload
 from ....dialects.machine.stream_code import StreamCode
 from ....dialects.machine.topology import Port
@@ -145,13 +146,13 @@ def _planes(chip: ChipIssues) -> Iterator[Hazard]:
     entry without a value."""
     spec = chip.spec
     for plane in range(spec.planes):
-        vectors = chip.dispatches("MXM.activations", plane, "abc", "abc_f16")
-        takers = chip.dispatches("MXM.accumulators", plane, "acc", "acc_emit")
+        vectors = chip.dispatches("MXM.activations", plane, *ENTERING)
+        takers = chip.dispatches("MXM.accumulators", plane, Effect.ACCUMULATE)
         entering, taken = vectors.cycles(), takers.cycles()
         leaving = entering + spec.latency_array
         weightless = entering < _installed(chip, plane)
         if (high := spec.paired_plane(plane)) is not None:
-            paired = np.repeat(vectors.is_named("abc_f16"), vectors.sizes)
+            paired = vectors.has(Effect.ENTER_PAIR)
             weightless |= paired & (entering < _installed(chip, high))
         checks = (
             ("weights-empty", vectors, weightless, entering),
@@ -167,7 +168,7 @@ def _planes(chip: ChipIssues) -> Iterator[Hazard]:
 
 def _installed(chip: ChipIssues, plane: int) -> int:
     """The first cycle in which a plane has weights."""
-    installs = chip.dispatches("MXM.weights", plane, "iw").cycles()
+    installs = chip.dispatches("MXM.weights", plane, Effect.INSTALL).cycles()
     return int(installs[0]) + chip.spec.latency_install if len(installs) else np.iinfo(np.int64).max
 
 
@@ -191,11 +192,11 @@ def _links(chips: Sequence[ChipIssues], program: Program) -> Iterator[Hazard]:
     system, by_number = program.system, {chip.number: chip for chip in chips}
     nothing = chips[0].issues(())
 
-    def on_link(port: Port, name: str) -> Issues:
-        return by_number[port.chip].dispatches("C2C", port.link, name) if port.chip in by_number else nothing
+    def on_link(port: Port, effect: Effect) -> Issues:
+        return by_number[port.chip].dispatches("C2C", port.link, effect) if port.chip in by_number else nothing
 
     for source, target in program.peers.items():
-        sends, receives = on_link(source, "send"), on_link(target, "receive")
+        sends, receives = on_link(source, Effect.SEND), on_link(target, Effect.RECEIVE)
         sent, received = sends.cycles(), receives.cycles()
         arriving = sent + system.chip.latency_send + system.link_latency
         if (later := _first(np.diff(sent) < system.link_slot, sent[1:])) is not None:

@@ -14,6 +14,7 @@ from hypothesis.strategies import DrawFn
 from tspc.dialects.c2c import C2C
 from tspc.dialects.errors import HAZARDS, HazardError, LinkError, TspError
 from tspc.dialects.instructions import OP_CLASSES, TABLE, check_record
+from tspc.dialects.machine.effects import Effect
 from tspc.dialects.machine.instruction import (
     CHAIN,
     ElementType,
@@ -285,7 +286,7 @@ def test_every_issue_of_a_record_is_expanded_once() -> None:
         Record(0, 95, TABLE.by_name["read"], (7, E4), (Loop(4, 1, -2),)),
     )
     chip = ChipIssues(0, records, SMALL.chip)
-    issues = chip.dispatches("MEM", 0, "read")
+    issues = chip.dispatches("MEM", 0, Effect.READ)
     plain = [issue for record in records for issue in record.issues()]
     assert issues.cycles().tolist() == [cycle for cycle, _ in plain]
     assert issues.moved("address").tolist() == [values[0] for _, values in plain]
