@@ -2,72 +2,37 @@
 
 from __future__ import annotations
 
-from xdsl.dialects.builtin import I64, IntegerAttr, ModuleOp, TensorType, i64
-from xdsl.ir import Attribute, Data, Dialect, Operation, SSAValue
+from xdsl.dialects.builtin import I64, IntegerAttr, TensorType, i64
+from xdsl.ir import Attribute, Dialect, Operation, SSAValue
 from xdsl.irdl import (
     AnyOf,
     BaseAttr,
     IRDLOperation,
-    irdl_attr_definition,
     irdl_op_definition,
     operand_def,
     prop_def,
     result_def,
     traits_def,
 )
-from xdsl.parser import AttrParser
-from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
-from .machine.topology import Port, Topology
+from .machine.topology import Topology
 from .target_attr import target_of
 from .tsp_stream import StreamOp, StreamType
 
 CHIP = "c2c.chip"
 """The attribute of a tensor op that says its chip: `{c2c.chip = 1 : i64}`."""
 
-TOPOLOGY = "c2c.topology"
-"""The module attribute that holds the wiring; without it the chips form one fully connected node."""
-
-
-@irdl_attr_definition
-class TopologyAttr(Data[Topology]):
-    """The cables of the system, each joining two ports: `#c2c.topology<[0, 0] to [1, 0], [0, 1] to [2, 0]>`, a port
-    being [chip, link]."""
-
-    name = "c2c.topology"
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> Topology:
-        def parse_port() -> Port:
-            with parser.in_square_brackets():
-                chip = parser.parse_integer(allow_negative=False)
-                parser.parse_punctuation(",")
-                return Port(chip, parser.parse_integer(allow_negative=False))
-
-        def parse_cable() -> tuple[Port, Port]:
-            a = parse_port()
-            parser.parse_keyword("to")
-            return a, parse_port()
-
-        return Topology(tuple(parser.parse_comma_separated_list(parser.Delimiter.ANGLE, parse_cable)))
-
-    def print_parameter(self, printer: Printer) -> None:
-        cables = (f"[{a.chip}, {a.link}] to [{b.chip}, {b.link}]" for a, b in self.data.cables)
-        printer.print_string(f"<{', '.join(cables)}>")
-
 
 def topology_of(op: Operation) -> Topology:
-    """The wiring of the module that holds `op`: its `c2c.topology`, or one fully connected node. Raises LinkError."""
-    node: Operation | None = op
-    while node is not None:
-        if isinstance(node, ModuleOp) and isinstance(attr := node.attributes.get(TOPOLOGY), TopologyAttr):
-            if reason := attr.data.check(target_of(op)):
-                raise VerifyException(f"module attribute `{TOPOLOGY}`: {reason}")
-            return attr.data
-        node = node.parent_op()
-    return Topology.of(target_of(op))
+    """The cables of the system of the module that holds `op`. Raises LinkError or VerifyException for a wiring that is
+    none of the system."""
+    system = target_of(op)
+    topology = Topology.of(system)
+    if reason := topology.check(system):
+        raise VerifyException(f"target field `system.wiring`: {reason}")
+    return topology
 
 
 _TENSOR_OR_STREAM: AnyOf[Attribute] = AnyOf((BaseAttr(TensorType), BaseAttr(StreamType)))
@@ -125,4 +90,4 @@ def chip_of(op: Operation) -> int | None:
     return attr.value.data
 
 
-C2C = Dialect("c2c", [TransferOp], [TopologyAttr])
+C2C = Dialect("c2c", [TransferOp], [])

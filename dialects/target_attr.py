@@ -20,7 +20,7 @@ TARGET = "tsp_isa.target"
 
 @irdl_attr_definition
 class TargetAttr(Data[SystemSpec]):
-    """`#tsp_isa.target<chip.streams = 16, system.chips = 2>`: the fields that differ from the default machine."""
+    """`#tsp_isa.target<chip.streams = 16, system.wiring = "ring">`: the fields that differ from the default machine."""
 
     name = "tsp_isa.target"
 
@@ -38,20 +38,23 @@ class TargetAttr(Data[SystemSpec]):
 
     def print_parameter(self, printer: Printer) -> None:
         printer.print_string("<")
-        printer.print_string(", ".join(f"{k} = {_number_text(v)}" for k, v in system_overrides(self.data).items()))
+        printer.print_string(", ".join(f"{k} = {_value_text(v)}" for k, v in system_overrides(self.data).items()))
         printer.print_string(">")
 
 
-def _number_text(value: int | float) -> str:
-    """A number as MLIR reads it, which wants a point before an exponent: 1.0e-05."""
+def _value_text(value: int | float | str) -> str:
+    """A number as MLIR reads it, which wants a point before an exponent: 1.0e-05; or text in quotes."""
+    if isinstance(value, str):
+        return f'"{value}"'
     text = repr(value)
     return text if "." in text else text.replace("e", ".0e")
 
 
-def _parse_override(parser: AttrParser) -> tuple[str, int | float]:
+def _parse_override(parser: AttrParser) -> tuple[str, int | float | str]:
     key = parser.parse_identifier(" of a target field, such as `chip.streams`")
     parser.parse_punctuation("=")
-    return key, parser.parse_number()
+    text = parser.parse_optional_str_literal()
+    return key, parser.parse_number() if text is None else text
 
 
 def target_of(op: Operation) -> SystemSpec:

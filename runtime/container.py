@@ -1,9 +1,9 @@
 """The `.tspx` file: an executable as one safetensors file of tensors and JSON; nothing is unpickled or evaluated.
 
 Tensors: `chip<c>.queue.<name>` uint8 [instructions, 16], the packed queue; `chip<c>.image.<i>` uint8 [slices, depth,
-lanes], words of the initial SRAM; `chip<c>.dataflow` uint8 [numbers, 8], what the instructions of each queue are meant
-to take (dialects/programs/dataflow.py), if the program says it. The metadata entry `tspc` is JSON: format version,
-target, cables, and per chip its length in cycles, its bindings, the places of its images, and by queue the words in
+lanes], words of the initial SRAM; `chip<c>.dataflow` uint8 [numbers, 8], what the instructions of each queue are
+meant to take (dialects/programs/dataflow.py), if the program says it. The metadata entry `tspc` is JSON: format
+version, target, and per chip its length in cycles, its bindings, the places of its images, and by queue the words in
 which the text lies that does not fit into the queue. The entry `digest` is the SHA-256 of all the rest, so that a
 damaged file is refused.
 """
@@ -31,7 +31,7 @@ from ..dialects.machine.instruction import INSTRUCTION_BYTES, ElementType
 from ..dialects.machine.instruction_fetch import Chunk, Word
 from ..dialects.machine.layout import Axis, Layout
 from ..dialects.machine.target import ChipSpec, SystemSpec, system_from_overrides, system_overrides
-from ..dialects.machine.topology import Port, Topology
+from ..dialects.machine.topology import Topology
 from ..dialects.names import fault_of, named_twice, of_two_types, quoted
 from ..dialects.placement import Place, Slice, check_place
 from ..dialects.programs.dataflow import QueueDataflow, Reach
@@ -40,7 +40,7 @@ from ..dialects.programs.records import Binding, ChipProgram, Program, check_pro
 from .executable import Executable, Image
 from .interface import Signature
 
-VERSION = 5
+VERSION = 6
 """The version of the format; a file of another version is refused."""
 
 Tensors = dict[str, npt.NDArray[np.uint8]]
@@ -71,9 +71,8 @@ def to_bytes(executable: Executable) -> bytes:
         chips.append(entry)
         if chip.dataflow:
             tensors[f"chip{c}.dataflow"] = _dataflow_to_words(chip.dataflow, executable.program.system.chip)
-    cables = [[a.chip, a.link, b.chip, b.link] for a, b in executable.program.topology.cables]
     target = system_overrides(executable.program.system)
-    header = json.dumps({"version": VERSION, "target": target, "cables": cables, "chips": chips}, sort_keys=True)
+    header = json.dumps({"version": VERSION, "target": target, "chips": chips}, sort_keys=True)
     return _in_order(save(tensors, {"tspc": header, "digest": _digest(header, tensors)}))
 
 
@@ -199,8 +198,7 @@ def _executable(header: dict[str, Any], tensors: Tensors) -> Executable:
     if header["version"] != VERSION:
         raise MalformedProgram(f"the file has format version {header['version']}, this is {VERSION}; write it again")
     system = system_from_overrides(header["target"])
-    cables = [tuple(map(_natural, cable)) for cable in header["cables"]]
-    topology = Topology(tuple((Port(a, x), Port(b, y)) for a, x, b, y in cables))
+    topology = Topology.of(system)
     if reason := topology.check(system):
         raise MalformedProgram(f"the wiring is wrong: {reason}")
     chips: list[ChipProgram] = []

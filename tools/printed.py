@@ -22,12 +22,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from . import tsp_opt, tsp_run, tsp_translate
+from . import tsp_opt, tsp_run, tsp_system, tsp_translate
 
 _TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
     "tsp-opt": tsp_opt.main,
     "tsp-run": tsp_run.main,
     "tsp-translate": tsp_translate.main,
+    "tsp-system": tsp_system.main,
 }
 _CONSOLE, _FENCE = "```console", "```"
 _MARK = re.compile(r"<!-- printed: (.*) -->")

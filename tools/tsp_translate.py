@@ -163,7 +163,6 @@ def module_of(executable: Executable) -> tuple[ModuleOp, dict[str, Array]]:
     from xdsl.dialects.builtin import ModuleOp
     from xdsl.ir import Block, Region
 
-    from ..dialects.c2c import TOPOLOGY, TopologyAttr
     from ..dialects.machine.instruction import ElementType
     from ..dialects.machine.target import DEFAULT_SYSTEM
     from ..dialects.placement import Place
@@ -176,8 +175,6 @@ def module_of(executable: Executable) -> tuple[ModuleOp, dict[str, Array]]:
     attributes: dict[str, Attribute] = {}
     if program.system != DEFAULT_SYSTEM:
         attributes[TARGET] = TargetAttr(program.system)
-    if program.system.chips > 1:
-        attributes[TOPOLOGY] = TopologyAttr(program.topology)
     tensors: dict[str, Array] = {}
     programs: list[Operation] = []
     for c, chip in enumerate(program.chips):

@@ -11,15 +11,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from string import digits
 from typing import Any, TypeVar, cast
 
-from ..errors import TargetError
+from ..errors import LinkError, TargetError
+from .wirings import DEFAULT_WIRING, Wiring, cable_lines, is_named, parse_cable
 
 T = TypeVar("T", int, float)
 
@@ -258,6 +260,8 @@ class SystemSpec(_Spec):
         256, "cycles", "period of the hardware aligned counter; 252 is quoted too (ISCA'22)", 2, 65536
     )
     clock_ppm: float = assumed(50.0, "ppm", "tolerance of a chip's clock; a common crystal", 0, 10_000)
+    wiring: Wiring = DEFAULT_WIRING
+    """Which ports the cables join; by default nodes, joined pairwise or in racks (wirings.py)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -295,6 +299,9 @@ class SystemSpec(_Spec):
 DEFAULT_SYSTEM = SystemSpec()
 """The published chip, alone."""
 
+WIRING = "system.wiring"
+"""The key of the field that is no number."""
+
 _SECTIONS: dict[str, type[_Spec]] = {"chip": ChipSpec, "system": SystemSpec}
 
 
@@ -315,24 +322,30 @@ def system_from_overrides(overrides: Mapping[str, object], base: SystemSpec = DE
     Raises TargetError for an unknown key, a wrong type or a value out of range; the text names the field.
     """
     values: dict[str, dict[str, object]] = {"chip": {}, "system": {}}
-    known = [f"{s}.{f.name}" for s, cls in _SECTIONS.items() for f in spec_fields(cls)]
+    known = [*(f"{s}.{f.name}" for s, cls in _SECTIONS.items() for f in spec_fields(cls)), WIRING]
     for key, value in overrides.items():
         if key not in known:
             raise TargetError(f"target field `{key}` is unknown{nearest(key, known)}")
         section, name = key.split(".")
+        if key == WIRING:
+            if not isinstance(value, str):
+                raise TargetError(f"target field `wiring`: expected text, got {value!r}; write `ring`, or cables")
+            value = Wiring.parse(value)
         values[section][name] = value
     system: dict[str, Any] = values["system"]
     chip: dict[str, Any] = values["chip"]
     return dataclasses.replace(base, chip=dataclasses.replace(base.chip, **chip), **system)
 
 
-def system_overrides(system: SystemSpec) -> dict[str, int | float]:
+def system_overrides(system: SystemSpec) -> dict[str, int | float | str]:
     """The fields in which `system` differs from the default; the inverse of `system_from_overrides`."""
-    result: dict[str, int | float] = {}
+    result: dict[str, int | float | str] = {}
     for section, spec in (("chip", system.chip), ("system", system)):
         for f in spec_fields(type(spec)):
             if (value := getattr(spec, f.name)) != f.default:
                 result[f"{section}.{f.name}"] = value
+    if system.wiring != DEFAULT_WIRING:
+        result[WIRING] = str(system.wiring)
     return result
 
 
@@ -352,7 +365,41 @@ def load_toml(text: str, base: SystemSpec = DEFAULT_SYSTEM) -> SystemSpec:
         if not isinstance(table, dict):
             raise TargetError(f"target entry `{section}` must be a table: write `[{section}]`")
         overrides |= {f"{section}.{k}": v for k, v in cast(dict[str, object], table).items()}
-    return system_from_overrides(overrides, base)
+    wiring = overrides.get(WIRING)
+    lines = _cable_lines(text, wiring) if isinstance(wiring, str) else []
+    for line, cable in lines if isinstance(wiring, str) and not is_named(wiring) else ():
+        try:
+            parse_cable(cable)
+        except TargetError as e:
+            raise TargetError(f"line {line}: {e}") from None
+    system = system_from_overrides(overrides, base)
+    if {WIRING, "system.chips"} & overrides.keys():
+        check_wiring(system, [line for line, _ in lines])
+    return system
+
+
+def _cable_lines(text: str, wiring: str) -> list[tuple[int, str]]:
+    """The cables in the field `wiring` of a file, each with its line there, from 1 on."""
+    found = re.search(r'^[ \t]*wiring[ \t]*=[ \t]*(?:"""\n|\'\'\'\n)?', text, re.MULTILINE)
+    first = text.count("\n", 0, found.end()) + 1 if found else 1
+    return [(first + line, cable) for line, cable in cable_lines(wiring)]
+
+
+def check_wiring(system: SystemSpec, lines: Sequence[int] = ()) -> None:
+    """Raises TargetError for a wiring that is none of the system, or that leaves chips without a way to others; with
+    the line of the cable, if `lines` has those of all."""
+    from .topology import Topology, components
+
+    try:
+        topology = Topology.of(system)
+    except LinkError as e:
+        raise TargetError(str(e)) from None
+    for number, reason in topology.faults(system):
+        raise TargetError(f"line {lines[number]}: {reason}" if lines else reason)
+    if len(parts := components(topology, system.chips)) > 1:
+        raise TargetError(
+            f"no way leads from chip {parts[0][0]} to chip {parts[1][0]}: the wiring is {len(parts)} parts; add cables"
+        )
 
 
 def load_file(path: str | Path, base: SystemSpec = DEFAULT_SYSTEM) -> SystemSpec:
@@ -374,4 +421,8 @@ def dump_toml(system: SystemSpec) -> str:
             m = f.metadata
             lines.append(f"{f.name} = {getattr(spec, f.name)}  # {m['unit']}, {m['tag']}: {m['reason']}")
         lines.append("")
+    if system.wiring.kind == "cables":
+        lines[-1:] = ['wiring = """', *str(system.wiring).split(", "), '"""', ""]
+    else:
+        lines[-1:] = [f'wiring = "{system.wiring}"', ""]
     return "\n".join(lines)

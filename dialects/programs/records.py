@@ -292,7 +292,7 @@ def program_from_module(module: ModuleOp) -> Program:
     chips = tuple(sorted((_chip_program(op, system) for op in ops), key=lambda c: c.chip))
     if len({c.chip for c in chips}) != len(chips):
         raise MalformedProgram("two programs are for the same chip")
-    return check_program(Program(system, topology_of(module) if system.chips > 1 else Topology(()), chips))
+    return check_program(Program(system, topology_of(module), chips))
 
 
 def _chip_program(op: ProgramOp, system: SystemSpec) -> ChipProgram:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from tspc.dialects.c2c import topology_of
 from tspc.dialects.machine.target import SystemSpec
@@ -10,7 +12,7 @@ from tspc.passes.pipelines import compile, parse
 from xdsl.utils.exceptions import ParseError, VerifyException
 
 MODULE = """
-builtin.module attributes {{tsp_isa.target = #tsp_isa.target<system.chips = 3>{}}} {{
+builtin.module attributes {{tsp_isa.target = #tsp_isa.target<system.chips = 3{}>}} {{
   func.func @main(%x: tensor<4x4xi8>, %w: tensor<4x4xi8>) -> tensor<4x4xi32> {{
     {}
     %y = tsp_tensor.matmul %x, %w : tensor<4x4xi8>, tensor<4x4xi8> -> tensor<4x4xi32>
@@ -69,23 +71,33 @@ def test_without_a_wiring_the_chips_are_one_node() -> None:
 
 
 def test_the_wiring_of_a_module() -> None:
-    module = parse(MODULE.format(", c2c.topology = #c2c.topology<[0, 3] to [2, 5]>", ""))
+    module = parse(MODULE.format(', system.wiring = "0.3 - 2.5"', ""))
     assert topology_of(module) == Topology(((Port(0, 3), Port(2, 5)),))
 
 
 @pytest.mark.parametrize(
     ("cables", "reason"),
     [
-        ("[0, 0] to [3, 0]", "module attribute `c2c.topology`: port 3.0: the system has 3 chips"),
-        ("[0, 0] to [1, 0], [0, 0] to [2, 0]", "module attribute `c2c.topology`: port 0.0 has two cables"),
+        ("0.0 - 3.0", "target field `system.wiring`: port 3.0: the system has 3 chips"),
+        ("0.0 - 1.0, 0.0 - 2.0", "target field `system.wiring`: port 0.0 has two cables"),
+        ("0.0 - 0.1", "target field `system.wiring`: a cable joins chip 0 to itself"),
     ],
 )
 def test_a_wiring_that_does_not_fit_the_system(cables: str, reason: str) -> None:
     with pytest.raises(VerifyException) as e:
-        topology_of(parse(MODULE.format(f", c2c.topology = #c2c.topology<{cables}>", "")))
+        topology_of(parse(MODULE.format(f', system.wiring = "{cables}"', "")))
     assert str(e.value) == reason
 
 
-def test_text_that_is_no_wiring() -> None:
-    with pytest.raises(ParseError, match="Expected 'to'"):
-        parse(MODULE.format(", c2c.topology = #c2c.topology<[0, 0] [1, 0]>", ""))
+@pytest.mark.parametrize(
+    ("wiring", "reason"),
+    [
+        ('"0.0 1.0"', "`0.0 1.0` is no cable; write two ports as `chip.link`: `0.3 - 1.2`"),
+        ('"rings"', "the wiring `rings` is unknown; there are `default`, `nodes`"),
+        ('"ring 3"', "the wiring `ring 3`: sizes are for a torus, as in `torus 4 x 8`"),
+        ("3", "target field `wiring`: expected text, got 3"),
+    ],
+)
+def test_text_that_is_no_wiring(wiring: str, reason: str) -> None:
+    with pytest.raises(ParseError, match=re.escape(reason)):
+        parse(MODULE.format(f", system.wiring = {wiring}", ""))

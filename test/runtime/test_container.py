@@ -183,7 +183,7 @@ def test_missing_entries_are_refused() -> None:
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "version": ({"version": 1}, "the file has format version 1, this is 5; write it again"),
+    "version": ({"version": 1}, "the file has format version 1, this is 6; write it again"),
     "negative cycles": ({"chips/0/cycles": -1}, "-1 is no natural number"),
     "other cycles": ({"chips/0/cycles": 3}, "the program declares 3 cycles, but its last dispatch ends in cycle"),
     "huge shape": ({"chips/0/bindings/0/shape": [2**40, 8]}, "the binding `arg0` has a wrong kind or shape"),
@@ -228,10 +228,17 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a chip twice": ({"chips/1/chip": 0}, "the programs are for chips [0, 0]; the system has 2"),
     "a chip that is not there": ({"chips/1/chip": 2}, "the programs are for chips [0, 2]; the system has 2"),
-    "no cable": ({"cables": []}, "no cable is in this link"),
-    "a cable to nowhere": ({"cables": [[0, 0, 2, 0]]}, "the wiring is wrong: port 2.0: the system has 2 chips"),
-    "two cables in a port": ({"cables": [[0, 0, 1, 0], [0, 0, 1, 1]]}, "the wiring is wrong: port 0.0 has two cables"),
-    "half a cable": ({"cables": [[0, 0, 1]]}, "not enough values to unpack"),
+    "no cable": ({"target/system.wiring": ""}, "the wiring `` is unknown"),
+    "a cable to nowhere": (
+        {"target/system.wiring": "0.0 - 2.0"},
+        "the wiring is wrong: port 2.0: the system has 2 chips",
+    ),
+    "two cables in a port": (
+        {"target/system.wiring": "0.0 - 1.0, 0.0 - 1.1"},
+        "the wiring is wrong: port 0.0 has two cables",
+    ),
+    "half a cable": ({"target/system.wiring": "0.0 - 1"}, "`0.0 - 1` is no cable"),
+    "another cable": ({"target/system.wiring": "0.3 - 1.3"}, "no cable is in this link"),
     "no chips": ({"chips": []}, "the file holds no program"),
     "an image without a tensor": ({"chips/1/images": [{}]}, "'chip1.image.0' is missing"),
     "a tensor without an image": ({"chips/0/images": []}, "1 tensors that are neither queues nor images"),

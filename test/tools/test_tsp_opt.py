@@ -319,10 +319,9 @@ def test_an_element_of_more_bytes_than_there_are_slices(tmp_path: Path) -> None:
 
 
 def test_more_chips_than_a_node(tmp_path: Path) -> None:
-    text = MODEL.read_text().replace("{tsp_tensor.weights", "{tsp_isa.target = #tsp_isa.target<system.chips = 9>, a", 1)
-    assert refused_text(tmp_path, text) == (
-        "9 chips do not fit into one node of 8; give the wiring as module attribute `c2c.topology`"
-    )
+    target = '#tsp_isa.target<system.chips = 9, system.wiring = "torus 2 x 4">'
+    text = MODEL.read_text().replace("{tsp_tensor.weights", f"{{tsp_isa.target = {target}, a", 1)
+    assert refused_text(tmp_path, text) == ("a torus of 2 x 4 is not of 9 chips")
 
 
 # -- modules that were edited after a pass ------------------------------------------------------------------------

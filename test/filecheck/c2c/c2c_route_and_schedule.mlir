@@ -3,7 +3,7 @@
 // Which links a transfer takes, and at what rate: the read that feeds it slows down to a vector every slot of the link,
 // here 24 cycles. The wiring joins link 5 of chip 0 to link 9 of chip 1.
 
-builtin.module attributes {tsp_isa.target = #tsp_isa.target<system.chips = 2>, c2c.topology = #c2c.topology<[0, 5] to [1, 9]>} {
+builtin.module attributes {tsp_isa.target = #tsp_isa.target<system.chips = 2, system.wiring = "0.5 - 1.9">} {
   func.func @main() {
     %x = tsp_stream.buffer "input" "x" : !tsp_stream.buffer<4x64xi8, words [4 of d0], side [1 of b], lanes [64 of d1]>
     %y = tsp_stream.buffer "output" "y" chip 1 : !tsp_stream.buffer<4x64xi8, words [4 of d0], side [1 of b], lanes [64 of d1]>

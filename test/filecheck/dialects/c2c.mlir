@@ -1,12 +1,11 @@
 // RUN: tsp-opt %s | tsp-opt | filecheck %s
 // RUN: tsp-opt %s --print-op-generic | tsp-opt | filecheck %s
 
-// What crosses between chips. The wiring is a list of cables, each joining two ports [chip, link]; without it the chips
-// form one fully connected node.
+// What crosses between chips. The wiring is a field of the target: a name, or cables, each between two ports chip.link.
 
 // CHECK: builtin.module attributes {
-// CHECK-SAME: c2c.topology = #c2c.topology<[0, 0] to [1, 0], [1, 1] to [2, 0]>
-builtin.module attributes {tsp_isa.target = #tsp_isa.target<system.chips = 3>, c2c.topology = #c2c.topology<[0, 0] to [1, 0], [1, 1] to [2, 0]>} {
+// CHECK-SAME: system.wiring = "0.0 - 1.0, 1.1 - 2.0"
+builtin.module attributes {tsp_isa.target = #tsp_isa.target<system.chips = 3, system.wiring = "0.0 - 1.0, 1.1 - 2.0">} {
   // A tensor op may name its chip; a tensor moves as a value.
   // CHECK-LABEL: func.func @tensors
   func.func @tensors(%x: tensor<4x64xi8>, %w: tensor<64x8xi8>) -> tensor<4x8xi32> {
