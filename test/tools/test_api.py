@@ -199,7 +199,9 @@ def test_python_m_tspc_says_what_there_is() -> None:
     done = subprocess.run([sys.executable, "-m", "tspc"], capture_output=True, text=True, check=True)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert done.stdout.startswith(f"tspc {project['version']}: {project['description']}\n")
-    assert all(f"  {tool}: " in done.stdout for tool in project["scripts"])
+    for tool in project["scripts"]:
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"  {tool}: ")]
+        assert line.endswith(".")
     pages = [line.split()[0] for line in done.stdout.splitlines() if ".md " in line]
     assert pages
     assert all((ROOT / page).exists() for page in pages)

@@ -9,10 +9,13 @@ This is the package `tspc` itself; its other parts are the folders `dialects`, `
 used is imported when it is first used.
 """
 
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 (what is imported below cannot be read by older versions)
+    raise ImportError("tspc needs Python 3.11 or newer, and this is Python {}.{}".format(*sys.version_info[:2]))
+
 # A type checker finds these modules where the package is installed, which is not where this file lies.
 # pyright: reportMissingImports=false, reportUnknownVariableType=false
-
-from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
