@@ -28,10 +28,18 @@ from typing import Any
 
 from . import tsp_opt, tsp_run, tsp_translate
 
+
+def _xdsl_opt(args: Sequence[str]) -> None:
+    from xdsl.xdsl_opt_main import xDSLOptMain
+
+    xDSLOptMain(args=args).run()
+
+
 _TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
     "tsp-opt": tsp_opt.main,
     "tsp-run": tsp_run.main,
     "tsp-translate": tsp_translate.main,
+    "xdsl-opt": _xdsl_opt,
 }
 _CONSOLE, _PYTHON, _FENCE = "```console", "```python", "```"
 _MARK = re.compile(r"<!-- printed(?:: (.*))? -->")

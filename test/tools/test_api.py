@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 import tomllib
@@ -202,6 +203,6 @@ def test_python_m_tspc_says_what_there_is() -> None:
     for tool in project["scripts"]:
         (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"  {tool}: ")]
         assert line.endswith(".")
-    pages = [line.split()[0] for line in done.stdout.splitlines() if ".md " in line]
+    pages = [line.split()[0] for line in done.stdout.splitlines() if re.match(r"  \S+(\.md|/) ", line)]
     assert pages
     assert all((ROOT / page).exists() for page in pages)

@@ -47,6 +47,17 @@ def test_links_lead_somewhere_and_files_that_are_named_exist(path: Path) -> None
         assert any(ROOT.glob(name)), name
 
 
+def test_the_install_of_a_page_is_that_of_the_readme() -> None:
+    """CI runs that one in a new environment; tests, which install nothing, run all other commands."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    installs = [block for page in (ROOT / "docs" / "for").glob("*.md") for block in shell_blocks(page.read_text())]
+    assert installs == [block for block in shell_blocks(readme) if block in installs] != []
+
+
+def shell_blocks(text: str) -> list[str]:
+    return re.findall(r"(?s)```sh\n(.*?)```", text)
+
+
 def test_every_page_is_linked_from_another() -> None:
     linked = {
         (page.parent / link).resolve() for page in ALL for link, _ in LINK.findall(page.read_text(encoding="utf-8"))
