@@ -35,7 +35,10 @@ class OnProgramsPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         if marked := [*marked_functions(op)]:
             raise UnsupportedModel(
-                "\n".join(f"{describe(f)}: is not outlined yet; put `outline-programs` before" for f in marked)
+                "\n".join(
+                    f"{describe(f)}: {quoted(f.sym_name.data)} is not outlined yet; put `outline-programs` before"
+                    for f in marked
+                )
             )
         passes = self._passes()
         on_each(programs_of(op), lambda declaration, program: passes.apply(ctx, program))

@@ -106,16 +106,16 @@ def outline_problems(module: ModuleOp) -> Iterator[tuple[Operation, str]]:
         if not isinstance(op, FuncOp):
             yield op, f"{PROGRAM} marks functions; take it away, or write a func.func of what this op does"
         elif not isinstance(op.parent_op(), ModuleOp):
-            yield op, f"{PROGRAM} marks functions of a module, and this one lies in another op; move it out"
+            yield op, f"`{op.sym_name.data}` is marked {PROGRAM} and lies in an op that is no module; move it out"
         elif op not in outlined and (problem := mark_problem(op)):
-            yield op, problem
+            yield op, f"`{op.sym_name.data}`: {problem}"
     programs = {*marked, *outlined}
     for function in marked:
         if function.body.blocks:
             yield from _host_code_in(function, programs)
         private = function.sym_visibility == StringAttr("private")
         if private and function.body.blocks and function not in called:
-            yield function, "is private and no host code calls it; call it, or remove it"
+            yield function, f"`{function.sym_name.data}` is private and no host code calls it; call it, or remove it"
 
 
 def _host_code_in(program: FuncOp, programs: set[FuncOp]) -> Iterator[tuple[Operation, str]]:

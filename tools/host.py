@@ -43,8 +43,8 @@ class Host:
         """Calls a function, by name, and gives what it returns: nothing, a value, or a tuple of values.
 
         Tensors are numpy arrays here, scalars numbers of Python, and what else there is as xDSL's interpreter has it.
-        `implementations` are for functions that are only declared and are no programs, and for ops that the interpreter
-        does not know.
+        `implementations` go before all others; they are for functions that are only declared and are no programs, and
+        for ops that the interpreter does not know.
         Raises InputError for arguments that misfit, UnsupportedModel for an op that nothing runs.
         """
         type_ = self._function(function).function_type
@@ -53,7 +53,7 @@ class Host:
         interpreter = Interpreter(self.module, listeners=(last := _Last(),))
         register_implementations(interpreter, pipelines.make_context())
         for functions in (self.implementations(), *implementations):
-            interpreter.register_implementations(functions)
+            interpreter.register_implementations(functions, override=True)
         given = [
             _to_host(value, input_, f"argument {i} of {quoted(function)}", interpreter)
             for i, (value, input_) in enumerate(zip(arguments, type_.inputs, strict=True))

@@ -252,7 +252,7 @@ def test_host_code_is_no_program(tmp_path: Path) -> None:
 def test_on_programs_wants_them_outlined(tmp_path: Path) -> None:
     file = tmp_path / "host.mlir"
     file.write_text(HOST)
-    assert "`func.func`: is not outlined yet; put `outline-programs` before" in refusal(
+    assert "`func.func`: `double` is not outlined yet; put `outline-programs` before" in refusal(
         tsp_opt.main, file, "-p", "on-programs"
     )
     for pipeline, message in (

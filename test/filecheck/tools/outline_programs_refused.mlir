@@ -26,18 +26,25 @@ func.func @second(%x: tensor<4x8xi32>) -> tensor<4x8xi32> attributes {tsp_tensor
 ^end:
   func.return %x : tensor<4x8xi32>
 }
-// expected-error@+1 {{a declaration is no program; give it a body, or take the mark away}}
+// expected-error@+1 {{`declared`: a declaration is no program; give it a body, or take the mark away}}
 func.func private @declared(tensor<4x8xi32>) -> tensor<4x8xi32> attributes {tsp_tensor.program}
-// expected-error@+1 {{tsp_tensor.program = @nobody names no module; write tsp_tensor.program at the function itself, without a value}}
+// expected-error@+1 {{`away`: tsp_tensor.program = @nobody names no module; write tsp_tensor.program at the function itself, without a value}}
 func.func private @away(tensor<4x8xi32>) -> tensor<4x8xi32> attributes {tsp_tensor.program = @nobody}
 // expected-error@+1 {{tsp_tensor.program = "yes": the mark of a program has no value; write tsp_tensor.program alone}}
 func.func @said(%x: tensor<4x8xi32>) -> tensor<4x8xi32> attributes {tsp_tensor.program = "yes"} {
   func.return %x : tensor<4x8xi32>
 }
-// expected-error@+1 {{is private and no host code calls it; call it, or remove it}}
+// expected-error@+1 {{`nobody_calls` is private and no host code calls it; call it, or remove it}}
 func.func private @nobody_calls(%x: tensor<4x8xi32>) -> tensor<4x8xi32> attributes {tsp_tensor.program} {
   func.return %x : tensor<4x8xi32>
 }
+"test.op"() ({
+  // expected-error@+1 {{`inner` is marked tsp_tensor.program and lies in an op that is no module; move it out}}
+  func.func @inner(%x: tensor<4x8xi32>) -> tensor<4x8xi32> attributes {tsp_tensor.program} {
+    func.return %x : tensor<4x8xi32>
+  }
+  "test.termop"() : () -> ()
+}) : () -> ()
 // expected-error@+1 {{tsp_tensor.program marks functions; take it away, or write a func.func of what this op does}}
 builtin.module attributes {tsp_tensor.program} {
 }
