@@ -53,6 +53,11 @@ def _outline(function: FuncOp) -> None:
     number = 0
     while name in taken:
         name, number = f"{stem}_{number}", number + 1
+    type_ = function.function_type
+    names = {
+        INPUTS: _named(function.arg_attrs, len(type_.inputs), "arg"),
+        OUTPUTS: _named(function.res_attrs, len(type_.outputs), "result"),
+    }
     attributes = {key: value for key in _OF_MODULES if (value := _nearest(function, key)) is not None}
     declaration = located(
         FuncOp(
@@ -70,18 +75,17 @@ def _outline(function: FuncOp) -> None:
         if key not in _OF_MODULES:
             declaration.attributes[key] = attribute
     declaration.attributes[PROGRAM] = SymbolRefAttr(name)
-    type_ = function.function_type
-    for key, attrs, count, default in (
-        (INPUTS, function.arg_attrs, len(type_.inputs), "arg"),
-        (OUTPUTS, function.res_attrs, len(type_.outputs), "result"),
-    ):
-        declaration.attributes[key] = ArrayAttr(StringAttr(n) for n in tensor_names(attrs, count, default))
+    declaration.attributes |= names
     function.sym_visibility = None
     host.insert_op_before(declaration, function)
     function.detach()
     module = ModuleOp([function], attributes, StringAttr(name))
     module.location = function.location
     host.insert_op_after(module, declaration)
+
+
+def _named(attrs: Attribute | None, count: int, default: str) -> ArrayAttr[StringAttr]:
+    return ArrayAttr(StringAttr(name) for name in tensor_names(attrs, count, default))
 
 
 def _nearest(op: Operation, key: str) -> Attribute | None:
@@ -127,10 +131,7 @@ def _host_code_in(program: FuncOp, programs: set[FuncOp]) -> Iterator[tuple[Oper
         if isinstance(op, CallOp):
             yield op, _call_problem(op, program, programs)
         elif not isinstance(op, ReturnOp) and op.dialect_name() not in _MOVED and not op.successors:
-            yield (
-                op,
-                f"is host code in the program `{name}`; move it out of it, or write it in tsp_tensor",
-            )
+            yield op, f"is host code in the program `{name}`; move it out of it, or write it in tsp_tensor"
 
 
 def _call_problem(call: CallOp, program: FuncOp, programs: set[FuncOp]) -> str:

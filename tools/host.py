@@ -76,10 +76,9 @@ class Host:
 
         Tensors are xDSL's ShapedArray there, or numpy arrays.
         """
-        names = {name.rpartition("::")[2] for name in self.programs}
-        return register_impls(
-            type("Programs", (InterpreterFunctions,), {name: impl_external(name)(_caller(self)) for name in names})
-        )()
+        names = sorted({name.rpartition("::")[2] for name in self.programs})
+        methods = {f"program_{i}": impl_external(name)(_caller(self)) for i, name in enumerate(names)}
+        return register_impls(type("Programs", (InterpreterFunctions,), methods))()
 
     def call(self, declaration: FuncOp, arguments: Sequence[Any]) -> tuple[Array, ...]:
         """Runs the program of a declaration; its inputs and outputs are numpy arrays, in the order of its type."""
@@ -119,9 +118,10 @@ def compile_host(model: Model, target: Target | None = None, weights: Weights | 
         if target is not None:
             program.attributes[TARGET] = module.attributes[TARGET]
         names_of(declaration)
+        if (path := path_of(declaration)) in programs:
+            raise UnsupportedModel(f"{describe(declaration)}: there is another `{path}`; name the modules around them")
         parameters = parameters_of(program, folder, weights)
-        executable = executable_from_module(pipelines.compile(program), parameters)
-        programs[path_of(declaration)] = Program(executable)
+        programs[path] = Program(executable_from_module(pipelines.compile(program), parameters))
 
     on_each(outlined, compile_one)
     return Host(module, programs)

@@ -182,11 +182,18 @@ def test_host_code_is_pickled(host: tspc.Host) -> None:
     assert np.array_equal(again.run("main", -X, 1)[0], expected(-X, 1))
 
 
-def test_programs_of_modules_within(host: tspc.Host) -> None:
+def test_programs_of_modules_within() -> None:
     """Each module is a table of symbols of its own."""
     outer = tspc.compile_host(f"builtin.module {{ {DOUBLE} module @inner {{ {DOUBLE} }} }}")
     assert [*outer.programs] == ["double", "inner::double"]
     assert np.array_equal(outer.run("double", X), 2 * X)
+    with pytest.raises(UnsupportedModel, match="there is another `::double`; name the modules around them"):
+        tspc.compile_host(f"builtin.module {{ module {{ {DOUBLE} }} module {{ {DOUBLE} }} }}")
+
+
+@pytest.mark.parametrize("name", ["_impls", "name", "a.b"])
+def test_functions_have_any_name(name: str) -> None:
+    assert np.array_equal(tspc.compile_host(DOUBLE.replace("double", name)).run(name, X), 2 * X)
 
 
 MISFITS: dict[str, tuple[tuple[Any, ...], str]] = {
