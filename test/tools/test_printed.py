@@ -47,6 +47,21 @@ def test_links_lead_somewhere_and_files_that_are_named_exist(path: Path) -> None
         assert any(ROOT.glob(name)), name
 
 
+ONLY_BY_THE_BENCH = {"365,593"}
+"""Lengths of programs that take too long to compile for a test."""
+
+
+def test_measured_lengths_are_those_that_tests_expect() -> None:
+    """So a program that becomes shorter cannot leave its old length on the page."""
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    measured = page[page.index("\n## Measured\n") : page.index("| | compile |")]
+    lengths = set(re.findall(r"(?m)^\| (?!f16|int8)[^|]+ \| ([\d,]+) \|", measured)) - ONLY_BY_THE_BENCH
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "test").rglob("test_*.py"))
+    expected = {number.replace("_", "") for number in re.findall(r"\b\d[\d_]*\b", tests)}
+    assert len(lengths) > 10
+    assert {length for length in lengths if length.replace(",", "") not in expected} == set()
+
+
 def test_the_install_of_a_page_is_that_of_the_readme() -> None:
     """CI runs that one in a new environment; tests, which install nothing, run all other commands."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
