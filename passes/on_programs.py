@@ -15,8 +15,8 @@ from xdsl.utils.exceptions import ArgSpecParseError
 from ..dialects.errors import InputError, TspError, UnsupportedModel
 from ..dialects.functions import marked_functions, programs_of
 from ..dialects.locations import describe
+from ..dialects.machine.target import nearest
 from ..dialects.names import quoted
-from ..dialects.target import nearest
 from ..dialects.verify import verify_module
 
 

@@ -19,8 +19,8 @@ from xdsl.utils.exceptions import InterpretationError
 from ..dialects.errors import InputError, TspError, UnsupportedModel
 from ..dialects.functions import names_of, programs_of
 from ..dialects.locations import describe
+from ..dialects.machine.target import nearest
 from ..dialects.names import quoted
-from ..dialects.target import nearest
 from ..dialects.target_attr import TARGET
 from ..passes import pipelines
 from ..passes.on_programs import on_each

@@ -14,7 +14,7 @@ import pytest
 import tspc
 from harness import DIGITS, opt, refusal
 from tspc.dialects.errors import CapacityError, InputError, MalformedProgram, TspError, UnsupportedModel
-from tspc.dialects.target import ChipSpec
+from tspc.dialects.machine.target import ChipSpec
 from tspc.passes import pipelines
 from tspc.passes.pipelines import make_context, parse
 from tspc.runtime.interface import load_inputs
