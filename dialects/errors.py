@@ -1,7 +1,7 @@
 """The error taxonomy. Every error that a user can cause is one of these classes.
 
-They are xDSL diagnostics, so `xdsl-opt` and `tsp-opt` treat them like a failed verifier: an op, a location and a
-reason, never a traceback. Engines and verifier raise the same `HazardError` for the same hazard.
+They are xDSL diagnostics: `tsp-opt` prints them as an op, a location and a reason, without a traceback, and `xdsl-opt`
+takes them for what a failed verifier says. Engines and verifier raise the same `HazardError` for the same hazard.
 """
 
 from __future__ import annotations

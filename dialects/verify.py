@@ -6,15 +6,16 @@ Also checks what xDSL's verifier does not: that a value is defined before it is 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import TypeAlias
 
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
-from xdsl.traits import IsolatedFromAbove
+from xdsl.traits import IsolatedFromAbove, SymbolUserOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from .locations import describe
+from .locations import describe, where
 from .names import fault_of, name_of, named_twice, of_two_types
 from .tsp_isa import ProgramOp
 from .tsp_stream import BufferOp
@@ -47,7 +48,7 @@ def name_problems(module: ModuleOp) -> list[str]:
     Below the tensor level an input lies in as many buffers as its uses want, and so does a parameter at all levels:
     they must agree in its type.
     """
-    problems: list[str] = []
+    problems = [problem for op in module.ops if isinstance(op, ModuleOp) for problem in name_problems(op)]
     types: dict[tuple[FuncOp | None, str, str], Attribute] = {}
     for function, (op, kind, attr, type_) in _names(module):
         name = name_of(attr) if isinstance(attr, Attribute) else attr
@@ -133,17 +134,38 @@ def _verify_block(block: Block, defined: set[SSAValue], problems: list[str]) -> 
 
 
 def _verify_op(op: Operation, problems: list[str]) -> None:
+    if isinstance(op, ModuleOp) and (twice := [*_symbols_twice(op)]):
+        problems += twice
+        return
     try:
         if op.parent is not None and op.parent.last_op is op:
             _verify_last(op)
         else:
             op.verify_()
+            for trait in _uses_symbols(type(op)):
+                trait.verify(op)
     except VerifyException as e:
         problems.append(f"{describe(op)}: {e}")
     except Exception:
         if not problems:
             raise
         # A verifier that looks at other ops may trip over one that is known not to verify.
+
+
+@cache
+def _uses_symbols(kind: type[Operation]) -> tuple[SymbolUserOpInterface, ...]:
+    """What checks the symbols that ops of a class use, such as the function that a call names."""
+    return tuple(kind.get_traits_of_type(SymbolUserOpInterface))
+
+
+def _symbols_twice(module: ModuleOp) -> Iterator[str]:
+    """The second op of each name in a module, and which is the first."""
+    first: dict[str, Operation] = {}
+    for op in module.ops:
+        name = op.get_attr_or_prop("sym_name")
+        if isinstance(name, StringAttr) and (other := first.setdefault(name.data, op)) is not op:
+            place = where(other) or f"the first is a `{other.name}`"
+            yield f"{describe(op)}: `{name.data}` is defined twice ({place}); rename one"
 
 
 def _verify_last(op: Operation) -> None:

@@ -69,6 +69,8 @@ PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     **STAGES,
     "stream-search": _lazy(".stream.schedule.stream_search", "StreamSearchPass"),
     "set-target": _lazy(".set_target", "SetTargetPass"),
+    "outline-programs": _lazy(".outline_programs", "OutlineProgramsPass"),
+    "on-programs": _lazy(".on_programs", "OnProgramsPass"),
     "isa-disassemble": _lazy(".isa.assemble.isa_disassemble", "IsaDisassemblePass"),
     "tsp-compile": lambda: TspCompilePass,
 }

@@ -10,6 +10,7 @@ from .diagnostics import report_errors
 
 _PAGES = {
     "README.md": "what it is, and how to start",
+    "docs/for/": "a page for each: new users, compiler engineers, embedders, architects",
     "docs/architecture.md": "levels, passes, engines",
     "docs/embedding.md": "tspc in Python: compile, run, save, threads",
     "docs/debugging.md": "looking into a program",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from .profile import Profile, profile
 from .tsp_run import parse_file
 
 Arrays = Mapping[str, npt.ArrayLike]
+Model: TypeAlias = ModuleOp | str | Path
+Target: TypeAlias = SystemSpec | ChipSpec | str | Path
+Weights: TypeAlias = Arrays | str | Path
 
 
 class Program:
@@ -81,11 +84,7 @@ class Program:
         return f"<program of {self.cycles} cycles on {chips} chip{'s' * (chips > 1)}: ({inputs}) -> ({outputs})>"
 
 
-def compile(
-    model: ModuleOp | str | Path,
-    target: SystemSpec | ChipSpec | str | Path | None = None,
-    weights: Arrays | str | Path | None = None,
-) -> Program:
+def compile(model: Model, target: Target | None = None, weights: Weights | None = None) -> Program:
     """The proven program of a model of any level.
 
     `model` is an xDSL module, which stays as it is, MLIR text, or the path of an `.mlir` file; a string of one line
@@ -94,11 +93,8 @@ def compile(
     the file that the module names, in the folder of the `.mlir` file.
     Raises a TspError, a parse or verify error of xDSL, or OSError for an `.mlir` file that cannot be read.
     """
-    module, folder = _module(model)
-    if target is not None:
-        module.attributes[TARGET] = TargetAttr(_system(target))
-        verify_module(module)
-    parameters = _parameters(module, folder, weights)
+    module, folder = module_of(model, target)
+    parameters = parameters_of(module, folder, weights)
     return Program(executable_from_module(pipelines.compile(module), parameters))
 
 
@@ -115,8 +111,16 @@ def _program(data: bytes) -> Program:
     return Program(from_bytes(data))
 
 
-def _module(model: ModuleOp | str | Path) -> tuple[ModuleOp, Path | None]:
-    """A module to be lowered, and the folder of its file."""
+def module_of(model: Model, target: Target | None) -> tuple[ModuleOp, Path | None]:
+    """A module to be lowered, on the machine that is asked for, and the folder of its file."""
+    module, folder = _read(model)
+    if target is not None:
+        module.attributes[TARGET] = TargetAttr(_system(target))
+        verify_module(module)
+    return module, folder
+
+
+def _read(model: Model) -> tuple[ModuleOp, Path | None]:
     if isinstance(model, ModuleOp):
         module = model.clone()
         if model.parent is not None:  # a module around it may say the machine
@@ -130,13 +134,13 @@ def _module(model: ModuleOp | str | Path) -> tuple[ModuleOp, Path | None]:
     return parse_file(path), path.parent
 
 
-def _system(target: SystemSpec | ChipSpec | str | Path) -> SystemSpec:
+def _system(target: Target) -> SystemSpec:
     if isinstance(target, ChipSpec):
         return SystemSpec(target)
     return target if isinstance(target, SystemSpec) else load_file(target)
 
 
-def _parameters(module: ModuleOp, folder: Path | None, weights: Arrays | str | Path | None) -> dict[str, Array]:
+def parameters_of(module: ModuleOp, folder: Path | None, weights: Weights | None) -> dict[str, Array]:
     """The values of the module's parameters, from where they are to come from."""
     wanted = interface_of(module).parameters
     if isinstance(weights, Mapping):

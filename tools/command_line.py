@@ -73,7 +73,8 @@ def plain_pipeline(text: str) -> str:
             if nested := re.search(r"(\w+\.\w+)\s*\(", part):
                 raise UsageError(
                     f"pipeline `{nested[1]}(...)`: every pass works on the whole module; "
-                    "write builtin.module(pass,pass), without another op inside"
+                    "write builtin.module(pass,pass), without another op inside, and on-programs{pipeline=...} for the "
+                    "programs of host code"
                 )
             parts[i] = re.sub(r"\s*,\s*", ",", part)
         elif part.startswith("{"):

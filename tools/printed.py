@@ -1,12 +1,15 @@
 """What the pages of the docs show as printed: their commands are run, and what they print is put there.
 
 A ```console block holds commands, each behind `$ `. Where lines follow a command, they are all that it prints, errors
-included. A block behind a comment, which nobody sees on a rendered page,
+included. The ```python blocks of a page are run one after the other, as one text. A block behind a comment, which
+nobody sees on a rendered page,
 
     <!-- printed: "bounds of" to "VXM, chip 0" -->
 
-shows lines that the last command before it printed: from the first that contains the one text to the next that contains
-the other. Several such parts, or single lines, are separated by semicolons; what stands before a part is left out.
+shows lines that the last command or Python block before it printed: from the first that contains the one text to the
+next that contains the other. Several such parts, or single lines, are separated by semicolons; what stands before a
+part is left out. `<!-- printed -->` shows all lines. A block behind `<!-- file: chip.toml -->` is a file that what
+follows finds. A page with `<!-- outside a clone -->` is run in a folder that has nothing else.
 """
 
 from __future__ import annotations
@@ -21,17 +24,28 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 from . import tsp_opt, tsp_run, tsp_system, tsp_translate
+
+
+def _xdsl_opt(args: Sequence[str]) -> None:
+    from xdsl.xdsl_opt_main import xDSLOptMain
+
+    xDSLOptMain(args=args).run()
+
 
 _TOOLS: dict[str, Callable[[Sequence[str]], None]] = {
     "tsp-opt": tsp_opt.main,
     "tsp-run": tsp_run.main,
     "tsp-translate": tsp_translate.main,
     "tsp-system": tsp_system.main,
+    "xdsl-opt": _xdsl_opt,
 }
-_CONSOLE, _FENCE = "```console", "```"
-_MARK = re.compile(r"<!-- printed: (.*) -->")
+_CONSOLE, _PYTHON, _FENCE = "```console", "```python", "```"
+_MARK = re.compile(r"<!-- printed(?:: (.*))? -->")
+_FILE = re.compile(r"<!-- file: ([\w./-]+) -->")
+_OUTSIDE = "<!-- outside a clone -->"
 _PART = re.compile(r'"([^"]*)"(?: to "([^"]*)")?')
 
 
@@ -40,13 +54,18 @@ def has_output(page: str) -> bool:
     return _MARK.search(page) is not None or any(output for _, output in _commands(_blocks(page, _CONSOLE)))
 
 
+def is_run(page: str) -> bool:
+    """Whether a page has something to run."""
+    return any(line in (_CONSOLE, _PYTHON) for line in page.split("\n"))
+
+
 def renewed(page: str, root: Path) -> str:
     """A page as it is when its commands have been run, in a folder that has what lies in `root`, the top of a clone.
 
     Raises ValueError where a command fails and the page shows no error, or does not print what a comment asks for.
     """
     with tempfile.TemporaryDirectory(prefix="tspc-printed-") as folder, chdir(folder):
-        for entry in root.iterdir():
+        for entry in root.iterdir() if _OUTSIDE not in page else ():
             if not entry.name.startswith("."):
                 (Path(folder) / entry.name).symlink_to(entry)
         return "\n".join(_renewed(page.split("\n")))
@@ -54,12 +73,16 @@ def renewed(page: str, root: Path) -> str:
 
 def _renewed(lines: Sequence[str]) -> Iterator[str]:
     printed: list[str] = []
-    marks: str | None = None
+    shown: str | None = None
+    file: str | None = None
+    names: dict[str, Any] = {"__name__": "__main__"}
     rest = iter(lines)
     for line in rest:
         yield line
         if found := _MARK.fullmatch(line):
-            marks = found[1]
+            shown = found[1] or ""
+        elif found := _FILE.fullmatch(line):
+            file = found[1]
         elif line == _CONSOLE:
             for command, output in _commands(_inside(rest)):
                 printed, code = run("\n".join(command))
@@ -69,9 +92,34 @@ def _renewed(lines: Sequence[str]) -> Iterator[str]:
             yield _FENCE
         elif line.startswith(_FENCE):
             inside = _inside(rest)
-            yield from inside if marks is None else _shown(marks, printed)
-            yield _FENCE
-            marks = None
+            if file is not None:
+                _write(file, inside)
+            elif line == _PYTHON:
+                printed = _run_python("\n".join(inside), names)
+            elif shown is not None:
+                inside = _shown(shown, printed) if shown else printed
+            yield from (*inside, _FENCE)
+            shown = file = None
+
+
+def _write(name: str, lines: Sequence[str]) -> None:
+    """Writes a file of the page. What the clone has by this name stays as it is."""
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.resolve().parent != Path.cwd().resolve() / path.parent or path.is_symlink():
+        raise ValueError(f"{name} lies in the clone; name a file beside it")
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def _run_python(code: str, names: dict[str, Any]) -> list[str]:
+    """The lines that Python code prints, which sees and changes `names`. Raises ValueError where it fails."""
+    out = io.StringIO()
+    try:
+        with redirect_stdout(out), redirect_stderr(out):
+            exec(compile(code, "<page>", "exec"), names)
+    except Exception as e:
+        raise ValueError(f"{code}\n{out.getvalue()}{type(e).__name__}: {e}") from e
+    return _lines(out.getvalue())
 
 
 def _inside(rest: Iterator[str]) -> list[str]:
@@ -124,13 +172,18 @@ def _shown(marks: str, printed: Sequence[str]) -> list[str]:
     return shown
 
 
+_JOINS = {"|", ">", "<", "&&", ";", "2>"}
+
+
 def run(command: str) -> tuple[list[str], int]:
-    """The lines that a command prints, blanks at their ends apart, and its exit code. Our tools run in this process."""
-    words = shlex.split(command.removeprefix("$ ").replace("\\\n", " "), comments=True)
-    if words[0] not in _TOOLS:
+    """The lines that a command prints, blanks at their ends apart, and its exit code. Our tools run in this process,
+    but for those that a shell joins or whose output goes to a file."""
+    text = command.removeprefix("$ ").replace("\\\n", " ")
+    words = shlex.split(text, comments=True)
+    if words[0] not in _TOOLS or not _JOINS.isdisjoint(words):
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         variables = {**os.environ, "PATH": path}
-        done = subprocess.run(words, capture_output=True, text=True, check=False, env=variables)
+        done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=False, env=variables)
         return _lines(done.stdout + done.stderr), done.returncode
     out, code = io.StringIO(), 0
     with redirect_stdout(out), redirect_stderr(out):

@@ -1,5 +1,4 @@
-"""tsp-opt: xDSL's driver with our dialects, passes and short diagnostics, what mlir-opt has and it lacks, and
-`--check-by-running`."""
+"""tsp-opt: applies passes to text; xDSL's driver with our dialects, passes and checks, and what mlir-opt has more."""
 
 from __future__ import annotations
 

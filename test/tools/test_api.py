@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 import tomllib
@@ -199,7 +200,9 @@ def test_python_m_tspc_says_what_there_is() -> None:
     done = subprocess.run([sys.executable, "-m", "tspc"], capture_output=True, text=True, check=True)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert done.stdout.startswith(f"tspc {project['version']}: {project['description']}\n")
-    assert all(f"  {tool}: " in done.stdout for tool in project["scripts"])
-    pages = [line.split()[0] for line in done.stdout.splitlines() if ".md " in line]
+    for tool in project["scripts"]:
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"  {tool}: ")]
+        assert line.endswith(".")
+    pages = [line.split()[0] for line in done.stdout.splitlines() if re.match(r"  \S+(\.md|/) ", line)]
     assert pages
     assert all((ROOT / page).exists() for page in pages)

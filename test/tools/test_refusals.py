@@ -109,7 +109,8 @@ def test_a_program_is_one_function_without_calls(tmp_path: Path) -> None:
     problems = [
         "m.mlir:1:1: `func.func`: `relu` is declared and has no body; remove it, and write what it does where it is "
         "called",
-        "m.mlir:6:1: `func.func`: a program is one function; inline or remove the others",
+        "m.mlir:6:1: `func.func`: a program is one function; inline or remove the others, or mark those that run "
+        "on chips with tsp_tensor.program",
     ]
     call = "m.mlir:3:3: `func.call`: calls a function, and a program is one; write here what it does"
     assert refused(tmp_path, FUNCTIONS, "-p", "tsp-compile").splitlines() == [*problems, call]

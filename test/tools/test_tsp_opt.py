@@ -235,7 +235,8 @@ func.func @other() {
   func.return
 }"""
     assert refused_text(tmp_path, text).split("\n") == [
-        "m.mlir:31:1: `func.func`: a program is one function; inline or remove the others",
+        "m.mlir:31:1: `func.func`: a program is one function; inline or remove the others, or mark those that run "
+        "on chips with tsp_tensor.program",
         "m.mlir:1:1: `func.func`: argument `arg0`: element type f64 is not supported; use f32",
         "m.mlir:1:1: `func.func`: argument `arg1`: tensor<?x4xi8> has a dynamic or empty dimension; give static shapes",
         "m.mlir:1:1: `func.func`: argument `arg2`: is i32, not a tensor",

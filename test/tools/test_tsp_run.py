@@ -234,7 +234,8 @@ VALUES: dict[str, tuple[str, str]] = {
     ),
     "two functions": (
         ") {\n  func.return\n}\nfunc.func @b() {\n  func.return\n}",
-        "m.mlir:4:1: `func.func`: a program is one function; inline or remove the others",
+        "m.mlir:4:1: `func.func`: a program is one function; inline or remove the others, or mark those that run "
+        "on chips with tsp_tensor.program",
     ),
     "branches": (
         "%x: tensor<4xi8>) -> tensor<4xi8> {\n  cf.br ^b\n^b:\n  func.return %x : tensor<4xi8>\n}",

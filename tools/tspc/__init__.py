@@ -3,15 +3,19 @@
 import tspc
 program = tspc.compile("model.mlir")  # MLIR text, a path or an xDSL module
 outputs = program.run({"x": x})       # numpy arrays by name
+host = tspc.compile_host(module)      # host code around programs
 
 This is the package `tspc` itself; its other parts are the folders `dialects`, `passes`, `runtime` and `tools`. What is
 used is imported when it is first used.
 """
 
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 (what is imported below cannot be read by older versions)
+    raise ImportError("tspc needs Python 3.11 or newer, and this is Python {}.{}".format(*sys.version_info[:2]))
+
 # A type checker finds these modules where the package is installed, which is not where this file lies.
 # pyright: reportMissingImports=false, reportUnknownVariableType=false
-
-from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
@@ -19,10 +23,15 @@ if TYPE_CHECKING:
     from .tools.api import Program as Program
     from .tools.api import compile as compile
     from .tools.api import load as load
+    from .tools.host import Host as Host
+    from .tools.host import compile_host as compile_host
 
     __version__: str
 
-__all__ = ["Program", "compile", "load", "__version__"]
+_MODULES = {"Program": "api", "compile": "api", "load": "api", "Host": "host", "compile_host": "host"}
+"""The module of `tools` in which each public thing is."""
+
+__all__ = ["Host", "Program", "compile", "compile_host", "load", "__version__"]
 
 
 def __getattr__(name: str) -> object:
@@ -31,10 +40,10 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         value: object = version(__name__)
-    elif name in __all__:
+    elif name in _MODULES:
         from importlib import import_module
 
-        value = getattr(import_module(".tools.api", __name__), name)
+        value = getattr(import_module(".tools." + _MODULES[name], __name__), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

@@ -21,7 +21,7 @@ from xdsl.utils.hints import isa
 from ....dialects import tsp_stream as ts
 from ....dialects import tsp_tensor
 from ....dialects.errors import UnsupportedModel
-from ....dialects.functions import function_problems, functions_of
+from ....dialects.functions import function_problems, functions_of, host_problem
 from ....dialects.locations import describe
 from ....dialects.target_attr import target_of
 from ....dialects.tsp_isa import ProgramOp
@@ -51,6 +51,8 @@ class ConvertTensorToStreamPass(ModulePass):
         check_sizes(op)
         if any(isinstance(p, ProgramOp) for p in op.ops):
             return
+        if problem := host_problem(op):
+            raise UnsupportedModel(problem)
         problems = function_problems(op)
         problems += (unnamed := name_problems(op))
         for function in functions_of(op)[:1]:

@@ -15,6 +15,7 @@ from tspc.dialects.machine.target import (
     DEFAULT_SYSTEM,
     ChipSpec,
     SystemSpec,
+    check_wiring,
     dump_toml,
     load_file,
     load_toml,
@@ -108,7 +109,9 @@ def systems(draw: st.DrawFn) -> SystemSpec:
         exact = isinstance(f.default, int)
         overrides[f"{section}.{f.name}"] = draw(st.integers(low, high) if exact else st.floats(low, high))
     try:
-        return system_from_overrides(overrides)
+        system = system_from_overrides(overrides)
+        check_wiring(system)
+        return system
     except TargetError:
         assume(False)
         raise
