@@ -172,11 +172,11 @@ class QueueOp(IRDLOperation):
 
 
 @irdl_attr_definition
-class TextAttr(Data[tuple[Chunk, ...]]):
-    """`#tsp_isa.text<E40[8191] E41[8191], W3[17] W9[17]>`: the two words of each chunk of a queue's text in SRAM, in
-    the order in which the chunks are fetched: slices E40 and E41 hold the first in word 8191."""
+class ChunksAttr(Data[tuple[Chunk, ...]]):
+    """`#tsp_isa.chunks<E40[8191] E41[8191], W3[17] W9[17]>`: the two words of SRAM with each chunk of a queue's
+    instructions, in the order in which the chunks are fetched: slices E40 and E41 hold the first in word 8191."""
 
-    name = "tsp_isa.text"
+    name = "tsp_isa.chunks"
 
     @classmethod
     def parse_parameter(cls, parser: AttrParser) -> tuple[Chunk, ...]:
@@ -204,19 +204,20 @@ def _parse_word(parser: AttrParser) -> Word:
 class PackedOp(IRDLOperation):
     """One instruction queue in packed form: its bytes in hexadecimal, 16 an instruction, all of them.
 
-    Those that do not fit into the queue lie in SRAM at `text`: `tsp_isa.packed "VXM.3" "0300..." text <E40[9] E41[9]>`.
+    Those that do not fit into the queue lie in SRAM at `chunks`:
+    `tsp_isa.packed "VXM.3" "0300..." chunks <E40[9] E41[9]>`.
     """
 
     name = "tsp_isa.packed"
     queue = prop_def(StringAttr)
     payload = prop_def(StringAttr)
-    text = opt_prop_def(TextAttr)
-    assembly_format = "$queue $payload (`text` $text^)? attr-dict"
+    chunks = opt_prop_def(ChunksAttr)
+    assembly_format = "$queue $payload (`chunks` $chunks^)? attr-dict"
 
-    def __init__(self, queue: str, payload: bytes, text: Sequence[Chunk] = ()):
+    def __init__(self, queue: str, payload: bytes, chunks: Sequence[Chunk] = ()):
         properties: dict[str, Attribute] = {"queue": StringAttr(queue), "payload": StringAttr(payload.hex())}
-        if text:
-            properties["text"] = TextAttr(tuple(text))
+        if chunks:
+            properties["chunks"] = ChunksAttr(tuple(chunks))
         super().__init__(properties=properties)
 
     @property
@@ -231,7 +232,7 @@ class PackedOp(IRDLOperation):
             raise VerifyException("the payload is not hexadecimal, two digits a byte") from e
         if len(data) % 16:
             raise VerifyException(f"the payload has {len(data)} bytes, which is no multiple of 16")
-        if self.text is not None and (reason := check_chunks(data, self.text.data, target_of(self).chip)):
+        if self.chunks is not None and (reason := check_chunks(data, self.chunks.data, target_of(self).chip)):
             raise VerifyException(f'queue "{self.queue.data}": {reason}')
 
 
@@ -307,5 +308,5 @@ class DataflowOp(IRDLOperation):
 TSP_ISA = Dialect(
     "tsp_isa",
     [ProgramOp, BindOp, QueueOp, PackedOp, DataflowOp, *OP_CLASSES.values()],
-    [TargetAttr, TextAttr, DataflowAttr],
+    [TargetAttr, ChunksAttr, DataflowAttr],
 )

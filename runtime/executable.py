@@ -89,7 +89,7 @@ class Loaded:
             raise CapacityError(f"the host has no room for {chip.sram_bytes} bytes of SRAM per chip: {e}") from e
         for image in executable.images:
             self._write(image.chip, image.slices, image.addresses, image.words)
-        load_text(executable.program, self.session)
+        load_instructions(executable.program, self.session)
 
     @property
     def _chip(self) -> ChipSpec:
@@ -155,9 +155,9 @@ def _loaded(data: bytes, engine: Engine) -> Loaded:
     return Loaded(from_bytes(data), engine)
 
 
-def load_text(program: Program, session: Session) -> None:
-    """Puts the text of long queues where it lies in SRAM."""
+def load_instructions(program: Program, session: Session) -> None:
+    """Puts the instructions that do not fit into their queues where they lie in SRAM."""
     spec = program.system.chip
     for i, chip in enumerate(program.chips):
-        for word, text in chip.text_image(spec).items():
-            session.write(i, word.unit(spec), word.address, np.frombuffer(text, np.uint8)[None])
+        for word, data in chip.instruction_image(spec).items():
+            session.write(i, word.unit(spec), word.address, np.frombuffer(data, np.uint8)[None])

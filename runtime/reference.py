@@ -98,8 +98,8 @@ class _Chip(ChipVectors):
         self.program, self.system, self.flips = program, system, flips
         for cycle in flips:
             self.agenda.wake(cycle)
-        self.text = program.text_image(system.chip)
-        self.fetched = {(f.record.queue, f.record.at): f.text for f in program.fetches}
+        self.instructions = program.instruction_image(system.chip)
+        self.fetched = {(f.record.queue, f.record.at): f.instructions for f in program.fetches}
         """By queue and cycle, what an ifetch must take."""
         self.chains: dict[tuple[int, int], tuple[Array, Issue]] = {}
         """By ALU and cycle: the result in that cycle, as 32-bit patterns, and what it is the result of."""
@@ -152,11 +152,11 @@ class _Chip(ChipVectors):
 
     @EXECUTES.executes(FetchOp)
     def _fetch(self, t: int, issue: Issue, queue: Queue) -> None:
-        """The records that follow were decoded from the whole text; here it must arrive."""
-        text = self.fetched[issue.record.queue, issue.dispatched]
+        """The records that follow were decoded from the whole queue; here their bytes must arrive."""
+        chunk = self.fetched[issue.record.queue, issue.dispatched]
         (vectors,) = self._samples(t, issue, queue)
-        if vectors.tobytes()[: len(text)] != text:
-            self._hazard("text-wrong", f"queue {queue.name}", t, (issue.record.queue,), issue)
+        if vectors.tobytes()[: len(chunk)] != chunk:
+            self._hazard("fetch-wrong", f"queue {queue.name}", t, (issue.record.queue,), issue)
 
     # -- MEM ---------------------------------------------------------------------------------------------------
 
@@ -169,7 +169,7 @@ class _Chip(ChipVectors):
         address = issue.values[0]
         (use,) = issue.reads
         on = self._on(issue)
-        self._keep_text(t, issue, queue, {address})
+        self._keep_instructions(t, issue, queue, {address})
         self.sram[queue.unit, address, on] = self._arrive(t, issue, queue, use.code)[0, on]
         self.writers[queue.unit, address] = (t, issue)
 
@@ -198,14 +198,14 @@ class _Chip(ChipVectors):
         """Writes every tile of the vector on a stream to its word: [tiles]."""
         on, of_byte = self._on(issue), words[self.tile_of]
         written = {*of_byte[on].tolist()}
-        self._keep_text(t, issue, queue, written)
+        self._keep_instructions(t, issue, queue, written)
         self.sram[queue.unit, of_byte[on], np.flatnonzero(on)] = self._arrive(t, issue, queue, code)[0, on]
         self.writers |= {(queue.unit, word): (t, issue) for word in written}
 
-    def _keep_text(self, t: int, issue: Issue, queue: Queue, addresses: set[int]) -> None:
+    def _keep_instructions(self, t: int, issue: Issue, queue: Queue, addresses: set[int]) -> None:
         for address in sorted(addresses):
-            if (word := word_of(queue.unit, address, self.spec)) in self.text:
-                self._hazard("text-overwritten", f"word {word}", t, (queue.unit, address), issue)
+            if (word := word_of(queue.unit, address, self.spec)) in self.instructions:
+                self._hazard("instructions-overwritten", f"word {word}", t, (queue.unit, address), issue)
 
     # -- MXM ---------------------------------------------------------------------------------------------------
 

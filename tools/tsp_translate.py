@@ -190,7 +190,7 @@ def module_of(executable: Executable) -> tuple[ModuleOp, dict[str, Array]]:
             binding = Binding("parameter", name, image.layout, place, words.shape, words.shape, ElementType.I8)
             body.append(_bind(binding))
         packed = sorted(chip.packed, key=numbers.__getitem__)
-        body += [PackedOp(name, chip.packed[name], chip.text.get(name, ())) for name in packed]
+        body += [PackedOp(name, chip.packed[name], chip.chunks.get(name, ())) for name in packed]
         body += [DataflowOp(name, chip.dataflow[name]) for name in sorted(chip.dataflow, key=numbers.__getitem__)]
         name = "main" if len(program.chips) == 1 else f"main_chip{chip.chip}"
         programs.append(ProgramOp(name, chip.chip, chip.cycles, Region([Block(body)])))

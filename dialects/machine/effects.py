@@ -43,7 +43,7 @@ class Effect(IntEnum):
     RECEIVE = 12
     """Drives what arrives by the link in this cycle."""
     FETCH = 13
-    """Takes its queue's next text. It is no issue of the program, and not of its length."""
+    """Takes its queue's next instructions. It is no issue of the program, and not of its length."""
     CONFIGURE = 14
     """The queue has the first `tiles` superlanes on from now on."""
     WAIT = 15

@@ -5,7 +5,7 @@ ever."""
 from __future__ import annotations
 
 MOST_CYCLES = 1 << 30
-"""Cycles of a program: 1.2 s of the default clock. Waiting costs text, 16 bytes in 65535 cycles of a queue."""
+"""Cycles of a program: 1.2 s of the default clock. Waiting costs 16 bytes, an instruction, in 65535 cycles."""
 
 MOST_ISSUES = 1 << 26
 """Instruction issues of a chip, each vector of an `abc` being one: all 144 queues of the default chip without a pause

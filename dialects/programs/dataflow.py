@@ -101,8 +101,8 @@ def of_stream(members: Ints) -> Sources:
     return members.astype(np.uint64) * np.uint64(_ODD)
 
 
-TEXT = _STREAMS - 1
-"""In place of the number of a stream: what a read of program text drives."""
+FETCHED = _STREAMS - 1
+"""In place of the number of a stream: what a read of instructions drives."""
 
 
 def word_sources(unit: int, addresses: Ints) -> Sources:

@@ -42,7 +42,9 @@ def first_hazard(
     hazards += [h for chip in chips for check in (_chains, _planes) for h in check(chip)]
     hazards += _links(chips, program)
     hazards += [
-        h for chip, c in zip(chips, program.chips, strict=True) for h in overwritten(chip, c.text_image(chip.spec))
+        h
+        for chip, c in zip(chips, program.chips, strict=True)
+        for h in overwritten(chip, c.instruction_image(chip.spec))
     ]
     return earliest(hazards) if hazards else None
 
@@ -69,8 +71,8 @@ def _soonest(issues: Ints, cycles: Ints, tie: Callable[[int], tuple[int, ...]]) 
 
 def _streams(chip: ChipIssues, program: ChipProgram, follow: Follow | None) -> Iterator[Hazard]:
     """The first collision and the first empty sample of every stream of a chip, and every wrong fetch."""
-    image = program.text_image(chip.spec)
-    texts = {(fetch.record.queue, fetch.record.at): fetch.text for fetch in program.fetches}
+    image = program.instruction_image(chip.spec)
+    chunks = {(fetch.record.queue, fetch.record.at): fetch.instructions for fetch in program.fetches}
     for stream in matched(chip):
         if stream.drives is not None:
             ascending = stream.ascending
@@ -78,8 +80,8 @@ def _streams(chip: ChipIssues, program: ChipProgram, follow: Follow | None) -> I
                 yield _collision(chip, stream, stream.drives, twice)
         if stream.samples is not None and (empty := stream.empty).size:
             yield _empty_sample(chip, stream, stream.samples, empty)
-        if texts:
-            yield from fetch_hazards(chip, stream, texts, image)
+        if chunks:
+            yield from fetch_hazards(chip, stream, chunks, image)
         if follow is not None:
             follow(chip, stream)
 

@@ -193,7 +193,7 @@ class _Placer:
         if len(free) < wanted:
             return None
         numbered = by_number(buffer)
-        if numbered and len(apart := [s for s in free if not self._holds_text(s)]) >= wanted:
+        if numbered and len(apart := [s for s in free if not self._holds_instructions(s)]) >= wanted:
             free = apart
         if not numbered and len(apart := [s for s in free if s not in near]) >= wanted:
             free = apart
@@ -225,8 +225,8 @@ class _Placer:
             picked = self._one_position_first(free, wanted)[:wanted]
         return sorted(picked)
 
-    def _holds_text(self, s: Slice) -> bool:
-        """Whether a slice is left to the program's text by what is visited by number, which may change any word: half
+    def _holds_instructions(self, s: Slice) -> bool:
+        """Whether a slice is left to instructions by what is visited by number, which may change any word: half
         as many in each hemisphere as weights come from, between these and the rows."""
         return 0 <= self.chip.slices - self.chip.weight_streams - 1 - s.number < self.chip.weight_streams // 2
 

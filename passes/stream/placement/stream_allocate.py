@@ -137,7 +137,7 @@ class Memory:
         self.cleared: dict[ts.BufferOp, None] = {}
         """The buffers whose zeros are made before each use, in the order in which that was found necessary."""
         self.slices: dict[SliceKey, SliceWords] = defaultdict(
-            lambda: SliceWords(self.chip.words, text_reserve(self.chip))
+            lambda: SliceWords(self.chip.words, instruction_reserve(self.chip))
         )
 
     def heavy(self, chip: int) -> bool:
@@ -222,8 +222,8 @@ class Memory:
         )
 
 
-def text_reserve(chip: ChipSpec) -> int:
-    """The words of each slice that are left to the program's text as long as there are others: a 32nd, of which
+def instruction_reserve(chip: ChipSpec) -> int:
+    """The words of each slice that are left to instructions as long as there are others: a 32nd, of which
     two words hold what one fetch brings."""
     return chip.words // 32
 
