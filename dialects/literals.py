@@ -251,8 +251,8 @@ class LiteralParser(Parser):
         size = prod(type_.get_shape()) * type_.element_type.compile_time_size
         if not blob.startswith("0x") or len(data) != size:
             self.raise_error(
-                f'resource `{key}` is no string "0x...", in hexadecimal, of 4 bytes of alignment and the {size} bytes '
-                f"of {type_}",
+                f'resource `{key}` is not a string "0x...", in hexadecimal, of 4 bytes of alignment and the {size} '
+                f"bytes of {type_}",
                 start,
             )
         return DenseIntOrFPElementsAttr(type_, BytesAttr(data))

@@ -100,7 +100,7 @@ class ProgramOp(IRDLOperation):
                 key = isinstance(op, DataflowOp), op.queue.data
                 if key in seen:
                     what = "the dataflow of " if key[0] else ""
-                    raise VerifyException(f'{what}queue "{op.queue.data}" stands twice in the program')
+                    raise VerifyException(f'{what}queue "{op.queue.data}" appears twice in the program')
                 seen.add(key)
         if self.queues and self.packed:
             raise VerifyException("a program's queues are all timed or all packed")
@@ -231,7 +231,7 @@ class PackedOp(IRDLOperation):
         except ValueError as e:
             raise VerifyException("the payload is not hexadecimal, two digits a byte") from e
         if len(data) % 16:
-            raise VerifyException(f"the payload has {len(data)} bytes, which is no multiple of 16")
+            raise VerifyException(f"the payload has {len(data)} bytes, which is not a multiple of 16")
         if self.chunks is not None and (reason := check_chunks(data, self.chunks.data, target_of(self).chip)):
             raise VerifyException(f'queue "{self.queue.data}": {reason}')
 

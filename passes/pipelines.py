@@ -105,7 +105,7 @@ def _stages(until: str) -> list[str]:
     stages = list(STAGES)
     if until not in stages:
         hint = nearest(until, stages)
-        raise InputError(f"there is no stage `{until}` to compile until{hint}; the stages are {', '.join(stages)}")
+        raise InputError(f"there is no stage `{until}` to compile to{hint}; the stages are {', '.join(stages)}")
     return stages[: stages.index(until) + 1]
 
 

@@ -191,7 +191,7 @@ def _parse(data: bytes) -> tuple[dict[str, str], Tensors]:
     except MalformedProgram:
         raise
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as e:
-        raise MalformedProgram(f"the file is damaged or no .tspx file: {e}") from e
+        raise MalformedProgram(f"the file is damaged or not a .tspx file: {e}") from e
     return cast("dict[str, str]", metadata), tensors
 
 
@@ -248,7 +248,7 @@ def _signature(b: Binding) -> Signature:
 def _natural(value: Any) -> int:
     """A JSON value that must be an integer of at least 0."""
     if type(value) is not int or value < 0:
-        raise MalformedProgram(f"the file's description is malformed: {value!r} is no natural number")
+        raise MalformedProgram(f"the file's description is malformed: {value!r} is not a natural number")
     return value
 
 
@@ -260,14 +260,14 @@ def _naturals(value: Any) -> tuple[int, ...]:
 def _list(value: Any) -> list[Any]:
     """A JSON value that must be an array."""
     if not isinstance(value, list):
-        raise MalformedProgram(f"the file's description is malformed: {value!r} is no array")
+        raise MalformedProgram(f"the file's description is malformed: {value!r} is not an array")
     return cast("list[Any]", value)
 
 
 def _text(value: Any) -> str:
     """A JSON value that must be a string."""
     if not isinstance(value, str):
-        raise MalformedProgram(f"the file's description is malformed: {value!r} is no string")
+        raise MalformedProgram(f"the file's description is malformed: {value!r} is not a string")
     value.encode()  # raises ValueError for half a surrogate pair, which no terminal and no file could show
     return value
 
@@ -275,7 +275,7 @@ def _text(value: Any) -> str:
 def _slices_from_json(entry: Any) -> tuple[Slice, ...]:
     names = [_text(name) for name in _list(entry)]
     if not all(name[:1] in ("E", "W") and name[1:].isdecimal() and len(name) < 7 for name in names):
-        raise MalformedProgram(f"{names} are no slices")
+        raise MalformedProgram(f"{names} are not slices")
     return tuple(Slice(name[0], int(name[1:])) for name in names)
 
 
@@ -321,7 +321,7 @@ def _integer(value: Any) -> int:
 def _chunk_from_json(entry: list[Any]) -> Chunk:
     sides, slices, addresses = entry[::3], entry[1::3], entry[2::3]
     if len(entry) != 6 or not {*sides} <= {"E", "W"}:
-        raise MalformedProgram(f"{entry} are no two words of instructions")
+        raise MalformedProgram(f"{entry} are not two words of instructions")
     first, second = (Word(h, _natural(s), _natural(a)) for h, s, a in zip(sides, slices, addresses, strict=True))
     return first, second
 

@@ -97,7 +97,7 @@ class _Chip(ChipVectors):
         super().__init__(program.chip, system.chip, sram, code, EventQueue(program.dispatches, system.chip))
         self.program, self.system, self.flips = program, system, flips
         for cycle in flips:
-            self.agenda.wake(cycle)
+            self.events.wake(cycle)
         self.instructions = program.instruction_image(system.chip)
         self.fetched = {(f.record.queue, f.record.at): f.instructions for f in program.fetches}
         """By queue and cycle, what an ifetch must take."""
@@ -126,7 +126,7 @@ class _Chip(ChipVectors):
         for plane in self.planes:
             if plane.installs and plane.installs[0][0] == t:
                 plane.array = plane.installs.popleft()[1]
-        due = [*self.agenda.due(t)]
+        due = [*self.events.due(t)]
         for issue in sorted(due, key=lambda i: i.record.instruction.effect in STORES):
             queue = self.queues[issue.record.queue]
             instruction = issue.record.instruction
@@ -219,7 +219,7 @@ class _Chip(ChipVectors):
     def _install(self, t: int, issue: Issue, queue: Queue) -> None:
         plane = self.planes[queue.unit]
         plane.installs.append((t + self.spec.latency_install, plane.buffer))
-        self.agenda.wake(t + self.spec.latency_install)
+        self.events.wake(t + self.spec.latency_install)
         plane.buffer = np.zeros_like(plane.buffer)
 
     @EXECUTES.executes(ActivationsOp)
@@ -254,7 +254,7 @@ class _Chip(ChipVectors):
     def _sum(self, t: int, plane: _Plane, sums: Array, issue: Issue) -> None:
         """Has the sums of a vector that enters in cycle t arrive at the accumulators."""
         plane.arrivals[t + self.spec.latency_array] = (sums, issue)
-        self.agenda.wake(t + self.spec.latency_array)
+        self.events.wake(t + self.spec.latency_array)
 
     @EXECUTES.executes(AccumulateOp)
     def _accumulate(self, t: int, issue: Issue, queue: Queue) -> None:
@@ -451,8 +451,8 @@ class ReferenceSession(HostSession):
     def _advance(self, chips: list[_Chip], last: int | None) -> None:
         """All cycles up to `last` in which anything happens, or all without it. Raises HazardError or FlipError."""
         t = -1
-        while events := [e for c in chips if (e := c.agenda.after(t)) is not None]:
-            t = min(events)
+        while cycles := [e for c in chips if (e := c.events.after(t)) is not None]:
+            t = min(cycles)
             if last is not None and t > last:
                 return
             self._step(chips, t)
@@ -473,7 +473,7 @@ class ReferenceSession(HostSession):
             sender = chip.queues[issue.record.queue].name
             if peer.chip in by_number:
                 by_number[peer.chip].arriving[peer.link, arrival] = (vector, issue, sender)
-                by_number[peer.chip].agenda.wake(arrival)
+                by_number[peer.chip].events.wake(arrival)
         chip.outbox.clear()
 
 

@@ -12,7 +12,7 @@ _PAGES = {
     "README.md": "what it is, and how to start",
     "docs/architecture.md": "levels, passes, engines",
     "docs/embedding.md": "tspc in Python: compile, run, save, threads",
-    "docs/debugging.md": "looking into a program",
+    "docs/debugging.md": "inspecting a program",
     "docs/errors.md": "what is refused, and why",
 }
 """Where to read on, in the repository."""

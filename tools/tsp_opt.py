@@ -149,7 +149,7 @@ class TspOptMain(xDSLOptMain):
 
             if (op := lossy_in_generic_form(prog)) is not None:
                 raise UsageError(
-                    f"{describe(op)}: the generic form loses the payload of a NaN; leave out --print-op-generic"
+                    f"{describe(op)}: the generic form loses the payload of a NaN; omit --print-op-generic"
                 )
         try:
             return super().output_resulting_program(prog)

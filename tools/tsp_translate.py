@@ -93,7 +93,7 @@ def read(args: argparse.Namespace) -> Source:
         from ..runtime.container import load_executable
 
         if args.weights:
-            raise UsageError("a .tspx program has its weights inside; --weights is for text")
+            raise UsageError("a .tspx program contains its weights; --weights is for text")
         executable = load_executable(args.file)
         return Source(executable.program, None, executable)
     from ..dialects.programs.records import program_from_module

@@ -198,7 +198,7 @@ class InstructionOp(IRDLOperation):
         if self.PACKED_ONLY:
             raise VerifyException(f"`{self.INSTRUCTION.name}` exists only in packed queues: write times with `at`")
         if (parent := self.parent_op()) is None or parent.name != QUEUE:
-            raise VerifyException("an instruction stands in a tsp_isa.queue")
+            raise VerifyException("an instruction belongs in a tsp_isa.queue")
         queue = cast(StringAttr, parent.properties["queue"]).data
         system = target_of(self)
         number = system.chip.queue_numbers.get(queue)

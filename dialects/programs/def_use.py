@@ -196,17 +196,17 @@ class Lines:
         """Matches the samples of a line with the newest drive at or before their place."""
         driven, sampled = _dense((driven, sampled), self._limit)
         bounds = distinct(join([x for line in (driven, sampled) for x in (line.start, line.start + line.count)]))
-        stations = 1 + max((int(line.place.max(initial=0)) for line in (driven, sampled)), default=0)
+        places = 1 + max((int(line.place.max(initial=0)) for line in (driven, sampled)), default=0)
         driver, element = cover(driven.start, driven.count, bounds)
-        keys = element * stations + driven.place[driver]
+        keys = element * places + driven.place[driver]
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
         collides = bool((keys[1:] == keys[:-1]).any())
         sampler, element = cover(sampled.start, sampled.count, bounds)
-        newest = np.searchsorted(keys, element * stations + sampled.place[sampler], "right") - 1
+        newest = np.searchsorted(keys, element * places + sampled.place[sampler], "right") - 1
         # Before the first drive there is none, and one of another element is none of this.
         meets = newest >= 0
-        meets[meets] = keys[newest[meets]] // stations == element[meets]
+        meets[meets] = keys[newest[meets]] // places == element[meets]
         if misses := not meets.all():
             newest, sampler, element = newest[meets], sampler[meets], element[meets]
         driver = driver[order[newest]]

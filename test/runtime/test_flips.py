@@ -237,7 +237,7 @@ def test_two_flips_are_reported_with_place_and_cycle() -> None:
             taker = f"`relu type i8 a E4 to E5` (VXM.2, cycle {cycle})"
             assert str(e.value) == (
                 f"bits flipped on chip 0, cycle {cycle}, {where}: more in one code word than can be corrected: "
-                f"driven by {driver}, taken by {taker}; load the memory anew and run again"
+                f"driven by {driver}, taken by {taker}; load the memory again and rerun"
             )
 
 
@@ -333,7 +333,7 @@ def test_flips_that_cannot_be(make: Load, flip: Flip, error: type[Exception], me
 
 @pytest.mark.parametrize("make", [ReferenceEngine, JitEngine, lambda **more: JitEngine(mode="bulk", **more)])
 def test_flips_need_secded(make: Load) -> None:
-    with pytest.raises(InputError, match="flips need SECDED: without it nothing would notice them"):
+    with pytest.raises(InputError, match="flips need SECDED: without it nothing would detect them"):
         make(flips=[flip_sram(0, "E0", 0, 0)]).load(copy())
 
 

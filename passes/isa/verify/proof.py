@@ -92,7 +92,7 @@ def _register(code: StreamCode, position: int) -> str:
 
 def _collision(chip: ChipIssues, stream: Matched, drives: StreamUses, twice: Ints) -> Hazard:
     """The first of the collisions at the keys `twice`, with the two lowest of those who drive there."""
-    cycles, positions = stream.stations.cycle(twice), stream.stations.position(twice)
+    cycles, positions = stream.registers.cycle(twice), stream.registers.position(twice)
     at = np.lexsort((positions, cycles))[0]
     issues = np.flatnonzero(stream.driven == twice[at]).tolist()
     drivers = [(drives.issues.queue(i), drives.issues.actor(i)) for i in issues]
@@ -107,9 +107,9 @@ def _empty_sample(chip: ChipIssues, stream: Matched, samples: StreamUses, empty:
     """The first sample of a stream before which nothing drives its diagonal."""
 
     def order(issue: int) -> tuple[int, ...]:
-        return stream.code, int(stream.stations.position(stream.sampled[issue])), samples.issues.queue(issue)
+        return stream.code, int(stream.registers.position(stream.sampled[issue])), samples.issues.queue(issue)
 
-    cycles = stream.stations.cycle(stream.sampled[empty])
+    cycles = stream.registers.cycle(stream.sampled[empty])
     issue = _soonest(empty, cycles, order)
     resource = _register(stream.code, order(issue)[1])
     return Hazard("stream-empty", chip.number, resource, int(cycles.min()), order(issue), samples.issues.actor(issue))

@@ -37,7 +37,7 @@ def alu_levels(op: ts.VxmOp) -> Levels:
         at = [levels[user] for user in users]
         if at and (apart := max(at) - min(at)):
             raise MalformedProgram(
-                f"{describe(users[at.index(max(at))])}: its operands come {apart} ALUs apart; leave out `alus`, and "
+                f"{describe(users[at.index(max(at))])}: its operands come {apart} ALUs apart; omit `alus`, and "
                 "stream-place inserts delays"
             )
         return at[0] if at else None

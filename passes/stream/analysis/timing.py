@@ -121,9 +121,9 @@ def plane_position(plane: int, chip: ChipSpec) -> int:
 
 def lane_queue(op: ts.LaneOp) -> str:
     """The queue of the SXM unit that executes an op. Raises MalformedProgram before stream-place."""
-    if op.side is None or len(op.units) != 1:
-        raise MalformedProgram(f"{describe(op)}: has no `side` or `unit`; run stream-place first")
-    return f"SXM.{op.side.data}.{op.units[0]}"
+    if op.hemisphere is None or len(op.units) != 1:
+        raise MalformedProgram(f"{describe(op)}: has no `hemisphere` or `unit`; run stream-place first")
+    return f"SXM.{op.hemisphere.data}.{op.units[0]}"
 
 
 def lane_position(op: ts.LaneOp, chip: ChipSpec) -> int:
@@ -204,7 +204,7 @@ def drive(op: ts.TimedOp) -> Touch | None:
             levels = alu_levels(op)
             last = levels.get(cast(Operation, op.yielded.owner))
             if last is None:
-                raise MalformedProgram(f"{describe(op)}: its region yields what no ALU computes; leave out `alus`")
+                raise MalformedProgram(f"{describe(op)}: its region yields a value that no ALU computes; omit `alus`")
             return _touch(op.stream, last * chip.latency_alu + latency("add", chip), 0)
         case ts.ReceiveOp():
             return _touch(op.stream, latency("receive", chip), link_position(op.link.value.data, chip))

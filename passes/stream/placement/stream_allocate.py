@@ -254,15 +254,15 @@ def clear_borders(module: ModuleOp, memory: Memory) -> None:
     for buffer in memory.cleared:
         place, zeros = place_of(buffer.buffer), memory.zeros[buffer]
         assert zeros is not None
-        sides = {s.hemisphere for s in place.slices}
+        hemispheres = {s.hemisphere for s in place.slices}
         owners = np.array([place.owner(place.part_of(word)) for word in range(buffer.type.layout.depth)])
-        for side in sorted(sides):
+        for hemisphere in sorted(hemispheres):
             # a group of slices lies in one hemisphere with all its copies; zeros come there from the other one
-            groups = [g for g in range(place.groups) if place.slices[g * place.width].hemisphere == side]
-            source = _zeros(module, memory, buffer.chip_number, "W" if side == "E" else "E", sources)
+            groups = [g for g in range(place.groups) if place.slices[g * place.width].hemisphere == hemisphere]
+            source = _zeros(module, memory, buffer.chip_number, "W" if hemisphere == "E" else "E", sources)
             for byte, mask in enumerate(zeros & np.isin(owners, groups)):
                 for words in _patterns(np.flatnonzero(mask)):
-                    _clear(buffer, source, words, byte, side, first_uses[buffer])
+                    _clear(buffer, source, words, byte, hemisphere, first_uses[buffer])
 
 
 def _first_uses(module: ModuleOp, buffers: list[ts.BufferOp]) -> dict[ts.BufferOp, ts.TimedOp]:
