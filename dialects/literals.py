@@ -1,4 +1,4 @@
-"""Literals with all their bits, which xDSL 0.74 reads and prints by way of Python's floats, and resources in the file.
+"""Literals with all their bits, which xDSL 0.74 reads and prints as Python floats, and resources in the file.
 
 xDSL keeps a dense literal as bytes, but reads and prints its elements as floats, in which NaNs of f16 lose their
 payload and those of f32 the signalling bit. So hexadecimal elements are read as bytes here, and literals that are not

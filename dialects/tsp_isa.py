@@ -2,7 +2,7 @@
 
 A program holds, per chip, the bindings of named tensors to SRAM and one op per instruction queue: in timed form with
 a region of instructions at absolute cycles, in packed form with the queue's bytes. The instructions themselves are in
-instructions.py.
+`dialects/instructions/`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The passes by name, the pipeline that makes a program of a model, and how to embed both.
+"""The passes by name, the pipeline from a model to a program, and how to embed both.
 
 from tspc.passes.pipelines import compile
 program_text = compile(model_text)        # MLIR text in, MLIR text out

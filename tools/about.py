@@ -1,4 +1,4 @@
-"""`python -m tspc`: the version, the tools, and where to read on."""
+"""`python -m tspc`: the version, the tools, and what to read."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Errors as a person reads them: one paragraph on stderr with the lines of the text that it speaks of, a non-zero exit,
-no traceback."""
+"""Errors for people: one paragraph on stderr with the lines of the text that it is about, a non-zero exit, no
+traceback."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
 """What the pages of the docs show as printed: their commands are run, and what they print is put there.
 
 A ```console block holds commands, each behind `$ `. Where lines follow a command, they are all that it prints, errors
-included. A block behind a comment, which nobody sees on a rendered page,
+included. A block behind a comment, which a rendered page does not show,
 
     <!-- printed: "bounds of" to "VXM, chip 0" -->
 
 shows lines that the last command before it printed: from the first that contains the one text to the next that contains
-the other. Several such parts, or single lines, are separated by semicolons; what stands before a part is left out.
+the other. Several such parts, or single lines, are separated by semicolons; what is printed before a part is omitted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The machinery of the instruction table: fields, encodings, timing, and timed records. Knows no IR.
 
-An instruction is declared once, as an op class in `tsp_isa.py`. From the fields declared there this module derives
-its assembly text, its 16-byte encoding and decoder, the streams that it reads and drives and when, and its row in
-the manual.
+An instruction is declared once, as an op class in `dialects/instructions/`. From the fields declared there this module
+derives its assembly text, its 16-byte encoding and decoder, the streams that it reads and drives and when, and its row
+in the manual.
 """
 
 from __future__ import annotations

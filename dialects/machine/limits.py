@@ -1,5 +1,5 @@
-"""How large what we are given may be. No numbers of the machine: what a program says is held against these before
-anything is expanded or allocated for it, so that a few bytes of text cannot keep an engine, the verifier or a pass for
+"""How large an input may be. These are not numbers of the machine: a program is checked against them before anything is
+expanded or allocated for it, so that a few bytes of input cannot keep an engine, the verifier or a pass busy for
 ever."""
 
 from __future__ import annotations

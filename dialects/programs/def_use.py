@@ -1,10 +1,10 @@
-"""Who takes whose result: every sample of a program with the drive that it sees, found from the records alone.
+"""Def-use edges: every sample of a program with the drive that it sees, found from the records alone.
 
-What one issue gives to another rests in a register that moves: a stream, the chain of an ALU, the array of a plane, a
-link. A value there keeps its diagonal, and whoever takes a value takes the one that was given last on its diagonal, at
-or before the taker's own place. Such a way is a line; issues in equal distances are one interval of it. All intervals
-are cut at all their ends; of the elements so made each is driven and sampled as a whole, and sorting them matches them.
-So the work grows with the number of records and not with that of their vectors.
+A value goes from one issue to another in a register that moves: a stream, the chain of an ALU, the array of a plane, a
+link. There it keeps its diagonal, and a sample takes the value that was driven last on its diagonal, at or before its
+own place. Such a path is a line; issues at equal distances are one interval of it. All intervals are cut at the ends of
+all others; each of the resulting elements is driven and sampled as a whole, and sorting matches them. So the work grows
+with the number of records, not with that of their vectors.
 
 Bulk mode plans with this, and the profiler and the timeline show it. The verifier has a proof of its own.
 """

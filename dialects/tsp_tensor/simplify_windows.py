@@ -1,7 +1,7 @@
 """The patterns by which `canonicalize` simplifies windows and padding. None changes a bit of what a function computes.
 
-What a window meets follows from its numbers (window.py), so padding that nothing meets goes, and so do places and taps
-that meet nothing else; a window with a single place is a reduction; padding that only slices look at is cut to them.
+What a window meets follows from its numbers (window.py), so padding that no tap meets is removed, and so are places and
+taps that meet nothing else; a window with a single place is a reduction; a pad that only slices use is cut to them.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@ brings.
 
 The machine's rules are in dialects/machine/instruction_fetch.py, the streams in stream_occupancy.py, the instructions
 of a queue in queue_instructions.py. Queues are served one fetch at a time, the queue that can fetch first going first.
-A fetch is placed as early as its queue has room for it: what is left of its window is the slack by which reads for
-other queues may still lengthen the queue before it. So what is placed stays valid. Where a queue has no place for its
-next fetch, what took its free cycles is taken back, and placed anew with some care for it.
+A fetch is placed as early as its queue has room for it: the rest of its window is the slack by which reads for
+other queues may still lengthen the queue before it. So earlier placements stay valid. Where a queue has no place for
+its next fetch, the placements that took its free cycles are undone, and made again with some care for it.
 """
 
 from __future__ import annotations

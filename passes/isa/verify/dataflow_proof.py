@@ -1,8 +1,8 @@
 """The proof that a program does what it was compiled to do: from the cycles, streams and addresses of its records, what
 every issue really takes; its digests must be those that the program carries (dialects/programs/dataflow.py).
 
-The program has been found free of hazards before. As in proof.py, one resource comes after the other, and nothing of
-the scheduler is used.
+The program has been found free of hazards before. As in proof.py, resources are taken one after the other, and no
+code of the scheduler is used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Values that are driven onto streams and that nothing samples: no hazard, but seldom what was meant."""
+"""Values that are driven onto streams and that nothing samples: not a hazard, but rarely intended."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The proof that a program is free of hazards: set arithmetic on the cycles of all issues, without executing anything.
 
-It rests on the instruction table and on the machine description alone, and shares no logic with the engines, which find
+It depends only on the instruction table and the machine description, and shares no logic with the engines, which find
 hazards by running, nor with the scheduler, which avoids them by reserving. It takes one resource after the other (a
 stream of a chip, an ALU's chain, a plane, a link), so memory is bounded by the busiest resource, not by the program.
 """

@@ -1,4 +1,4 @@
-"""What follows from an op or a value and is asked for many times: worked out once while the ops around it rest."""
+"""Analyses of an op or a value that are needed many times: computed once as long as the ops around it do not change."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """When and where each stream op samples and drives, relative to its start: the geometry of a rigid cluster.
 
-Everything is said in diagonals: a stream value has one diagonal for ever, its cycle minus its position when it flows
-east and plus its position when it flows west. An op's start `at` is the dispatch of its first instruction on the unit
-that it names first; its other instructions follow from the diagonals of its streams. The vectors of a run need not
-follow each other in every cycle: the read that they come from says when, and what they become keeps that pace.
+Times are given as diagonals: a stream value keeps one diagonal, its cycle minus its position when it flows east and
+plus its position when it flows west. An op's start `at` is the dispatch of its first instruction on the unit that it
+names first; its other instructions follow from the diagonals of its streams. The vectors of a run need not follow each
+other in every cycle: the read that they come from says when, and everything computed from them keeps that pace.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which words of a slice are taken, and when. Plain mathematics, no IR.
 
-A program runs again and again, and SRAM is zero only before its first run. So of a block with words that are read and
-never written, those must be zero whenever the block is used: nothing else may ever put a number there, or they are
-made zero again before each use.
+A program runs again and again, and SRAM is zero only before its first run. So words of a block that are read and never
+written must be zero whenever the block is used: nothing else may ever write a number there, or they are cleared before
+each use.
 """
 
 from __future__ import annotations

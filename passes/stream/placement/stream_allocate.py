@@ -1,9 +1,9 @@
 """stream-allocate: the addresses of buffers in their slices.
 
-In every slice of its place a buffer lies beside all others: so what waits for words waits for values, not for the last
-use of what lay there before. Where a slice is full, the words of what is no longer needed are used again: the lowest
-that are free meanwhile. Parameters and constants keep their words for the whole program, an input until its last use,
-an output from its first, and scratch from its first write to its last read.
+In every slice of its place a buffer has words of its own: so ops wait for values only, not for the last use of what lay
+in the words before. Where a slice is full, words outside the live range of others are reused: the lowest that are free.
+Parameters and constants keep their words for the whole program, an input until its last use, an output from its first,
+and scratch from its first write to its last read.
 
 Words that are read and never written, such as the border of an image, are zero. Where the words that are free have
 held numbers, the border is made zero before each use, by copies of a word of zeros.

@@ -1,8 +1,9 @@
-"""How maxima, or sums of integers, over long windows are made of those over short ones. Plain mathematics, no ops.
+"""How maxima, or sums of integers, over long windows are computed from those over short ones. Plain mathematics, no
+ops.
 
 A map joins a few numbers, so a window along one dimension takes several steps, about as many as the logarithm of its
 taps: numbers over 2 to 4 neighbours, over some of these, and so on. Maxima may count a tap twice; in sums the windows
-that are joined lie beside each other. Of all ways to divide a window that with the fewest cycles is taken.
+that are joined do not overlap. Of all divisions of a window the one with the fewest cycles is taken.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Maxima and minima over the last dimension, whose order is free: 16 rows at a time, by the transposers.
 
 The rows are distributed to as many slices as a tile has lanes, and transposed: then the elements of a row in one tile
-lie in as many vectors, which ALUs combine. What is left is a vector for every group of rows, in which each tile
+lie in as many vectors, which ALUs combine. The result is a vector for every group of rows, in which each tile
 has a number for each of them; rotations of whole tiles combine these, and the permuter spreads each number over the
-lanes of its row, where maps want it. A row so costs the permuter one vector for each byte, and a little for its
+lanes of its row, where maps want it. So a row costs the permuter one vector for each byte, and a little for its
 group.
 """
 

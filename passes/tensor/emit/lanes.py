@@ -1,9 +1,9 @@
 """Moves elements between lanes: any rearrangement of the elements of tensors in rows, word by word.
 
-A word of the result is put together from the words of SRAM that hold its elements. Each of these passes the permuter
-of an SXM, byte by byte, under a map that lets its elements through and makes all other lanes zero; from the second on
-an ALU joins it to what is there already. The words that do alike follow each other in one run. So a word costs a vector
-of the permuter for each byte of the element and each word that it takes elements from.
+A word of the result is put together from the words of SRAM that hold its elements. Each of these goes through the
+permuter of an SXM, byte by byte, under a map that lets its elements through and makes all other lanes zero; from the
+second on an ALU combines it with those before. Words with the same maps follow each other in one run. So a word costs a
+vector of the permuter for each byte of the element and each word that it takes elements from.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Plain mathematics, no IR. A plane works on a unit for `passes` times the rows, or the time in which the next weights are
 loaded, if that is longer. A unit may be shared by several planes: by those of a hemisphere, each with some of the rows,
-which then load the same weights from the same streams; or by all, each with some of the passes, whose sums are added up
-behind them.
+which then load the same weights from the same streams; or by all, each with some of the passes, whose sums are then
+added.
 """
 
 from __future__ import annotations
