@@ -85,7 +85,7 @@ def _finite(attr: _Dense) -> bool:
 
 
 def lossy_in_generic_form(module: Operation) -> Operation | None:
-    """The first op with a literal of which xDSL's generic form, printed by way of floats, would lose bits; or None."""
+    """The first op with a literal of which xDSL's generic form, printed as floats, would lose bits; or None."""
     for op in module.walk():
         for attr in (*op.properties.values(), *op.attributes.values()):
             if not isinstance(attr, DenseIntOrFPElementsAttr) or _finite(dense := cast(_Dense, attr)):

@@ -67,7 +67,7 @@ def quoted(name: str) -> str:
 
 
 def printable(name: str) -> str:
-    """A name as text for a terminal: what is not printable is escaped, and the middle of a long one left out."""
+    """A name as text for a terminal: what is not printable is escaped, and the middle of a long one omitted."""
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
     if len(text) <= _SHOWN:
         return text

@@ -79,7 +79,7 @@ def compile(model: ModuleT, until: str = "isa-verify", took: Callable[[str, floa
     """Lowers a model through the stages up to and including `until`, and gives back what it was given.
 
     `model` is an xDSL module, which is changed in place and returned, or MLIR text, for which MLIR text is returned.
-    A module that cannot be compiled stays as it was. `took` is told the seconds of every stage, those of verifying its
+    A module that cannot be compiled stays as it was. `took` gets the seconds of every stage, those of verifying its
     result included. Threads may compile at the same time, modules of their own.
     Raises a TspError, or a parse or verify error of xDSL.
     """
@@ -171,7 +171,7 @@ class _Rest:
     _threads: Counter[int] = Counter()
     """By thread, how often it has asked for it and not yet ended it."""
     _collects = False
-    """Whether the collector is on when nobody asks for a rest."""
+    """Whether the collector is on when no thread wants it off."""
 
     @classmethod
     def change(cls, by: int) -> None:

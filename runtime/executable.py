@@ -76,7 +76,7 @@ class Loaded:
     """An executable in the memory of an engine, ready to run any number of times.
 
     Threads may share it: a run, from its inputs to its outputs, waits for those before it. To run at the same time,
-    load the executable once for each thread. Pickling keeps the executable and the engine, and unpickling loads anew.
+    load the executable once for each thread. Pickling keeps the executable and the engine, unpickling loads it again.
     """
 
     def __init__(self, executable: Executable, engine: Engine):
@@ -149,7 +149,7 @@ class Loaded:
 
 
 def _loaded(data: bytes, engine: Engine) -> Loaded:
-    """What was pickled, loaded anew."""
+    """What was pickled, loaded again."""
     from .container import from_bytes
 
     return Loaded(from_bytes(data), engine)

@@ -1,7 +1,7 @@
 """The reference engine: numpy, one instruction issue at a time, as plain as the manual. The executable specification.
 
 Time advances from one cycle in which anything happens to the next. In a cycle first the drives that fall due are made,
-then the queues dispatch, then what nobody took is reported. Streams are stored by diagonal (a value's cycle minus its
+then the queues dispatch, then what nothing took is reported. Streams are stored by diagonal (a value's cycle minus its
 position eastward, plus westward, never changes), so nothing is ever shifted.
 """
 

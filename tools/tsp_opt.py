@@ -75,7 +75,7 @@ class TspOptMain(xDSLOptMain):
         self.pipeline = PassPipeline.parse_spec(self.available_passes, self.args.passes, self._between)
 
     def prepare_input(self) -> tuple[list[tuple[IO[bytes], int]], str]:
-        """Reads all of the input and closes it, in parts if they are asked for, each with the lines before it."""
+        """Reads all of the input and closes it, in parts if requested, each with the lines before it."""
         file, extension = self.get_input_stream()
         with file:
             data = file.read()

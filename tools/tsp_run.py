@@ -180,7 +180,7 @@ def print_target(args: argparse.Namespace) -> None:
 
 
 def show_stopped(args: argparse.Namespace) -> None:
-    """Runs up to the end of a cycle and prints what is asked for."""
+    """Runs up to the end of a cycle and prints what is requested."""
     from .watch import stop_at
 
     executable, inputs = load(args)
@@ -228,7 +228,7 @@ def parse_file(path: Path) -> ModuleOp:
 
 
 def read_module(args: argparse.Namespace) -> ModuleOp:
-    """The module of an .mlir file, on the machine that is asked for."""
+    """The module of an .mlir file, on the requested machine."""
     from ..dialects.target_attr import overlay_target
     from ..dialects.verify import verify_module
 
@@ -340,7 +340,7 @@ def print_json(result: dict[str, Any]) -> None:
 
 
 def make_engine(name: str, args: argparse.Namespace, program: Program) -> Engine:
-    """The engine of a name, `reference` or `jit`, in the mode and with the flips that are asked for.
+    """The engine of a name, `reference` or `jit`, in the mode and with the requested flips.
 
     Raises UsageError.
     """

@@ -278,7 +278,7 @@ _OpT = TypeVar("_OpT", bound=InstructionOp)
 
 
 def _unless_plain(verify: Callable[[Any], None]) -> Any:
-    """The verifier that xDSL makes of a declaration, left out for an op that is plain."""
+    """The verifier that xDSL makes of a declaration, omitted for a plain op."""
 
     def verify_(self: InstructionOp) -> None:
         InstructionOp.verify_(self) if self.is_plain else verify(self)

@@ -457,7 +457,7 @@ class Table:
 
     @staticmethod
     def _check_effect(instruction: Instruction) -> None:
-        """What those who go by the effect of an instruction rely on."""
+        """What those who use the effect of an instruction rely on."""
         fields, moving = instruction.fields, instruction.stepping
         needs = NEEDS.get(instruction.effect, Needs())
         groups = {role: tuple(f.group for f in fields if f.role == role) for role in ("read", "drive")}

@@ -337,7 +337,7 @@ def system_overrides(system: SystemSpec) -> dict[str, int | float]:
 
 
 def load_toml(text: str, base: SystemSpec = DEFAULT_SYSTEM) -> SystemSpec:
-    """A system from TOML text with the tables `[chip]` and `[system]`; fields left out are those of `base`.
+    """A system from TOML text with the tables `[chip]` and `[system]`; omitted fields are those of `base`.
 
     Raises TargetError naming the field, or the line for text that is not TOML.
     """

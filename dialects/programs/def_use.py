@@ -133,7 +133,7 @@ class Lines:
         self.issues, self.spec, self._limit = issues, issues.spec, limit
 
     def streams(self) -> Iterator[Way]:
-        """The streams of each chip that somebody uses. A place is counted along the way, from where values enter."""
+        """The streams of each chip that are used. A place is counted along the way, from where values enter."""
         users: dict[tuple[int, StreamCode], tuple[list[User], list[User]]] = defaultdict(lambda: ([], []))
         for number, shape in enumerate(self.issues.shapes):
             for which, uses in enumerate((shape.drives, shape.samples)):
@@ -145,7 +145,7 @@ class Lines:
             yield Way("stream", chip, code, chip, drives, samples)
 
     def chains(self) -> Iterator[Way]:
-        """The chains of the ALUs that somebody uses."""
+        """The chains of the ALUs that are used."""
         users: dict[tuple[int, int], tuple[list[User], list[User]]] = defaultdict(lambda: ([], []))
         for number, shape in enumerate(self.issues.shapes):
             if shape.to_chain:

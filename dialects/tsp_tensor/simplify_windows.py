@@ -325,7 +325,7 @@ def _window(along: Sequence[Slide]) -> Window:
 
 
 def _pool(op: PoolOp, to: Expansion, images: SSAValue, window: Window, met_padding: bool = False) -> SSAValue:
-    """The same of other images; `met_padding` says that every place met padding which `window` leaves out."""
+    """The same of other images; `met_padding` says that every place met padding which `window` omits."""
     value = to.add(PoolOp(op.kind.data, images, window, tensor_of(op.result).element_type))
     return _met_padding(op.kind.data, value, to) if met_padding else value
 

@@ -2,7 +2,7 @@
 
 Every activity (a queue's cursor, or what the machine does by itself) has a next cycle in the table of times. A cycle
 makes the drives that are due, then runs the activities whose time it is, in the order of the table: installs, reads
-and the other instructions, writes, and last the detection of what nobody took. A cycle without any activity is
+and the other instructions, writes, and last the detection of what nothing took. A cycle without any activity is
 followed by a jump to the next that has one.
 """
 

@@ -78,7 +78,7 @@ class StreamOccupancy:
 
     def farthest(self, code: StreamCode, position: int, cycle: int) -> int | None:
         """The least place at which a value may be driven that is sampled at `position` in `cycle`: on its way nothing
-        else is driven, and up to the next drive nobody samples what it takes the place of. None where there is none."""
+        else is driven, and up to the next drive nothing samples what it replaces. None where there is none."""
         drives = self._drives.get(code, self._nothing)
         key = self._key(code, position, cycle)
         first = key - self.place(code, position)  # of the diagonal

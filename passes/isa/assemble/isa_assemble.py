@@ -87,7 +87,7 @@ def supply(
     """The queues with their runs folded and their fetches placed. Raises what Supplier.run raises.
 
     A run that is folded keeps its queue to itself, from its first record to its last. A queue in which no place is left
-    for a fetch is therefore folded again, only where that costs no free cycle, and all fetches are placed anew; so are
+    for a fetch is therefore folded again, only where that costs no free cycle, and all fetches are placed again; so are
     all queues where the search is given up.
     """
     levels = system.chip.loop_levels

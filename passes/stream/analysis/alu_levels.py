@@ -118,7 +118,7 @@ def alus_of(region: Region) -> int:
 # -- the mathematics -------------------------------------------------------------------------------------------------
 
 Chain = tuple[tuple[int, ...], ...]
-"""The operands of every ALU, each the number of an ALU before it, or `~i` for argument i. Constants are left out."""
+"""The operands of every ALU, each the number of an ALU before it, or `~i` for argument i. Constants are omitted."""
 
 
 def chain_of(inside: Sequence[Operation]) -> Chain:

@@ -18,7 +18,7 @@ _known: ContextVar[dict[tuple[Any, Operation | SSAValue], Any] | None] = Context
 
 @contextmanager
 def analyses_preserved() -> Generator[None]:
-    """While this lasts, no op changes in what its facts depend on, so each is worked out once, also by what is called
+    """While this lasts, no op changes in what its analyses depend on, so each is computed once, also by what is called
     and says the same."""
     if _known.get() is not None:
         yield

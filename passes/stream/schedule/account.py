@@ -33,7 +33,7 @@ TILES = "the tiles"
 WRITTEN, STILL_USED, PLANE, STREAMS = "words written", "words still used", "plane's work", "streams"
 
 _KINDS = {"VXM": "ALUs", "MEM": "SRAM ports", "SXM": "SXM", "C2C": "links"}
-"""What is waited for, by the first part of a queue's name; the queues of a plane are told apart."""
+"""What is waited for, by the first part of a queue's name; the queues of a plane are separate."""
 
 
 @dataclass

@@ -88,7 +88,7 @@ def is_scheduled(module: ModuleOp) -> bool:
 
 
 def check_whole(module: ModuleOp) -> None:
-    """Raises ScheduleError, naming the first op, where what is missing in a schedule would have to be decided anew."""
+    """Raises ScheduleError, naming the first op, where what is missing in a schedule would have to be decided again."""
     missing = [
         (op, name)
         for op in timed_ops(module)

@@ -33,7 +33,7 @@ class Line:
 
     def runs(self) -> list[tuple[range, list[tuple[Line, int, int]]]]:
         """The numbers as runs that join terms of the same lines, those of all terms first: for each term its line, the
-        first number of it, and how many from one to the next. What lies outside a line is padding and left out."""
+        first number of it, and how many from one to the next. What lies outside a line is padding and omitted."""
         found: list[tuple[Line, int, int, range]] = []
         for line, offset in self.terms:
             at, every = (self.first + offset - line.first) // line.step, self.step // line.step

@@ -47,7 +47,7 @@ class _Emitter:
         """The buffers of computed weights, by their user and first tile."""
         full = (*product.stack, *product.space, product.columns)
         view = destination.view
-        if not product.swapped and destination.shape != full:  # a reduction that leaves out its axes
+        if not product.swapped and destination.shape != full:  # a reduction that drops its axes
             view = view.reshaped(destination.shape, full)
             assert view is not None
         out = _shown(product, view, full)

@@ -198,7 +198,7 @@ class _Mover:
 
     def _patterns(self, run: Fold, strides: Sequence[Sequence[int]]) -> list[AccessPattern]:
         """The words that a run reads, those of its maps, those that it writes and those that it joins: in the order of
-        the words that it writes, so that who uses the first need not wait for the last."""
+        the words that it writes, so that users of the first need not wait for the last."""
         levels = [[(count, steps[which]) for count, steps in run.levels] for which in range(len(strides))]
         for which, steps in enumerate(strides):
             levels[which] += zip(reversed(self.outer), reversed(steps[: len(self.outer)]), strict=True)

@@ -25,7 +25,7 @@ class Node:
     """An operation, in a sequence of such in which operands come before their users."""
 
     operands: tuple[int, ...]
-    """Numbers of operations; argument i of the graph is `~i`. Constants are left out."""
+    """Numbers of operations; argument i of the graph is `~i`. Constants are omitted."""
     bytes: int | None = 4
     """Those of an element of the result; None where it cannot be a leaf."""
     words: int = 1
