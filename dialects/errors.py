@@ -106,8 +106,8 @@ class DataflowError(TspError):
         self.first = first
         """That issue, or the first of those; None where there should be one and there is none."""
         super().__init__(
-            f"chip {chip}, {f'{first}' if first else f'{queue}, cycle {cycle}'}: {what}; undo what was edited, or, if "
-            "it is meant, leave out the program's tsp_isa.dataflow ops"
+            f"chip {chip}, {f'{first}' if first else f'{queue}, cycle {cycle}'}: {what}; "
+            "undo the edit, or, if it is intended, omit the program's tsp_isa.dataflow ops"
         )
 
 
@@ -128,7 +128,7 @@ class FlipError(TspError):
         actors = f"driven by {first}, taken by {second}" if second else f"taken by {first}"
         super().__init__(
             f"bits flipped on chip {chip}, cycle {cycle}, {resource}: more in one code word than can be corrected: "
-            f"{actors}; load the memory anew and run again"
+            f"{actors}; load the memory again and rerun"
         )
 
     @property
@@ -139,18 +139,18 @@ class FlipError(TspError):
 
 HAZARDS: dict[str, str] = {
     "queue": "two instructions are dispatched by one queue at once",
-    "queue-dry": "a queue comes to an instruction that has not been fetched before",
-    "queue-full": "an ifetch brings more text than the queue has room for",
+    "queue-dry": "a queue reaches an instruction that has not been fetched",
+    "queue-full": "an ifetch brings more instructions than the queue has room for",
     "stream-collision": "two instructions drive one stream register in one cycle",
     "stream-empty": "an instruction reads a stream register that nothing drives",
-    "text-wrong": "an ifetch takes vectors that are not the next text of its queue",
-    "text-overwritten": "a word of SRAM that holds program text is written",
+    "fetch-wrong": "an ifetch takes vectors that are not the next instructions of its queue",
+    "instructions-overwritten": "a word of SRAM that holds instructions is written",
     "chain-empty": "an ALU reads the chain of an ALU that has no result in this cycle",
     "weights-empty": "activations enter a plane in which no weights are installed",
     "result-missing": "an accumulator takes a result in a cycle in which the array gives none",
     "result-lost": "a result leaves the array and no accumulator takes it",
     "accumulator-empty": "a sum is added to an accumulator entry that was never set",
-    "link-busy": "a vector is sent before the slot of the one before it has passed",
+    "link-busy": "a vector is sent before the slot of the previous one has passed",
     "link-empty": "a receive finds no vector on the link",
     "link-lost": "a vector arrives on a link and nothing receives it",
 }

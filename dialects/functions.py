@@ -43,8 +43,7 @@ def function_problems(module: ModuleOp) -> list[str]:
     if not functions:
         return [*problems, "the module has no function; write one as func.func @main"]
     problems += [
-        f"{describe(f)}: `{f.sym_name.data}` is declared and has no body; remove it, and write what it does where it "
-        "is called"
+        f"{describe(f)}: `{f.sym_name.data}` is declared and has no body; remove it, and inline what it does"
         for f in functions
         if not f.body.blocks
     ]
@@ -55,7 +54,7 @@ def function_problems(module: ModuleOp) -> list[str]:
         for f in bodies[1:]
     ]
     problems += [
-        f"{describe(f)}: has {len(f.body.blocks)} blocks; write straight code in one"
+        f"{describe(f)}: has {len(f.body.blocks)} blocks; use a single one"
         for f in bodies[:1]
         if len(f.body.blocks) > 1
     ]

@@ -1,4 +1,4 @@
-"""Literals with all their bits, which xDSL 0.74 reads and prints by way of Python's floats, and resources in the file.
+"""Literals with all their bits, which xDSL 0.74 reads and prints as Python floats, and resources in the file.
 
 xDSL keeps a dense literal as bytes, but reads and prints its elements as floats, in which NaNs of f16 lose their
 payload and those of f32 the signalling bit. So hexadecimal elements are read as bytes here, and literals that are not
@@ -85,7 +85,7 @@ def _finite(attr: _Dense) -> bool:
 
 
 def lossy_in_generic_form(module: Operation) -> Operation | None:
-    """The first op with a literal of which xDSL's generic form, printed by way of floats, would lose bits; or None."""
+    """The first op with a literal of which xDSL's generic form, printed as floats, would lose bits; or None."""
     for op in module.walk():
         for attr in (*op.properties.values(), *op.attributes.values()):
             if not isinstance(attr, DenseIntOrFPElementsAttr) or _finite(dense := cast(_Dense, attr)):
@@ -251,8 +251,8 @@ class LiteralParser(Parser):
         size = prod(type_.get_shape()) * type_.element_type.compile_time_size
         if not blob.startswith("0x") or len(data) != size:
             self.raise_error(
-                f'resource `{key}` is no string "0x...", in hexadecimal, of 4 bytes of alignment and the {size} bytes '
-                f"of {type_}",
+                f'resource `{key}` is not a string "0x...", in hexadecimal, of 4 bytes of alignment and the {size} '
+                f"bytes of {type_}",
                 start,
             )
         return DenseIntOrFPElementsAttr(type_, BytesAttr(data))

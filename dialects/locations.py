@@ -82,8 +82,8 @@ def decoded(data: bytes, name: str) -> str:
             raise MalformedProgram(f"{name} is UTF-16 text; save it as UTF-8") from None
         line = data.count(b"\n", 0, e.start) + 1
         raise MalformedProgram(
-            f"{name} is no UTF-8 text: byte 0x{data[e.start]:02x} in line {line}; save a text of another encoding "
-            "as UTF-8; programs end in .tspx"
+            f"{name} is not UTF-8 text: byte 0x{data[e.start]:02x} in line {line}; save text in another "
+            "encoding as UTF-8; programs end in .tspx"
         ) from None
 
 
@@ -149,7 +149,7 @@ class LocatedParser(LiteralParser):
         if dot:
             hint = nearest(prefix, _DIALECTS) or "; write the model in tsp_tensor"
             self.raise_error(f"`{name}`: there is no dialect `{prefix}`{hint}", here)
-        self.raise_error(f"`{name}` is no op; ops are written as dialect.name", here)
+        self.raise_error(f"`{name}` is not an op; ops are written as dialect.name", here)
 
     @cached_property
     def _line_starts(self) -> list[int]:

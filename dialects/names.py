@@ -37,7 +37,7 @@ def fault_of(kind: str, name: Attribute | str | None) -> str | None:
     if name is None:
         return f"{article} {kind} has no name; give it one"
     if text is None:
-        return f"the name of {article} {kind} is {name}, which is no string; write it in quotes"
+        return f"the name of {article} {kind} is {name}, which is not a string; write it in quotes"
     if not text:
         return f"the name of {article} {kind} is empty; give it one"
     if "\0" in text:
@@ -45,7 +45,7 @@ def fault_of(kind: str, name: Attribute | str | None) -> str | None:
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        return f"the name {quoted(text)} of {article} {kind} is no Unicode text; give it another"
+        return f"the name {quoted(text)} of {article} {kind} is not Unicode text; give it another"
     if size > MOST_NAME_BYTES:
         return f"the name {quoted(text)} of {article} {kind} has {size} bytes; a name may have {MOST_NAME_BYTES}"
     return None
@@ -67,7 +67,7 @@ def quoted(name: str) -> str:
 
 
 def printable(name: str) -> str:
-    """A name as text for a terminal: what is not printable is escaped, and the middle of a long one left out."""
+    """A name as text for a terminal: what is not printable is escaped, and the middle of a long one omitted."""
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
     if len(text) <= _SHOWN:
         return text

@@ -211,7 +211,7 @@ def check_place(tensor: TensorType[Attribute], layout: Layout, place: Place | No
     if reason is None and (reach := layout.reach(tensor.get_shape())) > _MOST_ELEMENTS:
         reason = f"its axes and those of the tensor reach over {reach} elements, more than {_MOST_ELEMENTS}"
     if reason is not None:
-        raise VerifyException(f"{tensor} cannot lie so: {reason}")
+        raise VerifyException(f"{tensor}: bad layout: {reason}")
 
 
 def check_host_tensor(
@@ -219,9 +219,9 @@ def check_host_tensor(
 ) -> None:
     """Raises VerifyException unless the host's tensor has the elements of the one in SRAM, and a constant its value."""
     if (kind == "constant") != (value is not None):
-        raise VerifyException("a constant, and nothing else, has a value")
+        raise VerifyException("a constant, and only a constant, has a value")
     if prod(host.get_shape()) != prod(tensor.get_shape()) or host.element_type != tensor.element_type:
-        raise VerifyException(f"{host} has not the elements of {tensor}")
+        raise VerifyException(f"{host} does not have the elements of {tensor}")
     if value is not None and not (isa(value, DenseIntOrFPElementsAttr) and value.type == host):
         raise VerifyException(f"the value of a constant is dense<...> : {host}, not {value}")
     if value is not None:
@@ -353,7 +353,7 @@ def _parse_run(parser: AttrParser) -> list[Slice]:
     first = _parse_slice(parser)
     last = _parse_slice(parser) if parser.parse_optional_keyword("to") else first
     if first.hemisphere != last.hemisphere or not first.number <= last.number < _MOST_SLICES:
-        parser.raise_error(f"slices {first} to {last} are no run of one hemisphere below {_MOST_SLICES}", position)
+        parser.raise_error(f"slices {first} to {last} are not a run in one hemisphere below {_MOST_SLICES}", position)
     return [Slice(first.hemisphere, n) for n in range(first.number, last.number + 1)]
 
 

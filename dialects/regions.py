@@ -70,7 +70,7 @@ def check_region(region: Region, extra: tuple[type[Operation], ...]) -> None:
     for op in region.block.ops:
         if not isinstance(op, REGION_OPS + extra):
             known = ", ".join(o.name for o in REGION_OPS)
-            raise VerifyException(f"`{op.name}` is no scalar op of an ALU; there are {known}")
+            raise VerifyException(f"`{op.name}` is not a scalar op of an ALU; there are {known}")
         for value in op.results:
             if element_of(value.type) is None and not (value.type == i1 and isinstance(op, _TRUTH_RESULTS)):
                 raise VerifyException(f"`{op.name}` gives {value.type}; ALUs know i8, i16, i32, f16, f32")

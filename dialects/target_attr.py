@@ -30,7 +30,7 @@ class TargetAttr(Data[SystemSpec]):
         entries = parser.parse_comma_separated_list(parser.Delimiter.ANGLE, lambda: _parse_override(parser))
         keys = [key for key, _ in entries]
         if twice := next((key for key in keys if keys.count(key) > 1), None):
-            parser.raise_error(f"target field `{twice}` stands twice", position)
+            parser.raise_error(f"target field `{twice}` appears twice", position)
         try:
             return system_from_overrides(dict(entries))
         except TargetError as e:

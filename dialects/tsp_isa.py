@@ -2,7 +2,7 @@
 
 A program holds, per chip, the bindings of named tensors to SRAM and one op per instruction queue: in timed form with
 a region of instructions at absolute cycles, in packed form with the queue's bytes. The instructions themselves are in
-instructions.py.
+`dialects/instructions/`.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class ProgramOp(IRDLOperation):
                 key = isinstance(op, DataflowOp), op.queue.data
                 if key in seen:
                     what = "the dataflow of " if key[0] else ""
-                    raise VerifyException(f'{what}queue "{op.queue.data}" stands twice in the program')
+                    raise VerifyException(f'{what}queue "{op.queue.data}" appears twice in the program')
                 seen.add(key)
         if self.queues and self.packed:
             raise VerifyException("a program's queues are all timed or all packed")
@@ -172,11 +172,11 @@ class QueueOp(IRDLOperation):
 
 
 @irdl_attr_definition
-class TextAttr(Data[tuple[Chunk, ...]]):
-    """`#tsp_isa.text<E40[8191] E41[8191], W3[17] W9[17]>`: the two words of each chunk of a queue's text in SRAM, in
-    the order in which the chunks are fetched: slices E40 and E41 hold the first in word 8191."""
+class ChunksAttr(Data[tuple[Chunk, ...]]):
+    """`#tsp_isa.chunks<E40[8191] E41[8191], W3[17] W9[17]>`: the two words of SRAM with each chunk of a queue's
+    instructions, in the order in which the chunks are fetched: slices E40 and E41 hold the first in word 8191."""
 
-    name = "tsp_isa.text"
+    name = "tsp_isa.chunks"
 
     @classmethod
     def parse_parameter(cls, parser: AttrParser) -> tuple[Chunk, ...]:
@@ -204,19 +204,20 @@ def _parse_word(parser: AttrParser) -> Word:
 class PackedOp(IRDLOperation):
     """One instruction queue in packed form: its bytes in hexadecimal, 16 an instruction, all of them.
 
-    Those that do not fit into the queue lie in SRAM at `text`: `tsp_isa.packed "VXM.3" "0300..." text <E40[9] E41[9]>`.
+    Those that do not fit into the queue lie in SRAM at `chunks`:
+    `tsp_isa.packed "VXM.3" "0300..." chunks <E40[9] E41[9]>`.
     """
 
     name = "tsp_isa.packed"
     queue = prop_def(StringAttr)
     payload = prop_def(StringAttr)
-    text = opt_prop_def(TextAttr)
-    assembly_format = "$queue $payload (`text` $text^)? attr-dict"
+    chunks = opt_prop_def(ChunksAttr)
+    assembly_format = "$queue $payload (`chunks` $chunks^)? attr-dict"
 
-    def __init__(self, queue: str, payload: bytes, text: Sequence[Chunk] = ()):
+    def __init__(self, queue: str, payload: bytes, chunks: Sequence[Chunk] = ()):
         properties: dict[str, Attribute] = {"queue": StringAttr(queue), "payload": StringAttr(payload.hex())}
-        if text:
-            properties["text"] = TextAttr(tuple(text))
+        if chunks:
+            properties["chunks"] = ChunksAttr(tuple(chunks))
         super().__init__(properties=properties)
 
     @property
@@ -230,8 +231,8 @@ class PackedOp(IRDLOperation):
         except ValueError as e:
             raise VerifyException("the payload is not hexadecimal, two digits a byte") from e
         if len(data) % 16:
-            raise VerifyException(f"the payload has {len(data)} bytes, which is no multiple of 16")
-        if self.text is not None and (reason := check_chunks(data, self.text.data, target_of(self).chip)):
+            raise VerifyException(f"the payload has {len(data)} bytes, which is not a multiple of 16")
+        if self.chunks is not None and (reason := check_chunks(data, self.chunks.data, target_of(self).chip)):
             raise VerifyException(f'queue "{self.queue.data}": {reason}')
 
 
@@ -307,5 +308,5 @@ class DataflowOp(IRDLOperation):
 TSP_ISA = Dialect(
     "tsp_isa",
     [ProgramOp, BindOp, QueueOp, PackedOp, DataflowOp, *OP_CLASSES.values()],
-    [TargetAttr, TextAttr, DataflowAttr],
+    [TargetAttr, ChunksAttr, DataflowAttr],
 )

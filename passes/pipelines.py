@@ -1,4 +1,4 @@
-"""The passes by name, the pipeline that makes a program of a model, and how to embed both.
+"""The passes by name, the pipeline from a model to a program, and how to embed both.
 
 from tspc.passes.pipelines import compile
 program_text = compile(model_text)        # MLIR text in, MLIR text out
@@ -81,7 +81,7 @@ def compile(model: ModuleT, until: str = "isa-verify", took: Callable[[str, floa
     """Lowers a model through the stages up to and including `until`, and gives back what it was given.
 
     `model` is an xDSL module, which is changed in place and returned, or MLIR text, for which MLIR text is returned.
-    A module that cannot be compiled stays as it was. `took` is told the seconds of every stage, those of verifying its
+    A module that cannot be compiled stays as it was. `took` gets the seconds of every stage, those of verifying its
     result included. Threads may compile at the same time, modules of their own.
     Raises a TspError, or a parse or verify error of xDSL.
     """
@@ -107,7 +107,7 @@ def _stages(until: str) -> list[str]:
     stages = list(STAGES)
     if until not in stages:
         hint = nearest(until, stages)
-        raise InputError(f"there is no stage `{until}` to compile until{hint}; the stages are {', '.join(stages)}")
+        raise InputError(f"there is no stage `{until}` to compile to{hint}; the stages are {', '.join(stages)}")
     return stages[: stages.index(until) + 1]
 
 
@@ -173,7 +173,7 @@ class _Rest:
     _threads: Counter[int] = Counter()
     """By thread, how often it has asked for it and not yet ended it."""
     _collects = False
-    """Whether the collector is on when nobody asks for a rest."""
+    """Whether the collector is on when no thread wants it off."""
 
     @classmethod
     def change(cls, by: int) -> None:

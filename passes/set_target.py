@@ -18,7 +18,7 @@ class SetTargetPass(ModulePass):
     name = "set-target"
 
     file: str
-    """The TOML file; fields that it leaves out stay as the module has them."""
+    """The TOML file; fields that it omits stay as the module has them."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         overlay_target(op, self.file)

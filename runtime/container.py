@@ -4,7 +4,7 @@ Tensors: `chip<c>.queue.<name>` uint8 [instructions, 16], the packed queue; `chi
 lanes], words of the initial SRAM; `chip<c>.dataflow` uint8 [numbers, 8], what the instructions of each queue are
 meant to take (dialects/programs/dataflow.py), if the program says it. The metadata entry `tspc` is JSON: format
 version, target, and per chip its length in cycles, its bindings, the places of its images, and by queue the words in
-which the text lies that does not fit into the queue. The entry `digest` is the SHA-256 of all the rest, so that a
+which the instructions lie that do not fit into the queue. The entry `digest` is the SHA-256 of all the rest, so that a
 damaged file is refused.
 """
 
@@ -66,8 +66,8 @@ def to_bytes(executable: Executable) -> bytes:
             tensors[f"chip{c}.image.{i}"] = image.words
         bindings = [_binding_to_json(b) for b in chip.bindings if b.kind in ("input", "output")]
         places = [{"slices": _slices_to_json(i.slices), "addresses": list(i.addresses)} for i in images]
-        text = {name: [[*first, *second] for first, second in chunks] for name, chunks in chip.text.items()}
-        entry = {"chip": chip.chip, "cycles": chip.cycles, "bindings": bindings, "images": places, "text": text}
+        chunks = {name: [[*first, *second] for first, second in words] for name, words in chip.chunks.items()}
+        entry = {"chip": chip.chip, "cycles": chip.cycles, "bindings": bindings, "images": places, "chunks": chunks}
         chips.append(entry)
         if chip.dataflow:
             tensors[f"chip{c}.dataflow"] = _dataflow_to_words(chip.dataflow, executable.program.system.chip)
@@ -190,7 +190,7 @@ def _parse(data: bytes) -> tuple[dict[str, str], Tensors]:
     except MalformedProgram:
         raise
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as e:
-        raise MalformedProgram(f"the file is damaged or no .tspx file: {e}") from e
+        raise MalformedProgram(f"the file is damaged or not a .tspx file: {e}") from e
     return cast("dict[str, str]", metadata), tensors
 
 
@@ -208,10 +208,10 @@ def _executable(header: dict[str, Any], tensors: Tensors) -> Executable:
         packed = {n.removeprefix(prefix): t.tobytes() for n, t in tensors.items() if n.startswith(prefix)}
         bindings = tuple(_binding_from_json(b, system) for b in entry["bindings"])
         records = decode_queues(packed, system)
-        text = {str(name): tuple(map(_chunk_from_json, chunks)) for name, chunks in entry["text"].items()}
+        chunks = {str(name): tuple(map(_chunk_from_json, words)) for name, words in entry["chunks"].items()}
         number, cycles = _natural(entry["chip"]), _natural(entry["cycles"])
         dataflow = _dataflow_from_words(tensors.get(f"chip{c}.dataflow"), system.chip)
-        chips.append(chip_program(number, cycles, records, bindings, packed, text, system.chip, dataflow))
+        chips.append(chip_program(number, cycles, records, bindings, packed, chunks, system.chip, dataflow))
         for i, place in enumerate(entry["images"]):
             words = tensors[f"chip{c}.image.{i}"]
             slices, addresses = _slices_from_json(place["slices"]), _naturals(place["addresses"])
@@ -246,7 +246,7 @@ def _signature(b: Binding) -> Signature:
 def _natural(value: Any) -> int:
     """A JSON value that must be an integer of at least 0."""
     if type(value) is not int or value < 0:
-        raise MalformedProgram(f"the file's description is malformed: {value!r} is no natural number")
+        raise MalformedProgram(f"the file's description is malformed: {value!r} is not a natural number")
     return value
 
 
@@ -258,14 +258,14 @@ def _naturals(value: Any) -> tuple[int, ...]:
 def _list(value: Any) -> list[Any]:
     """A JSON value that must be an array."""
     if not isinstance(value, list):
-        raise MalformedProgram(f"the file's description is malformed: {value!r} is no array")
+        raise MalformedProgram(f"the file's description is malformed: {value!r} is not an array")
     return cast("list[Any]", value)
 
 
 def _text(value: Any) -> str:
     """A JSON value that must be a string."""
     if not isinstance(value, str):
-        raise MalformedProgram(f"the file's description is malformed: {value!r} is no string")
+        raise MalformedProgram(f"the file's description is malformed: {value!r} is not a string")
     value.encode()  # raises ValueError for half a surrogate pair, which no terminal and no file could show
     return value
 
@@ -273,7 +273,7 @@ def _text(value: Any) -> str:
 def _slices_from_json(entry: Any) -> tuple[Slice, ...]:
     names = [_text(name) for name in _list(entry)]
     if not all(name[:1] in ("E", "W") and name[1:].isdecimal() and len(name) < 7 for name in names):
-        raise MalformedProgram(f"{names} are no slices")
+        raise MalformedProgram(f"{names} are not slices")
     return tuple(Slice(name[0], int(name[1:])) for name in names)
 
 
@@ -319,7 +319,7 @@ def _integer(value: Any) -> int:
 def _chunk_from_json(entry: list[Any]) -> Chunk:
     sides, slices, addresses = entry[::3], entry[1::3], entry[2::3]
     if len(entry) != 6 or not {*sides} <= {"E", "W"}:
-        raise MalformedProgram(f"{entry} are no two words of program text")
+        raise MalformedProgram(f"{entry} are not two words of instructions")
     first, second = (Word(h, _natural(s), _natural(a)) for h, s, a in zip(sides, slices, addresses, strict=True))
     return first, second
 

@@ -76,7 +76,7 @@ class Loaded:
     """An executable in the memory of an engine, ready to run any number of times.
 
     Threads may share it: a run, from its inputs to its outputs, waits for those before it. To run at the same time,
-    load the executable once for each thread. Pickling keeps the executable and the engine, and unpickling loads anew.
+    load the executable once for each thread. Pickling keeps the executable and the engine, unpickling loads it again.
     """
 
     def __init__(self, executable: Executable, engine: Engine):
@@ -89,7 +89,7 @@ class Loaded:
             raise CapacityError(f"the host has no room for {chip.sram_bytes} bytes of SRAM per chip: {e}") from e
         for image in executable.images:
             self._write(image.chip, image.slices, image.addresses, image.words)
-        load_text(executable.program, self.session)
+        load_instructions(executable.program, self.session)
 
     @property
     def _chip(self) -> ChipSpec:
@@ -149,15 +149,15 @@ class Loaded:
 
 
 def _loaded(data: bytes, engine: Engine) -> Loaded:
-    """What was pickled, loaded anew."""
+    """What was pickled, loaded again."""
     from .container import from_bytes
 
     return Loaded(from_bytes(data), engine)
 
 
-def load_text(program: Program, session: Session) -> None:
-    """Puts the text of long queues where it lies in SRAM."""
+def load_instructions(program: Program, session: Session) -> None:
+    """Puts the instructions that do not fit into their queues where they lie in SRAM."""
     spec = program.system.chip
     for i, chip in enumerate(program.chips):
-        for word, text in chip.text_image(spec).items():
-            session.write(i, word.unit(spec), word.address, np.frombuffer(text, np.uint8)[None])
+        for word, data in chip.instruction_image(spec).items():
+            session.write(i, word.unit(spec), word.address, np.frombuffer(data, np.uint8)[None])

@@ -53,7 +53,7 @@ def flips_by_chip(flips: Sequence[Flip], secded: bool, program: Program) -> dict
     that runs no program.
     """
     if flips and not secded:
-        raise InputError("flips need SECDED: without it nothing would notice them")
+        raise InputError("flips need SECDED: without it nothing would detect them")
     chips: dict[int, dict[int, list[Flip]]] = {c.chip: {} for c in program.chips}
     for flip in flips:
         if flip.chip not in chips:

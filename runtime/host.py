@@ -117,7 +117,7 @@ class HostSession(ABC):
         """The SRAM of chip program `index` as [2 * slices, words, lanes], the east's slices first; writes go through.
 
         With SECDED nothing is checked here, and what is there at the next run is taken as the host's word: all check
-        bits are made anew. Take it again before writing after a run.
+        bits are made again. Read it again before writing after a run.
         """
         with self.lock:
             return self.memories[index].lend()

@@ -206,7 +206,7 @@ def load_inputs(path: Path) -> dict[str, Array]:
     try:
         with path.open("rb") as opened:
             if not zipfile.is_zipfile(opened):
-                raise InputError(f"{path} is no .npz file; give one with the inputs by name")
+                raise InputError(f"{path} is not an .npz file; give one with the inputs by name")
             with zipfile.ZipFile(opened) as archive:
                 return _arrays(archive, path)
     except InputError:
@@ -221,7 +221,7 @@ def _arrays(archive: zipfile.ZipFile, path: Path) -> dict[str, Array]:
     for entry in archive.infolist():
         name = entry.filename.removesuffix(".npy")
         if name == entry.filename:
-            raise InputError(f"{path}: {quoted(name)} is no array; the entries of an .npz file end in .npy")
+            raise InputError(f"{path}: {quoted(name)} is not an array; the entries of an .npz file end in .npy")
         if name in entries:
             raise InputError(f"{path}: has two arrays named {quoted(name)}")
         entries[name] = entry

@@ -1,7 +1,7 @@
 """The reference engine: numpy, one instruction issue at a time, as plain as the manual. The executable specification.
 
 Time advances from one cycle in which anything happens to the next. In a cycle first the drives that fall due are made,
-then the queues dispatch, then what nobody took is reported. Streams are stored by diagonal (a value's cycle minus its
+then the queues dispatch, then what nothing took is reported. Streams are stored by diagonal (a value's cycle minus its
 position eastward, plus westward, never changes), so nothing is ever shifted.
 """
 
@@ -97,9 +97,9 @@ class _Chip(ChipVectors):
         super().__init__(program.chip, system.chip, sram, code, EventQueue(program.dispatches, system.chip))
         self.program, self.system, self.flips = program, system, flips
         for cycle in flips:
-            self.agenda.wake(cycle)
-        self.text = program.text_image(system.chip)
-        self.fetched = {(f.record.queue, f.record.at): f.text for f in program.fetches}
+            self.events.wake(cycle)
+        self.instructions = program.instruction_image(system.chip)
+        self.fetched = {(f.record.queue, f.record.at): f.instructions for f in program.fetches}
         """By queue and cycle, what an ifetch must take."""
         self.chains: dict[tuple[int, int], tuple[Array, Issue]] = {}
         """By ALU and cycle: the result in that cycle, as 32-bit patterns, and what it is the result of."""
@@ -126,7 +126,7 @@ class _Chip(ChipVectors):
         for plane in self.planes:
             if plane.installs and plane.installs[0][0] == t:
                 plane.array = plane.installs.popleft()[1]
-        due = [*self.agenda.due(t)]
+        due = [*self.events.due(t)]
         for issue in sorted(due, key=lambda i: i.record.instruction.effect in STORES):
             queue = self.queues[issue.record.queue]
             instruction = issue.record.instruction
@@ -152,11 +152,11 @@ class _Chip(ChipVectors):
 
     @EXECUTES.executes(FetchOp)
     def _fetch(self, t: int, issue: Issue, queue: Queue) -> None:
-        """The records that follow were decoded from the whole text; here it must arrive."""
-        text = self.fetched[issue.record.queue, issue.dispatched]
+        """The records that follow were decoded from the whole queue; here their bytes must arrive."""
+        chunk = self.fetched[issue.record.queue, issue.dispatched]
         (vectors,) = self._samples(t, issue, queue)
-        if vectors.tobytes()[: len(text)] != text:
-            self._hazard("text-wrong", f"queue {queue.name}", t, (issue.record.queue,), issue)
+        if vectors.tobytes()[: len(chunk)] != chunk:
+            self._hazard("fetch-wrong", f"queue {queue.name}", t, (issue.record.queue,), issue)
 
     # -- MEM ---------------------------------------------------------------------------------------------------
 
@@ -169,7 +169,7 @@ class _Chip(ChipVectors):
         address = issue.values[0]
         (use,) = issue.reads
         on = self._on(issue)
-        self._keep_text(t, issue, queue, {address})
+        self._keep_instructions(t, issue, queue, {address})
         self.sram[queue.unit, address, on] = self._arrive(t, issue, queue, use.code)[0, on]
         self.writers[queue.unit, address] = (t, issue)
 
@@ -198,14 +198,14 @@ class _Chip(ChipVectors):
         """Writes every tile of the vector on a stream to its word: [tiles]."""
         on, of_byte = self._on(issue), words[self.tile_of]
         written = {*of_byte[on].tolist()}
-        self._keep_text(t, issue, queue, written)
+        self._keep_instructions(t, issue, queue, written)
         self.sram[queue.unit, of_byte[on], np.flatnonzero(on)] = self._arrive(t, issue, queue, code)[0, on]
         self.writers |= {(queue.unit, word): (t, issue) for word in written}
 
-    def _keep_text(self, t: int, issue: Issue, queue: Queue, addresses: set[int]) -> None:
+    def _keep_instructions(self, t: int, issue: Issue, queue: Queue, addresses: set[int]) -> None:
         for address in sorted(addresses):
-            if (word := word_of(queue.unit, address, self.spec)) in self.text:
-                self._hazard("text-overwritten", f"word {word}", t, (queue.unit, address), issue)
+            if (word := word_of(queue.unit, address, self.spec)) in self.instructions:
+                self._hazard("instructions-overwritten", f"word {word}", t, (queue.unit, address), issue)
 
     # -- MXM ---------------------------------------------------------------------------------------------------
 
@@ -219,7 +219,7 @@ class _Chip(ChipVectors):
     def _install(self, t: int, issue: Issue, queue: Queue) -> None:
         plane = self.planes[queue.unit]
         plane.installs.append((t + self.spec.latency_install, plane.buffer))
-        self.agenda.wake(t + self.spec.latency_install)
+        self.events.wake(t + self.spec.latency_install)
         plane.buffer = np.zeros_like(plane.buffer)
 
     @EXECUTES.executes(ActivationsOp)
@@ -254,7 +254,7 @@ class _Chip(ChipVectors):
     def _sum(self, t: int, plane: _Plane, sums: Array, issue: Issue) -> None:
         """Has the sums of a vector that enters in cycle t arrive at the accumulators."""
         plane.arrivals[t + self.spec.latency_array] = (sums, issue)
-        self.agenda.wake(t + self.spec.latency_array)
+        self.events.wake(t + self.spec.latency_array)
 
     @EXECUTES.executes(AccumulateOp)
     def _accumulate(self, t: int, issue: Issue, queue: Queue) -> None:
@@ -451,8 +451,8 @@ class ReferenceSession(HostSession):
     def _advance(self, chips: list[_Chip], last: int | None) -> None:
         """All cycles up to `last` in which anything happens, or all without it. Raises HazardError or FlipError."""
         t = -1
-        while events := [e for c in chips if (e := c.agenda.after(t)) is not None]:
-            t = min(events)
+        while cycles := [e for c in chips if (e := c.events.after(t)) is not None]:
+            t = min(cycles)
             if last is not None and t > last:
                 return
             self._step(chips, t)
@@ -473,7 +473,7 @@ class ReferenceSession(HostSession):
             sender = chip.queues[issue.record.queue].name
             if peer.chip in by_number:
                 by_number[peer.chip].arriving[peer.link, arrival] = (vector, issue, sender)
-                by_number[peer.chip].agenda.wake(arrival)
+                by_number[peer.chip].events.wake(arrival)
         chip.outbox.clear()
 
 

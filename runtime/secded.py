@@ -4,7 +4,7 @@ The machine protects every 128 data bits by 9 check bits, made by the producer o
 Which code it is, is not published; this is the odd-weight-column code of M. Y. Hsiao, "A class of optimal minimum
 odd-weight-column SEC-DED codes", IBM J. Res. Dev. 14 (1970): every column of the parity matrix has an odd number of
 ones, so one flipped bit gives a syndrome of odd weight and two give one of even weight. The check bits of zeros are
-zero, so memory that nobody has written is right as it is.
+zero, so memory that was never written has valid check bits.
 """
 
 from __future__ import annotations

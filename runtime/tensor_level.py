@@ -47,7 +47,7 @@ def run_tensor(module: ModuleOp, inputs: Tensors, weights: Tensors) -> dict[str,
 
 
 def _whole(value: SSAValue, values: dict[SSAValue, Array | Padded]) -> Array:
-    """A value with all of its padding, which is made when first asked for."""
+    """A value with all of its padding, which is made when first needed."""
     known = values[value]
     if isinstance(known, Padded):
         check_size(known.op, value)

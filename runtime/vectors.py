@@ -21,10 +21,10 @@ Vector = npt.NDArray[np.uint8]
 class ChipVectors:
     """Memory and streams of a chip in a run, and the hazards that it finds."""
 
-    def __init__(self, number: int, spec: ChipSpec, sram: Vector, code: Secded | None, agenda: EventQueue):
+    def __init__(self, number: int, spec: ChipSpec, sram: Vector, code: Secded | None, events: EventQueue):
         """`sram` is [2 * slices, words, bytes]: the lanes, and with a code the bytes of their check bits. Vectors keep
         both wherever they go."""
-        self.number, self.spec, self.sram, self.code, self.agenda = number, spec, sram, code, agenda
+        self.number, self.spec, self.sram, self.code, self.events = number, spec, sram, code, events
         self.queues = spec.queues
         tiles = np.arange(spec.tiles)
         self.tile_of = np.repeat(tiles, spec.lanes_per_tile)
@@ -59,7 +59,7 @@ class ChipVectors:
         """The same for vectors that have their check bits with them."""
         (use,) = issue.drives
         t = issue.dispatched + use.offset
-        self.agenda.wake(t)
+        self.events.wake(t)
         for code, vector in zip(use.codes, vectors, strict=True):
             driven = vector.copy()
             if issue.record.tiles:

@@ -1,1 +1,1 @@
-"""What a person types: `tsp-opt` and `tsp-run`, and the registration with plain xDSL tools."""
+"""The command-line tools, the package `tspc`, and the registration with plain xDSL tools."""

@@ -1,4 +1,4 @@
-"""`python -m tspc`: the version, the tools, and where to read on."""
+"""`python -m tspc`: the version, the tools, and what to read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PAGES = {
     "docs/for/": "a page for each: new users, compiler engineers, embedders, architects",
     "docs/architecture.md": "levels, passes, engines",
     "docs/embedding.md": "tspc in Python: compile, run, save, threads",
-    "docs/debugging.md": "looking into a program",
+    "docs/debugging.md": "inspecting a program",
     "docs/errors.md": "what is refused, and why",
 }
 """Where to read on, in the repository."""

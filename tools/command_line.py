@@ -52,7 +52,7 @@ class _Version(argparse.Action):
 # -- passes --------------------------------------------------------------------------------------------------------
 
 Passes = Mapping[str, Callable[[], type]]
-"""Passes by name; each is imported when it is asked for."""
+"""Passes by name; each is imported when it is needed."""
 
 _KEPT = re.compile(r'("(?:\\.|[^"\\])*+"|\{(?:[^{}"]|"(?:\\.|[^"\\])*+")*+\}|\[[^\]]*+\])')
 """The parts of a pipeline whose inside is not ours: strings, options, and pipelines of mlir-opt."""

@@ -1,5 +1,5 @@
-"""Errors as a person reads them: one paragraph on stderr with the lines of the text that it speaks of, a non-zero exit,
-no traceback."""
+"""Errors for people: one paragraph on stderr with the lines of the text that it is about, a non-zero exit, no
+traceback."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def report_errors(main: Callable[[], None]) -> int:
     except ArgSpecParseError as e:
         print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
     except MemoryError as e:
-        print(f"error: the host has no room for what is given: {e}", file=sys.stderr)
+        print(f"error: the host has too little memory for this input: {e}", file=sys.stderr)
     except RecursionError:
-        print("error: what is given is nested too deeply to be read", file=sys.stderr)
+        print("error: the input is nested too deeply to be read", file=sys.stderr)
     else:
         return 0
     return 1

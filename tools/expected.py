@@ -58,8 +58,8 @@ def expected_in(text: str, first_line: int = 1) -> tuple[list[Expected], list[st
             if begin := _BEGINS.search(line):
                 at = f"{first_line + i}:{begin.start() + 1}"
                 problems.append(
-                    f"{at}: this is no expectation; write expected-error {{{{text}}}}, with @+N, @-N, @above, @below "
-                    "or @unknown after the word, at the end of a line"
+                    f"{at}: this is not an expectation; write expected-error {{{{text}}}}, with @+N, @-N, @above, "
+                    "@below or @unknown after the word, at the end of a line"
                 )
             continue
         kind, is_regex, place, content = match.groups()
@@ -67,7 +67,7 @@ def expected_in(text: str, first_line: int = 1) -> tuple[list[Expected], list[st
         try:
             pattern = re.compile(_pattern(content) if is_regex else re.escape(content))
         except re.error as e:
-            problems.append(f"{at}: the pattern {{{{{content}}}}} is none: {e}")
+            problems.append(f"{at}: the pattern {{{{{content}}}}} is not a regular expression: {e}")
             continue
         about = _about(place, i, marked)
         found.append(Expected(kind, pattern, None if about is None else first_line + about, at, content))

@@ -58,7 +58,7 @@ class Flows:
         lines = Lines(self.issues)
         ways = [*lines.streams(), *lines.chains(), *lines.arrays(), *lines.links()]
         self.matched = [Matched(w, lines.match(lines.line(w.gives), lines.line(w.takes)).edges) for w in ways]
-        """Every register. What is taken and was never given is left out."""
+        """Every register. What is taken and was never given is omitted."""
 
     def pairs(self) -> Iterator[Pairs]:
         """All pairs of records that are joined by a register: by chip and kind, then those of every link."""

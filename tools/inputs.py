@@ -18,7 +18,7 @@ def inputs_for(wanted: Mapping[str, Signature], path: Path | None, seed: int | N
         if wanted:
             named = ", ".join(f"{quoted(name)} ({signature})" for name, signature in wanted.items())
             what = f"input {named} is" if len(wanted) == 1 else f"inputs {named} are"
-            raise InputError(f"{what} missing; give --inputs X.npz, or --random-inputs to have some made")
+            raise InputError(f"{what} missing; give --inputs X.npz, or --random-inputs")
         return {}
     inputs = load_inputs(path) if path else random_inputs(wanted, seed or 0)
     check_tensors("input", wanted, inputs)

@@ -4,10 +4,10 @@
     tsp-opt model.mlir --print-op-generic --print-no-properties | mlir-opt --irdl-file=tsp_tensor.irdl.mlir
 
 It says of every op its operands, results and regions and which attributes it must have. MLIR has no properties for ops
-that are defined at run time, so they stand as attributes there. Three things IRDL cannot say, and mlir-opt refuses with
-`--irdl-file` what needs them: a syntax of their own for types and attributes, as those of `tsp_stream`, `tsp_isa` and
-`c2c` have; which op ends a region, as that of a `map`; variadic operands of several types, as `concat` may have. With
-`--allow-unregistered-dialect` in its place mlir-opt reads all levels, and checks none.
+that are defined at run time, so they stand as attributes there. IRDL cannot express three things, and with
+`--irdl-file` mlir-opt refuses what needs them: a syntax of their own for types and attributes, as those of
+`tsp_stream`, `tsp_isa` and `c2c` have; which op ends a region, as that of a `map`; variadic operands of several types,
+as `concat` may have. With `--allow-unregistered-dialect` in its place mlir-opt reads all levels, and checks none.
 """
 
 from __future__ import annotations

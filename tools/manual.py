@@ -21,7 +21,7 @@ _MACHINE_INTRODUCTION = """\
 
 Every number of the machine is a field of `ChipSpec` or `SystemSpec` (`dialects/machine/target.py`). A TOML file with
 the tables `[chip]` and `[system]` replaces any of them: `tsp-run --target chip.toml`, or the pass `set-target`;
-fields that it leaves out stay as the module has them, and `tsp-run --print-target` prints such a file with all. In
+fields that it omits stay as the module has them, and `tsp-run --print-target` prints such a file with all. In
 the IR the machine is the module attribute `tsp_isa.target = #tsp_isa.target<chip.streams = 16>`; only what differs
 from the default is written.
 

@@ -1,14 +1,14 @@
 """What the pages of the docs show as printed: their commands are run, and what they print is put there.
 
 A ```console block holds commands, each behind `$ `. Where lines follow a command, they are all that it prints, errors
-included. The ```python blocks of a page are run one after the other, as one text. A block behind a comment, which
-nobody sees on a rendered page,
+included. The ```python blocks of a page are run one after the other, as one text. A block behind a comment, which a
+rendered page does not show,
 
     <!-- printed: "bounds of" to "VXM, chip 0" -->
 
 shows lines that the last command or Python block before it printed: from the first that contains the one text to the
-next that contains the other. Several such parts, or single lines, are separated by semicolons; what stands before a
-part is left out. `<!-- printed -->` shows all lines. A block behind `<!-- file: chip.toml -->` is a file that what
+next that contains the other. Several such parts, or single lines, are separated by semicolons; what is printed before a
+part is omitted. `<!-- printed -->` shows all lines. A block behind `<!-- file: chip.toml -->` is a file that what
 follows finds. A page with `<!-- outside a clone -->` is run in a folder that has nothing else.
 """
 

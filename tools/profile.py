@@ -1,7 +1,7 @@
 """`tsp-run --profile`: how busy every unit is, what bounds the length of a program from below, and what the rest is.
 
-All of it follows from the timed records. A bound says: with what it has to do, this resource alone makes the program at
-least so long. The one with the greatest bound binds, and the cycles by which the program is longer are told apart.
+All of it follows from the timed records. A bound says: the work of this resource alone makes the program at least
+that long. The resource with the greatest bound binds, and the cycles beyond it are listed by cause.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a tool is at: a line on a terminal, which is gone at the end; nothing in a pipe or a file."""
+"""The progress of a tool: a line on a terminal, which is gone at the end; nothing in a pipe or a file."""
 
 from __future__ import annotations
 

@@ -34,12 +34,12 @@ def utilisation(program: Program, stats: RunStats) -> dict[str, float]:
     return {kind: busy[kind] / there[kind] for kind in there}
 
 
-def text_cost(program: Program) -> str:
-    """What the supply of the queues with text takes: issue slots for ifetch and the reads that feed it, and SRAM."""
+def fetch_cost(program: Program) -> str:
+    """What instruction fetch takes: issue slots for ifetch and the reads that feed it, and SRAM."""
     chip = program.system.chip
     size = sum(len(data) for c in program.chips for data in c.packed.values())
     fetches = sum(len(c.fetches) for c in program.chips)
-    words = sum(len(c.text_image(chip)) for c in program.chips)
+    words = sum(len(c.instruction_image(chip)) for c in program.chips)
     slots = len(chip.queues) * sum(c.cycles for c in program.chips)
     memory = 2 * chip.slices * chip.words * len(program.chips)
     shares = f"{3 * fetches / slots:.3%} of the issue slots, {words / memory:.3%} of the SRAM"
@@ -57,7 +57,7 @@ def print_report(program: Program, stats: RunStats, engine: str, compiled: float
         table.add_row("cycles per chip", lengths)
     shares = ", ".join(f"{kind} {share:.1%}" for kind, share in utilisation(program, stats).items() if share)
     table.add_row("busy", shares)
-    table.add_row("program text", text_cost(program))
+    table.add_row("instructions", fetch_cost(program))
     if stats.corrected is not None:
         by_units = f"{sum(stats.corrected)} by units"
         if len(stats.corrected) > 1:

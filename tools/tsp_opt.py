@@ -74,7 +74,7 @@ class TspOptMain(xDSLOptMain):
         self.pipeline = PassPipeline.parse_spec(self.available_passes, self.args.passes, self._between)
 
     def prepare_input(self) -> tuple[list[tuple[IO[bytes], int]], str]:
-        """Reads all of the input and closes it, in parts if they are asked for, each with the lines before it."""
+        """Reads all of the input and closes it, in parts if requested, each with the lines before it."""
         file, extension = self.get_input_stream()
         with file:
             data = file.read()
@@ -148,7 +148,7 @@ class TspOptMain(xDSLOptMain):
 
             if (op := lossy_in_generic_form(prog)) is not None:
                 raise UsageError(
-                    f"{describe(op)}: the generic form loses the payload of a NaN; leave out --print-op-generic"
+                    f"{describe(op)}: the generic form loses the payload of a NaN; omit --print-op-generic"
                 )
         try:
             return super().output_resulting_program(prog)

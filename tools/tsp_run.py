@@ -32,7 +32,14 @@ def make_parser() -> argparse.ArgumentParser:
     add("file", type=Path, nargs="?", help="an .mlir module of any level, or a .tspx program; - for text from stdin")
     given = parser.add_mutually_exclusive_group().add_argument
     given("--inputs", type=Path, metavar="X.npz", help="the inputs by name")
-    given("--random-inputs", type=_seed, nargs="?", const=0, metavar="SEED", help="make inputs, the same for a seed")
+    given(
+        "--random-inputs",
+        type=_seed,
+        nargs="?",
+        const=0,
+        metavar="SEED",
+        help="make inputs, always the same ones for a seed",
+    )
     add("--output", type=Path, metavar="Y.npz", help="where to put the outputs by name")
     add("--engine", choices=("reference", "jit"), default="jit", help="what executes the chips' instructions")
     add(
@@ -46,7 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--allow-outside-weights", action="store_true", help="let the module name weights outside its folder")
     add("--json", action="store_true", help="print the result as JSON")
     add("-o", dest="program", type=Path, metavar="PROG.tspx", help="where to put the compiled program")
-    look = parser.add_argument_group("looking into a program").add_argument
+    look = parser.add_argument_group("inspecting a program").add_argument
     look("--print-target", action="store_true", help="print the whole machine as TOML, for --target; nothing is run")
     look("--trace", type=Path, metavar="T.json", help="where to put its timeline, which Perfetto opens")
     look("--profile", action="store_true", help="print the use of every unit and what bounds the program's length")
@@ -77,9 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
 def _seed(text: str) -> int:
     if text.isascii() and text.isdigit():
         return int(text)
-    raise argparse.ArgumentTypeError(
-        f"`{text}` is no seed, a number of 0 and more; write --random-inputs behind the file"
-    )
+    raise argparse.ArgumentTypeError(f"`{text}` is not a seed, a number from 0 on; put --random-inputs after the file")
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -109,20 +114,20 @@ def check_options(args: argparse.Namespace) -> None:
     if args.stop_at is None and (args.watch or args.watch_chip is not None):
         raise UsageError("--watch and --watch-chip show the state in a cycle: say which, with --stop-at CYCLE")
     if args.flip and not args.secded:
-        raise UsageError("--flip needs --secded: without check bits nothing would notice what has flipped")
+        raise UsageError("--flip needs --secded: without check bits nothing would detect the flips")
     if args.json and (args.profile or args.account or args.stop_at is not None):
-        raise UsageError("--json prints the result of a run; leave it out for --profile, --account and --stop-at")
+        raise UsageError("--json prints the result of a run; omit it with --profile, --account and --stop-at")
     if args.level != "isa" and not args.account:
         if args.program or args.file.suffix == ".tspx":
-            raise UsageError(f"--level {args.level} runs values without a program; leave it out for .tspx and -o")
+            raise UsageError(f"--level {args.level} runs values without a program; omit it with .tspx and -o")
         if args.trace or args.profile or args.stop_at is not None:
-            raise UsageError(f"--level {args.level} has no time; leave it out for --trace, --profile and --stop-at")
+            raise UsageError(f"--level {args.level} has no time; omit it with --trace, --profile and --stop-at")
         if args.secded:
-            raise UsageError(f"--level {args.level} has no memory whose bits could flip; leave it out for --secded")
+            raise UsageError(f"--level {args.level} has no memory whose bits could flip; omit it with --secded")
     if args.stop_at is not None and args.program:
         raise UsageError("-o writes a whole program, --stop-at runs a part of one; give one of them")
     if args.stop_at is not None and args.mode == "bulk":
-        raise UsageError("--stop-at runs cycle by cycle, in the reference engine; leave out --mode bulk")
+        raise UsageError("--stop-at runs cycle by cycle, in the reference engine; omit --mode bulk")
     for path, suffix in ((args.output, ".npz"), (args.program, ".tspx"), (args.trace, "")):
         if path:
             check_writable(path, suffix)
@@ -152,7 +157,7 @@ def compile_and_run(args: argparse.Namespace) -> None:
     else:
         print(
             f"{args.program or args.file}: {executable.program.cycles} cycles, compiled in {compiled:.3f} s; "
-            "not run, for want of --inputs"
+            "not run: no --inputs"
         )
 
 
@@ -162,7 +167,7 @@ def print_target(args: argparse.Namespace) -> None:
 
     others = args.output, args.program, args.trace, args.profile, args.account, args.json, args.stop_at is not None
     if any(others):
-        raise UsageError("--print-target runs nothing; give it with no more than a file and --target")
+        raise UsageError("--print-target runs nothing; use it with only a file and --target")
     if args.file is None:
         system = load_file(args.target) if args.target else DEFAULT_SYSTEM
     elif args.file.suffix == ".tspx":
@@ -175,7 +180,7 @@ def print_target(args: argparse.Namespace) -> None:
 
 
 def show_stopped(args: argparse.Namespace) -> None:
-    """Runs up to the end of a cycle and prints what is asked for."""
+    """Runs up to the end of a cycle and prints what is requested."""
     from .watch import stop_at
 
     executable, inputs = load(args)
@@ -210,7 +215,7 @@ def show_account(args: argparse.Namespace) -> None:
     if args.program or args.trace or args.profile or args.output or args.stop_at is not None or args.level != "isa":
         raise UsageError("--account looks at the schedule before there is a program; give it without other options")
     if args.file.suffix == ".tspx" or level_of(module := read_module(args)) == "isa":
-        raise UsageError(f"{args.file} is a program, which knows no tensor ops; use --profile for it")
+        raise UsageError(f"{args.file} is a program, which has no tensor ops; use --profile for it")
     print_account(account(compile(module, until="stream-schedule")), target_of(module).chip.planes)
 
 
@@ -223,7 +228,7 @@ def parse_file(path: Path) -> ModuleOp:
 
 
 def read_module(args: argparse.Namespace) -> ModuleOp:
-    """The module of an .mlir file, on the machine that is asked for."""
+    """The module of an .mlir file, on the requested machine."""
     from ..dialects.target_attr import overlay_target
     from ..dialects.verify import verify_module
 
@@ -246,7 +251,7 @@ def load_program(args: argparse.Namespace) -> Executable:
     from ..runtime.container import load_executable
 
     if args.target or args.weights:
-        raise UsageError("a .tspx program has its machine and weights inside; compile the .mlir file for others")
+        raise UsageError("a .tspx program contains its machine and weights; compile the .mlir file for others")
     return load_executable(args.file)
 
 
@@ -335,7 +340,7 @@ def print_json(result: dict[str, Any]) -> None:
 
 
 def make_engine(name: str, args: argparse.Namespace, program: Program) -> Engine:
-    """The engine of a name, `reference` or `jit`, in the mode and with the flips that are asked for.
+    """The engine of a name, `reference` or `jit`, in the mode and with the requested flips.
 
     Raises UsageError.
     """
@@ -347,7 +352,7 @@ def make_engine(name: str, args: argparse.Namespace, program: Program) -> Engine
 
         return JitEngine(mode=args.mode or "cycle", secded=args.secded, flips=flips)
     if args.mode == "bulk":
-        raise UsageError("--mode bulk is for the jit engine; leave --engine away, or --mode")
+        raise UsageError("--mode bulk is for the jit engine; omit --engine or --mode")
     from ..runtime.reference import ReferenceEngine
 
     return ReferenceEngine(args.secded, flips)

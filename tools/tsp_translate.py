@@ -93,7 +93,7 @@ def read(args: argparse.Namespace) -> Source:
         from ..runtime.container import load_executable
 
         if args.weights:
-            raise UsageError("a .tspx program has its weights inside; --weights is for text")
+            raise UsageError("a .tspx program contains its weights; --weights is for text")
         executable = load_executable(args.file)
         return Source(executable.program, None, executable)
     from ..dialects.programs.records import program_from_module
@@ -187,7 +187,7 @@ def module_of(executable: Executable) -> tuple[ModuleOp, dict[str, Array]]:
             binding = Binding("parameter", name, image.layout, place, words.shape, words.shape, ElementType.I8)
             body.append(_bind(binding))
         packed = sorted(chip.packed, key=numbers.__getitem__)
-        body += [PackedOp(name, chip.packed[name], chip.text.get(name, ())) for name in packed]
+        body += [PackedOp(name, chip.packed[name], chip.chunks.get(name, ())) for name in packed]
         body += [DataflowOp(name, chip.dataflow[name]) for name in sorted(chip.dataflow, key=numbers.__getitem__)]
         name = "main" if len(program.chips) == 1 else f"main_chip{chip.chip}"
         programs.append(ProgramOp(name, chip.chip, chip.cycles, Region([Block(body)])))

@@ -1,5 +1,5 @@
-"""`tsp-run --stop-at CYCLE --watch PLACE`: what stands at some places of a chip at the end of a cycle, and who put it
-there."""
+"""`tsp-run --stop-at CYCLE --watch PLACE`: the values at some places of a chip at the end of a cycle, and the
+instructions that put them there."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class NotifyOp(InstructionOp):
 
 @instruction(0x07, effect=Effect.FETCH)
 class FetchOp(InstructionOp):
-    """Appends the instruction text that arrives on a pair of streams to the queue that dispatches it: `fetch_bytes`,
+    """Appends the instructions that arrive on a pair of streams to the queue that dispatches it: `fetch_bytes`,
     but no more than two vectors, the first stream's first. `config` does not concern it."""
 
     name = "tsp_isa.ifetch"

@@ -198,7 +198,7 @@ class InstructionOp(IRDLOperation):
         if self.PACKED_ONLY:
             raise VerifyException(f"`{self.INSTRUCTION.name}` exists only in packed queues: write times with `at`")
         if (parent := self.parent_op()) is None or parent.name != QUEUE:
-            raise VerifyException("an instruction stands in a tsp_isa.queue")
+            raise VerifyException("an instruction belongs in a tsp_isa.queue")
         queue = cast(StringAttr, parent.properties["queue"]).data
         system = target_of(self)
         number = system.chip.queue_numbers.get(queue)
@@ -278,7 +278,7 @@ _OpT = TypeVar("_OpT", bound=InstructionOp)
 
 
 def _unless_plain(verify: Callable[[Any], None]) -> Any:
-    """The verifier that xDSL makes of a declaration, left out for an op that is plain."""
+    """The verifier that xDSL makes of a declaration, omitted for a plain op."""
 
     def verify_(self: InstructionOp) -> None:
         InstructionOp.verify_(self) if self.is_plain else verify(self)

@@ -1,8 +1,8 @@
 """What instructions do beside sampling and driving streams.
 
-Decoder, engines, planner, profiler and the tools of the compiler ask an instruction for its effect, never for its
-mnemonic: what they know of an effect they know of every instruction that is declared with it. What a unit makes of the
-bytes that it takes is no effect: that is for the semantics function of each engine to say.
+Decoder, engines, scheduler, profiler and the tools of the compiler use the effect of an instruction, never its
+mnemonic: what they do for an effect they do for every instruction that is declared with it. What a unit computes from
+the bytes that it takes is not an effect: the semantics function of each engine says that.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Effect(IntEnum):
     RECEIVE = 12
     """Drives what arrives by the link in this cycle."""
     FETCH = 13
-    """Takes its queue's next text. It is no issue of the program, and not of its length."""
+    """Takes its queue's next instructions. It is no issue of the program, and not of its length."""
     CONFIGURE = 14
     """The queue has the first `tiles` superlanes on from now on."""
     WAIT = 15

@@ -1,8 +1,8 @@
 """The machinery of the instruction table: fields, encodings, timing, and timed records. Knows no IR.
 
-An instruction is declared once, as an op class in `tsp_isa.py`. From the fields declared there this module derives
-its assembly text, its 16-byte encoding and decoder, the streams that it reads and drives and when, and its row in
-the manual.
+An instruction is declared once, as an op class in `dialects/instructions/`. From the fields declared there this module
+derives its assembly text, its 16-byte encoding and decoder, the streams that it reads and drives and when, and its row
+in the manual.
 """
 
 from __future__ import annotations
@@ -457,7 +457,7 @@ class Table:
 
     @staticmethod
     def _check_effect(instruction: Instruction) -> None:
-        """What those who go by the effect of an instruction rely on."""
+        """What those who use the effect of an instruction rely on."""
         fields, moving = instruction.fields, instruction.stepping
         needs = NEEDS.get(instruction.effect, Needs())
         groups = {role: tuple(f.group for f in fields if f.role == role) for role in ("read", "drive")}

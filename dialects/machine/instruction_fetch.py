@@ -1,11 +1,11 @@
-"""How a queue gets its text: the first of it from the host, the rest from SRAM, a chunk with every `ifetch`.
+"""How a queue gets its instructions: the first from the host, the rest from SRAM, a chunk with every `ifetch`.
 
-A queue holds `queue_slots` instructions. Before the start the host fills it with the first of the queue's text; what
-is left lies in SRAM, in chunks of `fetch_slots` instructions. A chunk is two words in different slices: it begins in
+A queue holds `queue_slots` instructions. Before the start the host fills it with the first of the queue's; the rest
+lies in SRAM, in chunks of `fetch_slots` instructions. A chunk is two words in different slices: it begins in
 the lanes of the first and goes on in those of the second. The k-th `ifetch` of a queue appends its k-th chunk.
 
-All of this is arithmetic on places in the text, since a queue comes to one instruction after the other, each in a
-later cycle. The k-th ifetch (from 0 on) stands at a place p, counted in instructions, such that
+All of this is arithmetic on indices of instructions, since a queue comes to one instruction after the other, each in a
+later cycle. The k-th ifetch (from 0 on) is the queue's instruction p, such that
 
 * the chunk has room: what is loaded, `queue_slots` + k * `fetch_slots`, less the p + 1 instructions dispatched in that
   cycle and before, leaves `fetch_slots` of `queue_slots` free: p + 1 >= (k + 1) * `fetch_slots`;
@@ -44,71 +44,71 @@ def word_of(unit: int, address: int, chip: ChipSpec) -> Word:
 
 
 Chunk = tuple[Word, Word]
-"""The two words of a chunk of text, in the order of the streams on which they are fetched."""
+"""The two words of a chunk of instructions, in the order of the streams on which they are fetched."""
 
 
 class Fetch(NamedTuple):
     """An `ifetch` in its queue."""
 
     record: Record
-    text: bytes
-    """What must arrive: the queue's next chunk; bytes past the end of the text are zero."""
+    instructions: bytes
+    """What must arrive: the queue's next chunk; bytes past the queue's last instruction are zero."""
 
 
 class Fault(NamedTuple):
-    """Where a queue's text is not supplied as it must be."""
+    """Where a queue's instructions are not supplied as they must be."""
 
     kind: str
     """A key of HAZARDS: `queue-dry` or `queue-full`."""
     slot: int
-    """The place in the text at which it happens, in instructions."""
+    """The index of the queue's instruction at which it happens."""
 
 
 def room(fetch: int, chip: ChipSpec) -> range:
-    """The places in the text at which the ifetch with number `fetch` of a queue may stand."""
+    """The indices that the ifetch with number `fetch` may have among its queue's instructions."""
     return range((fetch + 1) * chip.fetch_slots - 1, chip.queue_slots + fetch * chip.fetch_slots)
 
 
-def chunk_count(text: bytes, chip: ChipSpec) -> int:
-    """Chunks of a queue's text that lie in SRAM."""
-    rest = len(text) // INSTRUCTION_BYTES - chip.queue_slots
+def chunk_count(packed: bytes, chip: ChipSpec) -> int:
+    """Chunks of a queue's instructions that lie in SRAM."""
+    rest = len(packed) // INSTRUCTION_BYTES - chip.queue_slots
     return -(-rest // chip.fetch_slots) if rest > 0 and chip.fetch_slots else 0
 
 
-def chunk_text(text: bytes, fetch: int, chip: ChipSpec) -> bytes:
-    """What the ifetch with number `fetch` brings to a queue of this text, filled up with zeros."""
+def chunk_bytes(packed: bytes, fetch: int, chip: ChipSpec) -> bytes:
+    """What the ifetch with number `fetch` brings to a queue of these bytes, padded with zeros."""
     size = chip.fetch_slots * INSTRUCTION_BYTES
     start = chip.queue_slots * INSTRUCTION_BYTES + fetch * size
-    return text[start : start + size].ljust(size, b"\0")
+    return packed[start : start + size].ljust(size, b"\0")
 
 
-def text_words(
+def chunk_words(
     packed: Mapping[str, bytes], places: Mapping[str, Sequence[Chunk]], chip: ChipSpec
 ) -> Iterator[tuple[Word, bytes]]:
-    """The words of SRAM that hold text, each with its `lanes` bytes."""
+    """The words of SRAM that hold instructions, each with its `lanes` bytes."""
     for queue, chunks in places.items():
         for i, chunk in enumerate(chunks):
-            text = chunk_text(packed[queue], i, chip).ljust(2 * chip.lanes, b"\0")
-            yield chunk[0], text[: chip.lanes]
-            yield chunk[1], text[chip.lanes :]
+            data = chunk_bytes(packed[queue], i, chip).ljust(2 * chip.lanes, b"\0")
+            yield chunk[0], data[: chip.lanes]
+            yield chunk[1], data[chip.lanes :]
 
 
-def check_chunks(text: bytes, chunks: Sequence[Chunk], chip: ChipSpec) -> str | None:
+def check_chunks(packed: bytes, chunks: Sequence[Chunk], chip: ChipSpec) -> str | None:
     """Why a queue's chunks cannot lie at these places, or None."""
-    wanted = chunk_count(text, chip)
+    wanted = chunk_count(packed, chip)
     if len(chunks) != wanted:
-        return f"its text lies in {len(chunks)} chunks, but what does not fit into the queue makes {wanted}"
+        return f"its instructions lie in {len(chunks)} chunks, but what does not fit into the queue makes {wanted}"
     for first, second in chunks:
         for word in (first, second):
             if not (0 <= word.slice < chip.slices and 0 <= word.address < chip.words):
-                return f"its text lies in {word}, a word that the chip does not have"
+                return f"its instructions lie in {word}, a word that the chip does not have"
         if first[:2] == second[:2]:
-            return f"a chunk of its text lies in {first} and {second}, but its words are read side by side"
+            return f"a chunk of its instructions lies in {first} and {second}, but its words are read side by side"
     return None
 
 
-def first_fault(text: bytes, fetches: Sequence[int], chip: ChipSpec) -> Fault | None:
-    """The first place of a queue's text at which it runs dry or an ifetch finds no room; `fetches` are the places of
+def first_fault(packed: bytes, fetches: Sequence[int], chip: ChipSpec) -> Fault | None:
+    """The first instruction of a queue at which it runs dry or an ifetch finds no room; `fetches` are the indices of
     its ifetches, ascending."""
     for i, slot in enumerate(fetches):
         places = room(i, chip)
@@ -117,4 +117,4 @@ def first_fault(text: bytes, fetches: Sequence[int], chip: ChipSpec) -> Fault | 
         if slot < places.start:
             return Fault("queue-full", slot)
     loaded = chip.queue_slots + len(fetches) * chip.fetch_slots
-    return Fault("queue-dry", loaded) if loaded < len(text) // INSTRUCTION_BYTES else None
+    return Fault("queue-dry", loaded) if loaded < len(packed) // INSTRUCTION_BYTES else None

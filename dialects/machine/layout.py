@@ -2,8 +2,8 @@
 
 A layout maps a tensor to a block of words [width, depth, lanes]: `width` words are read side by side in a cycle, one
 from each slice, and `depth` is the number of words that follow each other. The map is affine: every axis of the block
-walks along dimensions of the tensor, so a layout can tile, transpose, deal out, pad and repeat. What it shows of places
-outside the tensor, or outside the part of it that is meant, is zero.
+walks along dimensions of the tensor, so a layout can tile, transpose, interleave, pad and repeat. It shows zeros
+outside the tensor, or outside the part of it that is meant.
 """
 
 from __future__ import annotations
@@ -202,8 +202,8 @@ def weights(
 ) -> Layout:
     """The layout of a stationary operand [*taps, k, n] as the MXM loads it, or [*taps, n, k] if `transposed`.
 
-    The rows of a tile of lanes x lanes are dealt out to `streams` slices. Tiles follow each other along n, then along
-    the taps, then along k; the bytes of wider elements are loaded one after the other.
+    The rows of a tile of lanes x lanes are interleaved over `streams` slices. Tiles follow each other along n, then
+    along the taps, then along k; the bytes of wider elements are loaded one after the other.
     """
     kd, nd = len(taps), len(taps) + 1
     if transposed:

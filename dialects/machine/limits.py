@@ -1,11 +1,11 @@
-"""How large what we are given may be. No numbers of the machine: what a program says is held against these before
-anything is expanded or allocated for it, so that a few bytes of text cannot keep an engine, the verifier or a pass for
+"""How large an input may be. These are not numbers of the machine: a program is checked against them before anything is
+expanded or allocated for it, so that a few bytes of input cannot keep an engine, the verifier or a pass busy for
 ever."""
 
 from __future__ import annotations
 
 MOST_CYCLES = 1 << 30
-"""Cycles of a program: 1.2 s of the default clock. Waiting costs text, 16 bytes in 65535 cycles of a queue."""
+"""Cycles of a program: 1.2 s of the default clock. Waiting costs 16 bytes, an instruction, in 65535 cycles."""
 
 MOST_ISSUES = 1 << 26
 """Instruction issues of a chip, each vector of an `abc` being one: all 144 queues of the default chip without a pause

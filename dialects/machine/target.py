@@ -83,7 +83,7 @@ class ChipSpec(_Spec):
     weight_streams: int = published(16, "streams", "weight rows that enter a plane in a cycle (ISCA'20)", 1, 64)
     queue_bytes: int = assumed(1280, "bytes", "instruction queue; two fetches of 640 bytes", 32, 1 << 20)
     instruction_bytes: int = assumed(16, "bytes", "one instruction; the encoding of the table is 128 bits", 16, 16)
-    fetch_bytes: int = published(640, "bytes", "instruction text that one `ifetch` brings (ISCA'20)", 16, 1 << 20)
+    fetch_bytes: int = published(640, "bytes", "instructions that one `ifetch` brings (ISCA'20)", 16, 1 << 20)
     loop_levels: int = assumed(3, "levels", "nested levels of `repeat`; one is published", 1, 3)
     secded_data_bits: int = published(128, "bits", "memory word that one error code protects (ISCA'20)", 8, 1024)
     secded_check_bits: int = published(9, "bits", "check bits of the error code (ISCA'20)", 1, 16)
@@ -350,7 +350,7 @@ def system_overrides(system: SystemSpec) -> dict[str, int | float | str]:
 
 
 def load_toml(text: str, base: SystemSpec = DEFAULT_SYSTEM) -> SystemSpec:
-    """A system from TOML text with the tables `[chip]` and `[system]`; fields left out are those of `base`.
+    """A system from TOML text with the tables `[chip]` and `[system]`; omitted fields are those of `base`.
 
     Raises TargetError naming the field, or the line for text that is not TOML.
     """

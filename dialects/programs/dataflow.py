@@ -1,11 +1,12 @@
 """What a program is meant to do, as digests that it carries: which issue takes each of its operands from which.
 
-An issue is known by its queue and its number there, in order; `nop`, `sync`, `repeat`, `ifetch` and reads of program
-text do not count. So moving things in time or writing loops otherwise changes no number. What it takes comes from other
-issues: streams from what drove them, words of SRAM from what last wrote them, chains, weights, sums, accumulators and
-vectors from links from what gave them; a word that nothing has written is a source of its own. convert-stream-to-isa
-works this relation out from the stream ops alone, isa-verify from the cycles, streams and addresses of the finished
-records, each with its own code. Here is only how the relation is named and summed up.
+An issue is known by its queue and its number there, in order; `nop`, `sync`, `repeat`, `ifetch` and the reads that feed
+it do not count. So moving things in time or writing loops differently changes no number. What an issue takes comes from
+other issues: streams from what drove them, words of SRAM from what last wrote them, chains, weights, sums, accumulators
+and vectors from links from what gave them; a word that nothing has written is a source of its own.
+convert-stream-to-isa computes this relation from the stream ops alone, isa-verify from the cycles, streams and
+addresses of the finished records, each with its own code. This module only says how the relation is numbered and
+digested.
 
 A source is a number, linear in the number of its issue. A digest is the sum over the operands of some issues of a
 coefficient of (issue, operand), which is as good as random, times the source, modulo 2**64. So two relations that
@@ -101,8 +102,8 @@ def of_stream(members: Ints) -> Sources:
     return members.astype(np.uint64) * np.uint64(_ODD)
 
 
-TEXT = _STREAMS - 1
-"""In place of the number of a stream: what a read of program text drives."""
+FETCHED = _STREAMS - 1
+"""In place of the number of a stream: what a read of instructions drives."""
 
 
 def word_sources(unit: int, addresses: Ints) -> Sources:

@@ -1,10 +1,10 @@
-"""Who takes whose result: every sample of a program with the drive that it sees, found from the records alone.
+"""Def-use edges: every sample of a program with the drive that it sees, found from the records alone.
 
-What one issue gives to another rests in a register that moves: a stream, the chain of an ALU, the array of a plane, a
-link. A value there keeps its diagonal, and whoever takes a value takes the one that was given last on its diagonal, at
-or before the taker's own place. Such a way is a line; issues in equal distances are one interval of it. All intervals
-are cut at all their ends; of the elements so made each is driven and sampled as a whole, and sorting them matches them.
-So the work grows with the number of records and not with that of their vectors.
+A value goes from one issue to another in a register that moves: a stream, the chain of an ALU, the array of a plane, a
+link. There it keeps its diagonal, and a sample takes the value that was driven last on its diagonal, at or before its
+own place. Such a path is a line; issues at equal distances are one interval of it. All intervals are cut at the ends of
+all others; each of the resulting elements is driven and sampled as a whole, and sorting matches them. So the work grows
+with the number of records, not with that of their vectors.
 
 Bulk mode plans with this, and the profiler and the timeline show it. The verifier has a proof of its own.
 """
@@ -133,7 +133,7 @@ class Lines:
         self.issues, self.spec, self._limit = issues, issues.spec, limit
 
     def streams(self) -> Iterator[Way]:
-        """The streams of each chip that somebody uses. A place is counted along the way, from where values enter."""
+        """The streams of each chip that are used. A place is counted along the way, from where values enter."""
         users: dict[tuple[int, StreamCode], tuple[list[User], list[User]]] = defaultdict(lambda: ([], []))
         for number, shape in enumerate(self.issues.shapes):
             for which, uses in enumerate((shape.drives, shape.samples)):
@@ -145,7 +145,7 @@ class Lines:
             yield Way("stream", chip, code, chip, drives, samples)
 
     def chains(self) -> Iterator[Way]:
-        """The chains of the ALUs that somebody uses."""
+        """The chains of the ALUs that are used."""
         users: dict[tuple[int, int], tuple[list[User], list[User]]] = defaultdict(lambda: ([], []))
         for number, shape in enumerate(self.issues.shapes):
             if shape.to_chain:
@@ -196,17 +196,17 @@ class Lines:
         """Matches the samples of a line with the newest drive at or before their place."""
         driven, sampled = _dense((driven, sampled), self._limit)
         bounds = distinct(join([x for line in (driven, sampled) for x in (line.start, line.start + line.count)]))
-        stations = 1 + max((int(line.place.max(initial=0)) for line in (driven, sampled)), default=0)
+        places = 1 + max((int(line.place.max(initial=0)) for line in (driven, sampled)), default=0)
         driver, element = cover(driven.start, driven.count, bounds)
-        keys = element * stations + driven.place[driver]
+        keys = element * places + driven.place[driver]
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
         collides = bool((keys[1:] == keys[:-1]).any())
         sampler, element = cover(sampled.start, sampled.count, bounds)
-        newest = np.searchsorted(keys, element * stations + sampled.place[sampler], "right") - 1
+        newest = np.searchsorted(keys, element * places + sampled.place[sampler], "right") - 1
         # Before the first drive there is none, and one of another element is none of this.
         meets = newest >= 0
-        meets[meets] = keys[newest[meets]] // stations == element[meets]
+        meets[meets] = keys[newest[meets]] // places == element[meets]
         if misses := not meets.all():
             newest, sampler, element = newest[meets], sampler[meets], element[meets]
         driver = driver[order[newest]]

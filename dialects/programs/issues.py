@@ -1,4 +1,4 @@
-"""A program's issues as arithmetic progressions: what planner and profiler know of them.
+"""A program's issues as arithmetic progressions, for bulk mode and the profiler.
 
 Issues are numbered through the whole program: record by record, each in the order of its loops, an `abc` once for each
 of its vectors. Nothing here is as long as the number of issues, except where a record's issues are not in a row.

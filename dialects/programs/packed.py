@@ -63,7 +63,7 @@ class _Walk:
 
     def __init__(self, name: str, data: bytes, system: SystemSpec):
         if len(data) % INSTRUCTION_BYTES:
-            raise MalformedProgram(f"queue {name}: {len(data)} bytes are no multiple of {INSTRUCTION_BYTES}")
+            raise MalformedProgram(f"queue {name}: {len(data)} bytes are not a multiple of {INSTRUCTION_BYTES}")
         self.name, self.data, self.system = name, data, system
         self.queue = system.chip.queue_numbers[name]
         self.records: list[Record] = []

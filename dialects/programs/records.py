@@ -30,10 +30,10 @@ from ..machine.instruction_fetch import (
     Fetch,
     Word,
     check_chunks,
+    chunk_bytes,
     chunk_count,
-    chunk_text,
+    chunk_words,
     first_fault,
-    text_words,
 )
 from ..machine.layout import Layout
 from ..machine.limits import MOST_CYCLES, MOST_ISSUES
@@ -89,8 +89,8 @@ class ChipProgram:
     bindings: tuple[Binding, ...]
     packed: Mapping[str, bytes]
     """The queues' bytes; empty for a program in timed form."""
-    text: Mapping[str, tuple[Chunk, ...]] = field(default_factory=dict[str, tuple[Chunk, ...]])
-    """By queue, where the text lies that does not fit into it."""
+    chunks: Mapping[str, tuple[Chunk, ...]] = field(default_factory=dict[str, tuple[Chunk, ...]])
+    """By queue, where the instructions lie that do not fit into it."""
     fetches: tuple[Fetch, ...] = ()
     """Every `ifetch`, by queue and then by cycle. What it brings comes after it, so a program's length is that of the
     other dispatches."""
@@ -104,9 +104,9 @@ class ChipProgram:
             return self.records
         return tuple(sorted((*self.records, *(f.record for f in self.fetches)), key=lambda r: r[:2]))
 
-    def text_image(self, chip: ChipSpec) -> dict[Word, bytes]:
-        """The words of SRAM that hold program text before the start, each with its `lanes` bytes."""
-        return dict(text_words(self.packed, self.text, chip))
+    def instruction_image(self, chip: ChipSpec) -> dict[Word, bytes]:
+        """The words of SRAM that hold instructions before the start, each with its `lanes` bytes."""
+        return dict(chunk_words(self.packed, self.chunks, chip))
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Program:
 def check_program(program: Program) -> Program:
     """The program, after the checks that need no execution.
 
-    Raises HazardError where a queue would dispatch two instructions at once or is not supplied with text,
+    Raises HazardError where a queue would dispatch two instructions at once or is not supplied with instructions,
     MalformedProgram for a record that the machine does not have or a length that is not the one declared, LinkError for
     a link without a cable, CapacityError for a program beyond limits.py.
     """
@@ -166,7 +166,7 @@ def check_program(program: Program) -> Program:
         if reason := overlap((s, words, f'{b.kind} "{b.name}"') for b in chip.bindings for s, words in b.words):
             raise MalformedProgram(f"chip {chip.chip}: {reason}")
         _check_queues(chip, system)
-        _check_text(chip, system.chip)
+        _check_fetches(chip, system.chip)
         last = max((record.last for record in chip.records), default=-1)
         if chip.cycles != (length := program_length(last, system)):
             raise MalformedProgram(
@@ -236,33 +236,33 @@ def _check_queues(chip: ChipProgram, system: SystemSpec) -> None:
     )
 
 
-def _check_text(chip: ChipProgram, spec: ChipSpec) -> None:
-    """Raises MalformedProgram where text cannot lie as the program says, or an ifetch brings none."""
-    if unknown := chip.text.keys() - chip.packed.keys():
-        raise MalformedProgram(f"chip {chip.chip}: there is text for {min(unknown)}, but no such queue")
+def _check_fetches(chip: ChipProgram, spec: ChipSpec) -> None:
+    """Raises MalformedProgram where instructions cannot lie as the program says, or an ifetch brings none."""
+    if unknown := chip.chunks.keys() - chip.packed.keys():
+        raise MalformedProgram(f"chip {chip.chip}: there are chunks for {min(unknown)}, but no such queue")
     fetched: dict[int, int] = defaultdict(int)
     for fetch in chip.fetches:
         fetched[fetch.record.queue] += 1
     for name, data in chip.packed.items():
         place = f"chip {chip.chip}, {name}: "
         if (number := fetched[spec.queue_numbers[name]]) > (chunks := chunk_count(data, spec)):
-            raise MalformedProgram(f"{place}{number} times ifetch, but its text has {chunks} chunks to fetch")
-        if reason := check_chunks(data, chip.text.get(name, ()), spec) if number or name in chip.text else None:
+            raise MalformedProgram(f"{place}{number} times ifetch, but its instructions are {chunks} chunks to fetch")
+        if reason := check_chunks(data, chip.chunks.get(name, ()), spec) if number or name in chip.chunks else None:
             raise MalformedProgram(place + reason)
-    words = [word for chunks in chip.text.values() for chunk in chunks for word in chunk]
+    words = [word for chunks in chip.chunks.values() for chunk in chunks for word in chunk]
     bound_in: dict[Slice, list[tuple[range, Binding]]] = defaultdict(list)
     for binding in chip.bindings:
         for slice_, taken in binding.words:
             bound_in[slice_].append((taken, binding))
     for word in words:
         if bound := next((b for taken, b in bound_in[Slice(*word[:2])] if word.address in taken), None):
-            raise MalformedProgram(f'chip {chip.chip}: program text and {bound.kind} "{bound.name}" lie in {word}')
+            raise MalformedProgram(f'chip {chip.chip}: instructions and {bound.kind} "{bound.name}" lie in {word}')
     if len({*words}) != len(words):
-        raise MalformedProgram(f"chip {chip.chip}: two pieces of program text lie in one word")
+        raise MalformedProgram(f"chip {chip.chip}: two chunks of instructions lie in one word")
 
 
 def _supply_hazards(chip: ChipProgram, program: Program) -> Iterator[Hazard]:
-    """For every queue the first place at which its text is not supplied as it must be."""
+    """For every queue the first place at which its instructions are not supplied as they must be."""
     spec = program.system.chip
     for name, data in chip.packed.items():
         slots = range(len(data) // INSTRUCTION_BYTES)
@@ -298,11 +298,11 @@ def program_from_module(module: ModuleOp) -> Program:
 def _chip_program(op: ProgramOp, system: SystemSpec) -> ChipProgram:
     packed = {q.queue.data: q.bytes for q in op.packed}
     records = decode_queues(packed, system) if packed else sorted((r for r, _ in op.records()), key=lambda r: r[:2])
-    text = {q.queue.data: q.text.data for q in op.packed if q.text is not None}
+    chunks = {q.queue.data: q.chunks.data for q in op.packed if q.chunks is not None}
     bindings = tuple(_binding(b) for b in op.bindings)
     dataflow = {flow.queue.data: flow.dataflow.data for flow in op.dataflow}
     return chip_program(
-        op.chip.value.data, op.cycles.value.data, records, bindings, packed, text, system.chip, dataflow
+        op.chip.value.data, op.cycles.value.data, records, bindings, packed, chunks, system.chip, dataflow
     )
 
 
@@ -312,7 +312,7 @@ def chip_program(
     records: Iterable[Record],
     bindings: tuple[Binding, ...],
     packed: Mapping[str, bytes],
-    text: Mapping[str, tuple[Chunk, ...]],
+    chunks: Mapping[str, tuple[Chunk, ...]],
     spec: ChipSpec,
     dataflow: Mapping[str, QueueDataflow],
 ) -> ChipProgram:
@@ -325,9 +325,9 @@ def chip_program(
             others.append(record)
             continue
         data = packed.get(spec.queues[record.queue].name, b"")
-        fetches.append(Fetch(record._replace(tiles=0), chunk_text(data, before[record.queue], spec)))
+        fetches.append(Fetch(record._replace(tiles=0), chunk_bytes(data, before[record.queue], spec)))
         before[record.queue] += 1
-    return ChipProgram(chip, cycles, tuple(others), bindings, packed, text, tuple(fetches), dataflow)
+    return ChipProgram(chip, cycles, tuple(others), bindings, packed, chunks, tuple(fetches), dataflow)
 
 
 def configured(records: Iterable[Record]) -> tuple[Record, ...]:

@@ -21,7 +21,7 @@ COMBINE: dict[str, Callable[[Array, Array], Array]] = {
 
 
 def reduce(kind: str, x: Array, axes: Sequence[int], to: np.dtype[Any], lanes: int) -> Array:
-    """`x` reduced over `axes`, which are left out, with elements of type `to`.
+    """`x` reduced over `axes`, which are dropped, with elements of type `to`.
 
     First over all axes but the last one of `x`, in row-major order; then, if the last is among them, its elements in
     pieces of `lanes`, piece by piece; then the halves of what is left, padded with zeros to a power of two, are added

@@ -47,7 +47,7 @@ def evaluate_op(op: Operation, operands: list[Array]) -> Array:
             pass
     match alu_instruction(op):
         case None:
-            raise UnsupportedModel(f"{describe(op)}: is no scalar op of an ALU")
+            raise UnsupportedModel(f"{describe(op)}: is not a scalar op of an ALU")
         case "select":
             return select(*operands)
         case "convert" | "wrap" as name:

@@ -94,9 +94,9 @@ ROUNDER = 1.5 * UNIT
 """The same for integers of either sign; adding it rounds to the nearest one."""
 
 EXPM1 = [float(Fraction(1, factorial(n))) for n in range(2, 15)]
-"""(expm1(r) - r) / r^2 in powers of r: 1/2!, 1/3!, ... Less than 2^-61 of r is left out for |r| <= ln(2) / 2."""
+"""(expm1(r) - r) / r^2 in powers of r: 1/2!, 1/3!, ... Less than 2^-61 of r is omitted for |r| <= ln(2) / 2."""
 ATANH = [float(Fraction(2, n)) for n in range(3, 23, 2)]
-"""(2 atanh(s) - 2 s) / s^3 in powers of s^2: 2/3, 2/5, ... Less than 2^-59 of s is left out for |s| <= 3 - sqrt(8)."""
+"""(2 atanh(s) - 2 s) / s^3 in powers of s^2: 2/3, 2/5, ... Less than 2^-59 of s is omitted for |s| <= 3 - sqrt(8)."""
 
 
 def polynomial(b: Backend[V], x: V, coefficients: Sequence[float]) -> V:

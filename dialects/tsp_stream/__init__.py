@@ -103,7 +103,7 @@ class BufferOp(StreamOp):
         if self.kind.data not in self.KINDS:
             raise VerifyException(f"kind `{self.kind.data}` is none of {', '.join(self.KINDS)}")
         if self.returned is not None and self.kind.data != "input":
-            raise VerifyException(f"what is `returned` is an input, not of kind {self.kind.data}")
+            raise VerifyException(f"only an input can be `returned`, not a buffer of kind {self.kind.data}")
         check_host_tensor(self.kind.data, self.type.tensor, self.host_type, self.value)
         place = None if self.place is None else self.place.data
         check_place(self.type.tensor, self.type.layout, place, target_of(self).chip)
@@ -310,7 +310,7 @@ class LoadWeightsOp(TimedOp):
         if stream.shape != wanted or stream.element_type != i8:
             raise VerifyException(f"{self.weights.type} come as {StreamType.of(wanted, i8)}, not {stream}")
         if len(list(self.weights.uses)) > 1:
-            raise VerifyException("weights are used by one product; load them once for each")
+            raise VerifyException("weights have one product that uses them; load them once for each")
         check_plane(self, self.plane, self.bytes)
 
 
@@ -357,9 +357,9 @@ class MatmulOp(DrivingOp):
         if (activations.element_type, result.element_type) not in ((i8, i32), (f16, f32)):
             raise VerifyException(f"i8 gives i32 and f16 gives f32, not {activations} gives {result}")
         if weights.element_type != activations.element_type:
-            raise VerifyException(f"activations {activations} do not meet weights {weights}")
+            raise VerifyException(f"activations {activations} do not match weights {weights}")
         if len(activations.shape) != 2 or len(result.shape) != 2 or result.shape[1] != activations.shape[1]:
-            raise VerifyException(f"{activations} and {result} are plain runs of vectors")
+            raise VerifyException(f"{activations} and {result} must be plain runs of vectors")
         if activations.vectors % result.vectors or weights.shape[0] not in (1, self.passes):
             raise VerifyException(
                 f"{activations.vectors} vectors, {weights.shape[0]} passes of weights and {result.vectors} sums do not "
@@ -373,7 +373,7 @@ class MatmulOp(DrivingOp):
         planes = (load.plane, self.plane) if isinstance(load, LoadWeightsOp) else (None, None)
         if planes[0] is not None and planes[1] is not None and planes[0] != planes[1]:
             first, second = planes[0].value.data, planes[1].value.data
-            raise VerifyException(f"weights and product lie on one plane, not {first} and {second}")
+            raise VerifyException(f"weights and product must be on one plane, not {first} and {second}")
 
 
 @irdl_op_definition

@@ -237,4 +237,4 @@ def check_alu_region(region: Region) -> None:
             if element_of(operated := op.operands[-1].type) not in types:
                 raise VerifyException(f"`{op.name}` takes {', '.join(t.text for t in types)}, not {operated}")
         if not op.results[0].first_use:
-            raise VerifyException(f"nothing uses the result of `{op.name}`; leave it out")
+            raise VerifyException(f"nothing uses the result of `{op.name}`; remove it")

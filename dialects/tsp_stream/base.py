@@ -32,7 +32,7 @@ class StreamOp(IRDLOperation):
             source = value.owner
             if isinstance(source, StreamOp) and source.chip != self.chip and not isinstance(value.type, FlightType):
                 raise VerifyException(
-                    f"happens on chip {self.chip_number}, but `{source.name}`, whose result it takes, on chip "
+                    f"is on chip {self.chip_number}, but `{source.name}`, whose result it takes, on chip "
                     f"{source.chip_number}; between chips a value is sent and received"
                 )
 

@@ -17,13 +17,13 @@ from ..target_attr import target_of
 from .base import DrivingOp, StreamOp, check_lanes
 from .types import StreamType
 
-_DECIDED = "(`side` $side^)? (`chip` $chip^)? (`toward` $direction^)? (`on` $on^)? (`at` $at^)? attr-dict"
+_DECIDED = "(`hemisphere` $hemisphere^)? (`chip` $chip^)? (`toward` $direction^)? (`on` $on^)? (`at` $at^)? attr-dict"
 
 
 class LaneOp(DrivingOp):
-    """An op of the SXM of one hemisphere: on `side` E or W once placed. A vector a cycle."""
+    """An op of the SXM of one hemisphere: in `hemisphere` E or W once placed. A vector a cycle."""
 
-    side = opt_prop_def(StringAttr)
+    hemisphere = opt_prop_def(StringAttr)
 
     @property
     def mnemonic(self) -> str:
@@ -42,8 +42,8 @@ class LaneOp(DrivingOp):
 
     def verify_(self) -> None:
         super().verify_()
-        if self.side is not None and self.side.data not in ("E", "W"):
-            raise VerifyException(f"side {self.side} is neither E nor W")
+        if self.hemisphere is not None and self.hemisphere.data not in ("E", "W"):
+            raise VerifyException(f"hemisphere {self.hemisphere} is neither E nor W")
         for value in (*self.operands, *self.results):
             check_lanes(self, value.type)
             if cast(StreamType, value.type).vectors != cast(StreamType, self.driven.type).vectors:
@@ -159,7 +159,7 @@ class RotateOp(LaneOp):
 @irdl_op_definition
 class TransposeOp(LaneOp):
     """Transposes the bytes of every tile: lane i of vector s, of as many side by side as a tile has lanes, goes to lane
-    s of vector i. `unit` says which transposer of the side."""
+    s of vector i. `unit` says which transposer of the hemisphere."""
 
     name = "tsp_stream.transpose"
     vectors = operand_def(StreamType)
@@ -178,7 +178,9 @@ class TransposeOp(LaneOp):
         for value in (self.vectors, self.result):
             _check_group(value, chip.lanes_per_tile)
         if self.unit is not None and not 0 <= self.unit.value.data < chip.transposers:
-            raise VerifyException(f"unit {self.unit.value.data}: a side has transposers 0..{chip.transposers - 1}")
+            raise VerifyException(
+                f"unit {self.unit.value.data}: a hemisphere has transposers 0..{chip.transposers - 1}"
+            )
 
 
 @irdl_op_definition

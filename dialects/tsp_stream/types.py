@@ -1,4 +1,4 @@
-"""The types of the `tsp_stream` dialect: buffers in SRAM, streams and what becomes of them, and patterns of words."""
+"""The types of the `tsp_stream` dialect: buffers in SRAM, streams, weights and flights, and patterns of words."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from xdsl.traits import HasCanonicalizationPatternsTrait
 
 
 class Canonical(HasCanonicalizationPatternsTrait):
-    """Gives the patterns of simplify.py; they are imported when somebody asks."""
+    """Gives the patterns of simplify.py; they are imported when first needed."""
 
     @classmethod
     def get_canonicalization_patterns(cls) -> tuple[RewritePattern, ...]:

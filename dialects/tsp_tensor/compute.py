@@ -165,8 +165,8 @@ class ConvOp(IRDLOperation):
         groups, channels, (_, _, each, outputs) = self.groups.value.data, input_.get_shape()[3], weights.get_shape()
         if groups < 1 or channels != groups * each or outputs % groups:
             raise VerifyException(
-                f"{channels} channels in {groups} groups do not meet weights of {each} channels and {outputs} outputs: "
-                f"channels are groups times those of {weights}, and groups divides the outputs"
+                f"{channels} channels in {groups} groups do not match weights of {each} channels and {outputs} "
+                f"outputs: channels are groups times those of {weights}, and groups divides the outputs"
                 f"{_other_layout(input_.get_shape(), weights.get_shape(), groups)}"
             )
         shape = slide(self.window, input_)
@@ -274,7 +274,7 @@ class MapOp(IRDLOperation):
         for value, argument in zip(self.inputs, self.body.block.args, strict=True):
             tensor = check_tensor(value.type)
             if tensor.element_type != argument.type:
-                raise VerifyException(f"operand {tensor} meets region argument {argument.type}")
+                raise VerifyException(f"operand {tensor} does not match region argument {argument.type}")
             if broadcast(tensor.get_shape(), result.get_shape()) != result.get_shape():
                 raise VerifyException(f"operand {tensor} does not broadcast to {result}")
         if self.yielded.type != result.element_type:
@@ -287,7 +287,7 @@ KINDS = ("sum", "max", "min")
 
 def check_kind(kind: str, kinds: Sequence[str]) -> None:
     if kind not in kinds:
-        raise VerifyException(f"`{kind}` is no kind of it; there are {', '.join(kinds)}")
+        raise VerifyException(f"`{kind}` is not a kind of it; the kinds are {', '.join(kinds)}")
 
 
 def check_widening(kind: str, of: Tensor, to: Tensor) -> None:

@@ -88,7 +88,7 @@ class ReshapeOp(IRDLOperation):
     def verify_(self) -> None:
         a, b = check_tensor(self.input.type), check_tensor(self.result.type)
         if a.element_type != b.element_type or prod(a.get_shape()) != prod(b.get_shape()):
-            raise VerifyException(f"{a} has not the elements of {b}")
+            raise VerifyException(f"{a} does not have the elements of {b}")
 
 
 @irdl_op_definition

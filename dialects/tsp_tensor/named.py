@@ -1,4 +1,4 @@
-"""Ops that are names for expressions of the others: `decompose-tensor-ops` writes those out, and they mean just those.
+"""Ops that are names for expressions of other ops: `decompose-tensor-ops` replaces them by these, which define them.
 
 Elements are f16 or f32; arithmetic is f32, and what is f16 is rounded to it at the end.
 """

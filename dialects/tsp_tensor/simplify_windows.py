@@ -1,7 +1,7 @@
 """The patterns by which `canonicalize` simplifies windows and padding. None changes a bit of what a function computes.
 
-What a window meets follows from its numbers (window.py), so padding that nothing meets goes, and so do places and taps
-that meet nothing else; a window with a single place is a reduction; padding that only slices look at is cut to them.
+What a window meets follows from its numbers (window.py), so padding that no tap meets is removed, and so are places and
+taps that meet nothing else; a window with a single place is a reduction; a pad that only slices use is cut to them.
 """
 
 from __future__ import annotations
@@ -325,7 +325,7 @@ def _window(along: Sequence[Slide]) -> Window:
 
 
 def _pool(op: PoolOp, to: Expansion, images: SSAValue, window: Window, met_padding: bool = False) -> SSAValue:
-    """The same of other images; `met_padding` says that every place met padding which `window` leaves out."""
+    """The same of other images; `met_padding` says that every place met padding which `window` omits."""
     value = to.add(PoolOp(op.kind.data, images, window, tensor_of(op.result).element_type))
     return _met_padding(op.kind.data, value, to) if met_padding else value
 

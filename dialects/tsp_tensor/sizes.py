@@ -1,4 +1,4 @@
-"""Tensors that no chip can hold are refused before anything of their size is made."""
+"""Tensors that no chip can hold are refused before anything of their size is allocated."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 def tensor_names(attrs: Attribute | None, count: int, default: str) -> list[str]:
     """The names that argument or result attributes give, or `<default><number>`. Raises MalformedProgram for one that
-    is no string."""
+    is not a string."""
     names: list[str] = []
     for i, attr in enumerate(name_attrs(attrs, count)):
         name = f"{default}{i}" if attr is None else name_of(attr)

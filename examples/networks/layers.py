@@ -125,7 +125,7 @@ class Concat(Layer):
 
 @dataclass(frozen=True)
 class Shuffle(Layer):
-    """Channels of `groups` groups dealt out, so that each group gets some of every other one."""
+    """Channels of `groups` groups interleaved, so that each group gets some of every other one."""
 
     source: Layer
     groups: int

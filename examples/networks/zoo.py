@@ -1,7 +1,7 @@
 """Convolutional networks in their true shapes: what is behind what. Each function adds the layers of one to a network.
 
 SqueezeNet, ShuffleNet, ResNet-50, DenseNet-121, Inception, AlexNet, ZFNet and VGG-19 have the layers of the models
-`light_*.onnx` of the `onnx` package. Where these come from Caffe, pools go by its ceil mode, which the models have in
+`light_*.onnx` of the `onnx` package. Where these come from Caffe, pools use its ceil mode, which the models have in
 part only. A batch normalisation behind a convolution is part of its scale and bias, a dropout is nothing, and softmax
 is left out.
 """

@@ -1,7 +1,7 @@
-"""c2c-partition: says for every tensor op on which chip it happens, and makes what crosses chips explicit.
+"""c2c-partition: assigns every tensor op to a chip, and makes transfers between chips explicit.
 
 An op's `c2c.chip` attribute says its chip. An op without one goes where the last computed of its operands is. Inputs,
-parameters and constants are nowhere: the host places them on every chip that uses them.
+parameters and constants have no chip: the host places them on every chip that uses them.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The file is the SHA-256 of the object code, then the object code. Its name holds the hash of all that the code depends
 on: this package's sources and that of the special functions, the instruction table, llvmlite, the host and the path. A
-file that is damaged is built anew; a directory that cannot be used costs time and nothing else.
+file that is damaged is built again; a directory that cannot be used costs time and nothing else.
 """
 
 from __future__ import annotations

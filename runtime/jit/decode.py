@@ -63,9 +63,9 @@ class Decoded:
     flights: int
     """Most vectors between issue and drive."""
     fetched: Sequence[bytes]
-    """By ifetch, the text that it must take."""
-    text: Sequence[Word]
-    """The words that hold program text."""
+    """By ifetch, the instructions that it must take."""
+    instruction_words: Sequence[Word]
+    """The words that hold instructions."""
 
     @property
     def delay(self) -> int:
@@ -110,7 +110,7 @@ class Decoder:
     def decode(self, program: ChipProgram) -> Decoded:
         """Everything about the dispatches of one chip."""
         chip, records = self.chip, program.dispatches
-        text = sorted(program.text_image(chip))
+        holding = sorted(program.instruction_image(chip))
         fetched = {(f.record.queue, f.record.at): i for i, f in enumerate(program.fetches)}
         for name, instruction in {r.instruction.name: r.instruction for r in records}.items():
             skew = instruction.d_skew(chip)
@@ -122,8 +122,8 @@ class Decoder:
         if ordered:
             rows[: len(ordered)] = [self._row(r) for r in ordered]
             _put_loops(rows, ordered)
-            if text:
-                _put_text(rows, ordered, fetched, {word.unit(chip) for word in text})
+            if holding:
+                _put_fetches(rows, ordered, fetched, {word.unit(chip) for word in holding})
         rows[len(ordered) :, [Row.OP, Row.UNIT]] = [(op, unit) for op, count in own for unit in range(count)]
         queues = np.array([r.queue for r in ordered], np.int64)
         fresh = np.zeros(len(ordered), bool)
@@ -134,8 +134,10 @@ class Decoder:
         activities, times, cursors = _activities(rows, np.flatnonzero(fresh), len(ordered), chip.planes)
         last = max((r.last + self.timing[r.instruction.name][0] for r in ordered), default=-1)
         width, flights = _drives(rows[: len(ordered)], np.cumsum(fresh))
-        texts = [f.text for f in program.fetches]
-        return Decoded(rows, ordered, skews, activities, times, cursors, self.ring, last, width, flights, texts, text)
+        chunks = [f.instructions for f in program.fetches]
+        return Decoded(
+            rows, ordered, skews, activities, times, cursors, self.ring, last, width, flights, chunks, holding
+        )
 
     def _row(self, record: Record) -> list[int]:
         """The words of a record, without its loops."""
@@ -213,13 +215,15 @@ def _put_loops(rows: Words, records: Sequence[Record]) -> None:
     rows[: len(records), Row.COUNT : Row.COUNT + LEVELS] = count
 
 
-def _put_text(rows: Words, records: Sequence[Record], fetched: Mapping[tuple[int, int], int], units: set[int]) -> None:
-    """Numbers the ifetches, by queue and cycle, and has writes to the slices `units` look for text."""
+def _put_fetches(
+    rows: Words, records: Sequence[Record], fetched: Mapping[tuple[int, int], int], units: set[int]
+) -> None:
+    """Numbers the ifetches, by queue and cycle, and has writes to the slices `units` look for instructions."""
     for row, record in zip(rows, records, strict=False):
         if is_fetch(record):
             row[Row.MODE] = fetched[record.queue, record.at]
         elif row[Row.UNIT] in units and record.instruction.effect in STORES:
-            row[Row.OP] += Op.BESIDE_TEXT
+            row[Row.OP] += Op.BESIDE_INSTRUCTIONS
 
 
 def is_fetch(record: Record) -> bool:

@@ -32,8 +32,8 @@ class JitEngine:
         flips: Sequence[Flip] = (),
     ):
         """`path` is one of `PATHS`, or `auto` for the best that the host has; without `cache` the kernel is compiled
-        anew in every process. In `mode` `cycle` everything is done in its cycle, with all checks; in mode `bulk`
-        results are matched with those who take them when the program is loaded, and it runs as loops over vectors.
+        again in every process. In `mode` `cycle` everything is done in its cycle, with all checks; in mode `bulk`
+        results are matched with their users when the program is loaded, and it runs as loops over vectors.
         With `secded` memory and streams have check bits, in cycle mode only, and `flips` are made in every run. Raises
         TargetError for other paths and modes."""
         self._asked = path

@@ -127,9 +127,9 @@ class Report:
                 resource = f"link {number}"
                 if kind == Kind.LINK_BUSY:
                     second = self._issue(site, fault[Fault.SECOND], fault[Fault.SECOND_CYCLE]).actor(self.chip)
-            case Kind.TEXT_WRONG:
+            case Kind.FETCH_WRONG:
                 resource, order = f"queue {self.chip.queues[queue].name}", (queue,)
-            case Kind.TEXT_OVERWRITTEN:
+            case Kind.INSTRUCTIONS_OVERWRITTEN:
                 order = divmod(number, self.chip.words)
                 resource = f"word {word_of(*order, self.chip)}"
             case _:

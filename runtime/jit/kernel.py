@@ -2,7 +2,7 @@
 
 Every activity (a queue's cursor, or what the machine does by itself) has a next cycle in the table of times. A cycle
 makes the drives that are due, then runs the activities whose time it is, in the order of the table: installs, reads
-and the other instructions, writes, and last the detection of what nobody took. A cycle without any activity is
+and the other instructions, writes, and last the detection of what nothing took. A cycle without any activity is
 followed by a jump to the next that has one.
 """
 
@@ -16,7 +16,7 @@ from .c2c import Links
 from .cache import ENTRY
 from .dots import Dot
 from .guard import GuardedStreams
-from .ifetch import Text
+from .ifetch import Fetches
 from .lanes import Lanes
 from .layout import ACTIVITY_WORDS, LEVELS, NEVER, ROW_WORDS, Activity, Chip, Op, Row
 from .matrix import Matrix
@@ -39,10 +39,10 @@ class Kernel:
         moves = Moves(self.module, self.lanes, self.streams.carried)
         memory = Memory(self.module, self.lanes, moves, self.streams)
         matrix = Matrix(self.module, dot, self.lanes, self.streams)
-        self.links, text = Links(self.module, self.lanes, self.streams), Text(self.module, self.streams, memory)
+        self.links, fetches = Links(self.module, self.lanes, self.streams), Fetches(self.module, self.streams, memory)
         alus, switch = Alus(self.module, self.lanes, self.streams), Switch(self.module, moves, self.streams)
-        self.units = {"": text, "MEM": memory, "MXM": matrix, "VXM": alus, "SXM": switch, "C2C": self.links}
-        """By kind of queue, without its part, what has the handlers of its instructions; text those for every queue."""
+        self.units = {"": fetches, "MEM": memory, "MXM": matrix, "VXM": alus, "SXM": switch, "C2C": self.links}
+        """By kind of queue, without its part, what has the handlers of its instructions; "" those of every queue."""
         self._built: dict[object, Handler] = {}
         self.handlers: dict[Handler, list[int]] = {
             matrix.install: [Op.INSTALL],
@@ -54,7 +54,7 @@ class Kernel:
             handler = self._handler(instruction, memory, switch)
             self.handlers.setdefault(handler, []).append(instruction.opcode)
             if instruction.effect in STORES:
-                self.handlers[text.beside(instruction, handler)] = [Op.BESIDE_TEXT + instruction.opcode]
+                self.handlers[fetches.beside(instruction, handler)] = [Op.BESIDE_INSTRUCTIONS + instruction.opcode]
         self.next_event = self._next_event()
         self.dispatch = self._dispatch()
         self.advance = self._advance()

@@ -139,10 +139,10 @@ class Chip(IntEnum):
     FETCHED = 59
     """By ifetch, the two vectors that it must take."""
     FETCH_FIRST = 60
-    """Bytes of text in the first of them."""
+    """Bytes of instructions in the first of them."""
     FETCH_SECOND = 61
-    TEXT = 62
-    """By word of SRAM, a byte that is not 0 where it holds program text."""
+    HOLDS_INSTRUCTIONS = 62
+    """By word of SRAM, a byte that is not 0 where it holds instructions."""
     CODE_WORDS = 63
     """Code words of a vector."""
     CODE_BYTES = 64
@@ -393,8 +393,8 @@ class Hazard(IntEnum):
     LINK_BUSY = 7
     LINK_EMPTY = 8
     LINK_LOST = 9
-    TEXT_WRONG = 10
-    TEXT_OVERWRITTEN = 11
+    FETCH_WRONG = 10
+    INSTRUCTIONS_OVERWRITTEN = 11
     BITS_FLIPPED = 12
     """Its resource is the slot, as of a stream, times the code words of a vector, plus the code word. The first issue
     is the driver, in the cycle of its drive."""
@@ -403,8 +403,8 @@ class Hazard(IntEnum):
 class Op(IntEnum):
     """What the switch of the kernel knows beside the opcodes of instructions."""
 
-    BESIDE_TEXT = 1 << 8
-    """Added to the opcode of what writes to a slice that holds program text."""
+    BESIDE_INSTRUCTIONS = 1 << 8
+    """Added to the opcode of what writes to a slice that holds instructions."""
     INSTALL = 2 << 8
     """A pending install takes effect. From here on it is what the machine does by itself."""
     LOSE_SUMS = INSTALL + 1

@@ -1,7 +1,7 @@
 """The MXM's handlers as IR, and the products of int8 vectors with int8 weights.
 
 An installed array is packed for dot products of four: in each block of 64 columns, for each group of four weight rows
-that was loaded, 64 columns of four bytes, in the wide order of `lanes.py`. Groups that were not loaded are left out.
+that was loaded, 64 columns of four bytes, in the wide order of `lanes.py`. Groups that were not loaded are omitted.
 Sums are computed late, when an accumulator wants the first, so that several vectors share a pass over the weights.
 """
 

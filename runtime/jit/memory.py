@@ -136,7 +136,7 @@ class ChipMemory:
         self._put_planes()
         self._kept += put_lanes(self.words, chip, self.stride)
         self._put_links(system, inboxes)
-        self._put_text()
+        self._put_fetches()
         self._set(Chip.SRAM, sram)
         self._set(Chip.ZERO, self._new((self.stride,), np.uint8))
         self._set(Chip.SCRATCH, self._new((SOURCES + 1, self.stride), np.int32))
@@ -277,20 +277,20 @@ class ChipMemory:
         slot = self._slots[first + (diagonal & self.decoded.ring - 1)]
         return int(slot[Slot.VECTOR]) if slot[Slot.DIAGONAL] == diagonal else None
 
-    def _put_text(self) -> None:
-        """What ifetches must take, and where program text lies."""
+    def _put_fetches(self) -> None:
+        """What ifetches must take, and where instructions lie."""
         decoded, chip = self.decoded, self.chip_spec
         lanes, size = chip.lanes, chip.fetch_slots * chip.instruction_bytes
         fetched = self._new((len(decoded.fetched), 2, self.stride), np.uint8)
-        for vectors, text in zip(fetched, decoded.fetched, strict=True):
-            vectors[:, :lanes] = np.frombuffer(text.ljust(2 * lanes, b"\0"), np.uint8).reshape(2, lanes)
+        for vectors, chunk in zip(fetched, decoded.fetched, strict=True):
+            vectors[:, :lanes] = np.frombuffer(chunk.ljust(2 * lanes, b"\0"), np.uint8).reshape(2, lanes)
         self._set(Chip.FETCHED, fetched)
         self._set(Chip.FETCH_FIRST, min(size, lanes))
         self._set(Chip.FETCH_SECOND, max(0, size - lanes))
-        holds = self._new((2 * chip.slices if decoded.text else 0, chip.words), np.uint8)
-        for word in decoded.text:
+        holds = self._new((2 * chip.slices if decoded.instruction_words else 0, chip.words), np.uint8)
+        for word in decoded.instruction_words:
             holds[word.unit(chip), word.address] = 1
-        self._set(Chip.TEXT, holds)
+        self._set(Chip.HOLDS_INSTRUCTIONS, holds)
 
     def connect(self, link: int, end: Link, box: int) -> None:
         """Gives a link its inbox or its outbox, by the address of the inbox."""

@@ -9,7 +9,7 @@ by itself, the function is written for both modes, since it sees addresses only:
   the address of the vector of the first operand, and `added` the value of the stepping field.
 
 Elsewhere it is `function(unit)` and gives the handler of an issue in cycle mode, `unit` being the part of the kernel
-for the kind of queue that executes the instruction; bulk mode goes by the effect alone.
+for the kind of queue that executes the instruction; bulk mode uses the effect alone.
 """
 
 from __future__ import annotations

@@ -166,6 +166,6 @@ def test_a_resource_of_the_file_is_a_constant(key: str) -> None:
 @pytest.mark.parametrize("blob", ["0x0200000001", "0x020000000100FEF", "020000000100FEFF", "0x020000000100FEFF00", ""])
 def test_a_resource_of_another_size_is_refused(blob: str) -> None:
     with pytest.raises(
-        ParseError, match=r'resource `w` is no string "0x\.\.\.", in hexadecimal, of 4 bytes of alignment'
+        ParseError, match=r'resource `w` is not a string "0x\.\.\.", in hexadecimal, of 4 bytes of alignment'
     ):
         parse(RESOURCE.format(key="w", blob=blob))

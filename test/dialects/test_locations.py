@@ -42,7 +42,7 @@ def test_lines_may_end_as_on_windows() -> None:
 
 ENCODINGS = {
     "utf-16": "m.mlir is UTF-16 text; save it as UTF-8",
-    "latin-1": "m.mlir is no UTF-8 text: byte 0xe9 in line 5; save a text of another encoding as UTF-8",
+    "latin-1": "m.mlir is not UTF-8 text: byte 0xe9 in line 5; save text in another encoding as UTF-8",
 }
 
 

@@ -123,8 +123,8 @@ FAULTS: dict[str, tuple[tuple[str, str], str]] = {
     "as a default": (('"{default}1"', ""), "two {kind}s are named `{default}1`; give each its own tsp_tensor.name"),
     "empty": (('""', '"a"'), "the name of an {kind} is empty; give it one"),
     "NUL": ((r'"a\00b"', '"a"'), r"the name `a\x00b` of an {kind} has a NUL in it, which files cannot hold; give it"),
-    "number": (("3 : i32", '"a"'), "the name of an {kind} is 3 : i32, which is no string; write it in quotes"),
-    "bytes": ((r'"\FF"', '"a"'), r'the name of an {kind} is "\FF", which is no string; write it in quotes'),
+    "number": (("3 : i32", '"a"'), "the name of an {kind} is 3 : i32, which is not a string; write it in quotes"),
+    "bytes": ((r'"\FF"', '"a"'), r'the name of an {kind} is "\FF", which is not a string; write it in quotes'),
     "too long": (
         (f'"{"x" * (MOST_NAME_BYTES + 1)}"', '"a"'),
         f"the name `{'x' * 40}...{'x' * 20} ({MOST_NAME_BYTES + 1} characters)` of an {{kind}} has "
@@ -206,7 +206,7 @@ TWO_USES = """func.func @main() -> (tensor<4xi8>, tensor<{type}>) {{
 
 
 def test_a_name_that_no_text_can_hold() -> None:
-    assert fault_of("input", "\ud800") == r"the name `\ud800` of an input is no Unicode text; give it another"
+    assert fault_of("input", "\ud800") == r"the name `\ud800` of an input is not Unicode text; give it another"
     assert fault_of("parameter", StringAttr("w")) is None
     assert fault_of("output", None) == "an output has no name; give it one"
 
@@ -225,5 +225,5 @@ def test_messages_show_names_in_one_line() -> None:
 def test_what_is_no_array_is_refused(entry: str, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr(entry, b"")
-    with pytest.raises(TspError, match=r"is no array; the entries of an \.npz file end in \.npy"):
+    with pytest.raises(TspError, match=r"is not an array; the entries of an \.npz file end in \.npy"):
         load_inputs(tmp_path / "x.npz")

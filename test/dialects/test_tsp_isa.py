@@ -78,7 +78,7 @@ def test_text_that_is_no_instruction(instruction: str, reason: str) -> None:
         ('tsp_isa.queue "MEM.E0" { func.return }', "a queue holds instructions, not `func.return`"),
         ('tsp_isa.packed "MEM.E0" "01xx"', "the payload is not hexadecimal, two digits a byte"),
         ('tsp_isa.packed "MEM.E0" "010"', "the payload is not hexadecimal, two digits a byte"),
-        ('tsp_isa.packed "MEM.E0" "0102"', "the payload has 2 bytes, which is no multiple of 16"),
+        ('tsp_isa.packed "MEM.E0" "0102"', "the payload has 2 bytes, which is not a multiple of 16"),
         # Bindings.
         (
             f'tsp_isa.bind "scratch" "x" : tensor<4xi8> in {LAYOUT} at {PLACE}',
@@ -86,7 +86,7 @@ def test_text_that_is_no_instruction(instruction: str, reason: str) -> None:
         ),
         (
             f'tsp_isa.bind "constant" "x" : tensor<4xi8> in {LAYOUT} at {PLACE}',
-            "a constant, and nothing else, has a value",
+            "a constant, and only a constant, has a value",
         ),
         (
             f'tsp_isa.bind "constant" "x" : tensor<4xi8> in {LAYOUT} at {PLACE} value dense<1> : tensor<5xi8>',
@@ -94,7 +94,7 @@ def test_text_that_is_no_instruction(instruction: str, reason: str) -> None:
         ),
         (
             f'tsp_isa.bind "input" "x" : tensor<4xi8> as tensor<5xi8> in {LAYOUT} at {PLACE}',
-            "tensor<5xi8> has not the elements of tensor<4xi8>",
+            "tensor<5xi8> does not have the elements of tensor<4xi8>",
         ),
         (
             f'tsp_isa.bind "input" "x" : tensor<4xi64> in {LAYOUT} at {PLACE}',
@@ -106,7 +106,7 @@ def test_text_that_is_no_instruction(instruction: str, reason: str) -> None:
         ),
         (
             f'tsp_isa.bind "input" "x" : tensor<4xi32> in {LAYOUT} at {PLACE}',
-            "tensor<4xi32> cannot lie so: its axes visit 1 bytes of an element of 4",
+            "tensor<4xi32>: bad layout: its axes visit 1 bytes of an element of 4",
         ),
     ],
 )
@@ -124,7 +124,7 @@ def test_a_part_of_a_program_that_makes_no_sense(body: str, reason: str) -> None
             "chip 1: the system has 1 (target field `system.chips`)",
         ),
         (program("func.return"), "a program holds bindings, queues and their dataflow, not `func.return`"),
-        (program(2 * f'tsp_isa.queue "MEM.E0" {{ {READ} }} '), 'queue "MEM.E0" stands twice in the program'),
+        (program(2 * f'tsp_isa.queue "MEM.E0" {{ {READ} }} '), 'queue "MEM.E0" appears twice in the program'),
         (
             program('tsp_isa.packed "MEM.E1" "" tsp_isa.queue "MEM.E0" { tsp_isa.read at 40 address 0 stream E0 }'),
             "a program's queues are all timed or all packed",
@@ -138,7 +138,7 @@ def test_a_program_that_makes_no_sense(text: str, reason: str) -> None:
 
 
 def test_an_instruction_stands_in_a_queue() -> None:
-    with pytest.raises(VerifyException, match=r"`tsp_isa\.iw`: an instruction stands in a tsp_isa\.queue$"):
+    with pytest.raises(VerifyException, match=r"`tsp_isa\.iw`: an instruction belongs in a tsp_isa\.queue$"):
         parse("tsp_isa.iw at 40")
 
 
@@ -232,7 +232,7 @@ def test_a_link_without_a_cable() -> None:
         ("chip.tils = 3", "target field `chip.tils` is unknown; did you mean `chip.tiles`?"),
         ("chip.tiles = 0", "target field `tiles`: 0 is outside 1..64 (tiles)"),
         ("chip.tiles = 2.5", "target field `tiles`: expected int, got 2.5"),
-        ("chip.tiles = 10, chip.words = 64, chip.tiles = 12", "target field `chip.tiles` stands twice"),
+        ("chip.tiles = 10, chip.words = 64, chip.tiles = 12", "target field `chip.tiles` appears twice"),
         ("chip.tiles", "Expected '='"),
     ],
 )
@@ -302,7 +302,7 @@ def test_an_input_that_is_returned_lies_where_its_output_lies() -> None:
         ),
         (
             '"MEM.E0" <issues 0 each 1 digests "">\n  tsp_isa.dataflow "MEM.E0" <issues 0 each 1 digests "">',
-            'the dataflow of queue "MEM.E0" stands twice in the program',
+            'the dataflow of queue "MEM.E0" appears twice in the program',
         ),
     ],
 )

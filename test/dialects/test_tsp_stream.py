@@ -41,63 +41,63 @@ def check(op: str, reason: str) -> None:
     ("op", "reason"),
     [
         (f'"inputs" "x" : {B8}', "kind `inputs` is none of input, output, parameter, constant, scratch"),
-        (f'"input" "x" value dense<1> : tensor<4x64xi8> : {B8}', "a constant, and nothing else, has a value"),
-        (f'"constant" "c" : {B8}', "a constant, and nothing else, has a value"),
+        (f'"input" "x" value dense<1> : tensor<4x64xi8> : {B8}', "a constant, and only a constant, has a value"),
+        (f'"constant" "c" : {B8}', "a constant, and only a constant, has a value"),
         (f'"constant" "c" value "seven" : {B8}', "the value of a constant is dense<...> : tensor<4x64xi8>, not"),
         (
             f'"constant" "c" value dense<1> : tensor<4xi8> : {B8}',
             "the value of a constant is dense<...> : tensor<4x64xi8>, not",
         ),
-        (f'"input" "x" as tensor<4x65xi8> : {B8}', "tensor<4x65xi8> has not the elements of tensor<4x64xi8>"),
-        (f'"input" "x" as tensor<4x64xi16> : {B8}', "tensor<4x64xi16> has not the elements of tensor<4x64xi8>"),
+        (f'"input" "x" as tensor<4x65xi8> : {B8}', "tensor<4x65xi8> does not have the elements of tensor<4x64xi8>"),
+        (f'"input" "x" as tensor<4x64xi16> : {B8}', "tensor<4x64xi16> does not have the elements of tensor<4x64xi8>"),
         (f'"input" "x" chip 1 : {B8}', "chip 1: the system has 1 (target field `system.chips`)"),
         # Layouts.
         (
             '"input" "x" : !tsp_stream.buffer<4x64xi8, words [4 of d2], side [], lanes [64 of d1]>',
-            "tensor<4x64xi8> cannot lie so: axis `4 of d2` walks along d2, the tensor has 2 dimensions",
+            "tensor<4x64xi8>: bad layout: axis `4 of d2` walks along d2, the tensor has 2 dimensions",
         ),
         (
             '"input" "x" : !tsp_stream.buffer<4x640xi8, words [4 of d0], side [], lanes [640 of d1]>',
-            "tensor<4x640xi8> cannot lie so: 640 elements side by side do not fit into 320 lanes",
+            "tensor<4x640xi8>: bad layout: 640 elements side by side do not fit into 320 lanes",
         ),
         (
             '"input" "x" : !tsp_stream.buffer<4x64xi32, words [4 of d0], side [2 of b], lanes [64 of d1]>',
-            "tensor<4x64xi32> cannot lie so: its axes visit 2 bytes of an element of 4",
+            "tensor<4x64xi32>: bad layout: its axes visit 2 bytes of an element of 4",
         ),
         # Places.
         (
             f'"input" "x" place <[E0 to E3]> : {B8}',
-            "tensor<4x64xi8> cannot lie so: 1 copies of 1 groups of 1 slices side by side need 1 different slices, got "
+            "tensor<4x64xi8>: bad layout: 1 copies of 1 groups of 1 slices side by side need 1 different slices, got "
             "[E0 to E3]",
         ),
         (
             f'"input" "x" place <[E0 to E2, E2]> : {B32}',
-            "tensor<4x64xi32> cannot lie so: 1 copies of 1 groups of 4 slices side by side need 4 different slices, "
+            "tensor<4x64xi32>: bad layout: 1 copies of 1 groups of 4 slices side by side need 4 different slices, "
             "got [E0 to E2, E2]",
         ),
         (
             f'"input" "x" place <[E0 to E7], parts [0, 2], copies 2> : {B32}',
-            "tensor<4x64xi32> cannot lie so: 2 copies of 2 groups of 4 slices side by side need 16 different slices",
+            "tensor<4x64xi32>: bad layout: 2 copies of 2 groups of 4 slices side by side need 16 different slices",
         ),
         (
             f'"input" "x" place <[E0, E1], parts [0, 4]> : {B8}',
-            "tensor<4x64xi8> cannot lie so: parts start at 0 and ascend below the block's 4 words, not [0, 4]",
+            "tensor<4x64xi8>: bad layout: parts start at 0 and ascend below the block's 4 words, not [0, 4]",
         ),
         (
             f'"input" "x" place <[E0, E1], parts [1, 2]> : {B8}',
-            "tensor<4x64xi8> cannot lie so: parts start at 0 and ascend below the block's 4 words, not [1, 2]",
+            "tensor<4x64xi8>: bad layout: parts start at 0 and ascend below the block's 4 words, not [1, 2]",
         ),
         (
             f'"input" "x" place <[E0, E1], parts [0, 2] in [0, 2]> : {B8}',
-            "tensor<4x64xi8> cannot lie so: the 2 parts lie in groups numbered from 0 on, not [0, 2]",
+            "tensor<4x64xi8>: bad layout: the 2 parts lie in groups numbered from 0 on, not [0, 2]",
         ),
         (
             f'"input" "x" place <[E41 to E44]> : {B32}',
-            "tensor<4x64xi32> cannot lie so: slice E44 is none of the hemispheres' E0..43 and W0..43",
+            "tensor<4x64xi32>: bad layout: slice E44 is none of the hemispheres' E0..43 and W0..43",
         ),
         (
             f'"input" "x" place <[W0], address 8189> : {B8}',
-            "tensor<4x64xi8> cannot lie so: the place ends at word 8193, but a slice has 8192",
+            "tensor<4x64xi8>: bad layout: the place ends at word 8193, but a slice has 8192",
         ),
     ],
 )
@@ -176,7 +176,7 @@ def test_a_read_that_makes_no_sense(op: str, reason: str) -> None:
         (
             f"%0 = tsp_stream.load_weights %rows : !tsp_stream.stream<2x16x320xi8> -> {W}\n"
             f"%1 = tsp_stream.matmul %s8, %0 : {S8}, {W} -> {S32}\n%2 = tsp_stream.matmul %s8, %0 : {S8}, {W} -> {S32}",
-            "weights are used by one product; load them once for each",
+            "weights have one product that uses them; load them once for each",
         ),
         # Products.
         (
@@ -185,7 +185,7 @@ def test_a_read_that_makes_no_sense(op: str, reason: str) -> None:
         ),
         (
             f"%0 = tsp_stream.matmul %h, %w : !tsp_stream.stream<4x320xf16>, {W} -> !tsp_stream.stream<4x320xf32>",
-            f"activations !tsp_stream.stream<4x320xf16> do not meet weights {W}",
+            f"activations !tsp_stream.stream<4x320xf16> do not match weights {W}",
         ),
         (
             f"%0 = tsp_stream.matmul %s9, %w2 : !tsp_stream.stream<9x320xi8>, {W2} -> {S32}",
@@ -294,9 +294,9 @@ def test_a_type_that_makes_no_sense(type_: str, reason: str) -> None:
         ("<[N0]>", "expected a slice such as E4 or W12"),
         ("<[E]>", "expected a slice such as E4 or W12"),
         ("<[]>", "need 1 different slices, got []"),
-        ("<[E3 to E1]>", "slices E3 to E1 are no run of one hemisphere below 65536"),
-        ("<[E0 to W1]>", "slices E0 to W1 are no run of one hemisphere below 65536"),
-        ("<[E0 to E99999]>", "slices E0 to E99999 are no run of one hemisphere below 65536"),
+        ("<[E3 to E1]>", "slices E3 to E1 are not a run in one hemisphere below 65536"),
+        ("<[E0 to W1]>", "slices E0 to W1 are not a run in one hemisphere below 65536"),
+        ("<[E0 to E99999]>", "slices E0 to E99999 are not a run in one hemisphere below 65536"),
         ("<[E0], copies 0>", "0 copies; give at least 1"),
         ("<[E0], adress 0>", "Expected 'address'"),
     ],
@@ -313,7 +313,7 @@ def test_a_place_that_makes_no_sense(place: str, reason: str) -> None:
         ("%b = arith.constant true tsp_stream.yield %a : i32", "`arith.constant` has a value of i1; ALUs know i8"),
         (
             "%b = arith.addi %a, %a : i32 tsp_stream.yield %a : i32",
-            "nothing uses the result of `arith.addi`; leave it out",
+            "nothing uses the result of `arith.addi`; remove it",
         ),
         (
             "%b = arith.sitofp %a : i32 to f32 %c = tsp_stream.add_sat %b, %b : f32 "
@@ -342,7 +342,7 @@ ROWS16 = "!tsp_stream.stream<2x16x320xi8>"
         (f'shift %s32 by 1 "up" : {S32} -> {S32}', f"{S32} is not one stream of i8; move a wider element byte by byte"),
         (f'shift %s8 by 1 "left" : {S8} -> {S8}', 'way "left" is neither up nor down'),
         (f'shift %s8 by 4096 "up" : {S8} -> {S8}', "by 4096 lanes; an instruction says 0..4095"),
-        (f'shift %s8 by 1 "up" side "N" : {S8} -> {S8}', 'side "N" is neither E nor W'),
+        (f'shift %s8 by 1 "up" hemisphere "N" : {S8} -> {S8}', 'hemisphere "N" is neither E nor W'),
         (f'shift %s8 by 1 "up" toward "N" : {S8} -> {S8}', 'direction "N" is neither E nor W'),
         (f'shift %many by 1 "up" : {MANY} -> {S8}', f"{MANY} and {S8} have different numbers of vectors"),
         (f"lane_select %s8, %s8, %s32 : {S8}, {S8}, {S32} -> {S8}", f"{S32} is not one stream of i8"),
@@ -350,7 +350,7 @@ ROWS16 = "!tsp_stream.stream<2x16x320xi8>"
         (f"distribute %s8 by %s32 : {S8}, {S32} -> {S8}", f"{S32} is not one stream of i8"),
         (f"rotate %rows : {ROWS16} -> {ROWS16}", f"{ROWS16} is not 3 or 4 vectors of i8 side by side"),
         (f"transpose %s8 : {S8} -> {S8}", f"{S8} is not 16 vectors of i8 side by side"),
-        (f"transpose %rows unit 2 : {ROWS16} -> {ROWS16}", "unit 2: a side has transposers 0..1"),
+        (f"transpose %rows unit 2 : {ROWS16} -> {ROWS16}", "unit 2: a hemisphere has transposers 0..1"),
         (f"part %rows[16] : {ROWS16} -> {S8}", f"{ROWS16} has no vector 16 side by side"),
         (f"part %s8[0] : {S8} -> {S8}", f"{S8} has no vector 0 side by side"),
         (f"part %rows[3] : {ROWS16} -> {S8}", f"a vector of {ROWS16} is !tsp_stream.stream<2x320xi8>, not {S8}"),

@@ -41,11 +41,11 @@ func.func @main(%a: tensor<4x4xi8>, %b: tensor<2x4xi32>, %v: tensor<4xi32>, %s: 
         # A reshape keeps the elements.
         (
             "%0 = tsp_tensor.reshape %a : tensor<4x4xi8> -> tensor<15xi8>",
-            "tensor<4x4xi8> has not the elements of tensor<15xi8>",
+            "tensor<4x4xi8> does not have the elements of tensor<15xi8>",
         ),
         (
             "%0 = tsp_tensor.reshape %a : tensor<4x4xi8> -> tensor<4xi32>",
-            "tensor<4x4xi8> has not the elements of tensor<4xi32>",
+            "tensor<4x4xi8> does not have the elements of tensor<4xi32>",
         ),
     ],
 )
@@ -69,7 +69,7 @@ def test_an_op_that_makes_no_sense(op: str, reason: str) -> None:
             "%s : (tensor<4xf32>)",
             "tensor<4xi32>",
             "^bb0(%x: i32): tsp_tensor.yield %x : i32",
-            "operand tensor<4xf32> meets region argument i32",
+            "operand tensor<4xf32> does not match region argument i32",
         ),
         (
             "%v : (tensor<4xi32>)",
@@ -93,7 +93,7 @@ def test_an_op_that_makes_no_sense(op: str, reason: str) -> None:
             "%s : (tensor<4xf32>)",
             "tensor<4xf32>",
             "^bb0(%x: f32): %0 = arith.divf %x, %x : f32  tsp_tensor.yield %0 : f32",
-            "`arith.divf` is no scalar op of an ALU; there are arith.constant, arith.addi,",
+            "`arith.divf` is not a scalar op of an ALU; there are arith.constant, arith.addi,",
         ),
         (
             "%v : (tensor<4xi32>)",
@@ -105,7 +105,7 @@ def test_an_op_that_makes_no_sense(op: str, reason: str) -> None:
             "%v : (tensor<4xi32>)",
             "tensor<4xi32>",
             "^bb0(%x: i32): tsp_stream.yield %x : i32",
-            "`tsp_stream.yield` is no scalar op of an ALU",
+            "`tsp_stream.yield` is not a scalar op of an ALU",
         ),
     ],
 )
@@ -156,11 +156,11 @@ X, W, T, Q = "tensor<2x6x5x4xf16>", "tensor<3x3x4x8xf16>", "tensor<7x4xi8>", "te
         ),
         (
             f"conv %x, %w groups 2 : {X}, {W} -> tensor<2x4x3x8xf32>",
-            "4 channels in 2 groups do not meet weights of 4 channels and 8 outputs: channels are groups times those",
+            "4 channels in 2 groups do not match weights of 4 channels and 8 outputs: channels are groups times those",
         ),
         (
             f"conv %x, %w groups 0 : {X}, {W} -> tensor<2x4x3x8xf32>",
-            "4 channels in 0 groups do not meet weights of 4 channels and 8 outputs",
+            "4 channels in 0 groups do not match weights of 4 channels and 8 outputs",
         ),
         (f"conv %x, %w strides [1] : {X}, {W} -> {X}", "`strides` has 1 numbers [1]; give 2"),
         (f"conv %x, %w strides [0, 1] : {X}, {W} -> {X}", "`strides` [0, 1]: numbers must be at least 1"),
@@ -176,7 +176,7 @@ X, W, T, Q = "tensor<2x6x5x4xf16>", "tensor<3x3x4x8xf16>", "tensor<7x4xi8>", "te
         ),
         (f"conv %x, %w : {X}, {W} -> {X}", f"the result is tensor<2x4x3x8xf32>, not {X}"),
         # Reductions.
-        (f'reduce "mean" %x axes [1] : {X} -> {X}', "`mean` is no kind of it; there are sum, max, min"),
+        (f'reduce "mean" %x axes [1] : {X} -> {X}', "`mean` is not a kind of it; the kinds are sum, max, min"),
         (f'reduce "sum" %x axes [] : {X} -> {X}', f"`axes` []: give some of the axes 0 to 3 of {X}, ascending"),
         (f'reduce "sum" %x axes [2, 1] : {X} -> {X}', "`axes` [2, 1]: give some of the axes 0 to 3"),
         (f'reduce "sum" %x axes [1, 1] : {X} -> {X}', "`axes` [1, 1]: give some of the axes 0 to 3"),
@@ -190,7 +190,7 @@ X, W, T, Q = "tensor<2x6x5x4xf16>", "tensor<3x3x4x8xf16>", "tensor<7x4xi8>", "te
             f"the sum of {X} keeps its element type (sums of i8 and i16 can be i32), not tensor<2x5x4xf32>",
         ),
         (f'reduce "max" %t axes [0] : {T} -> tensor<4xi32>', f"the max of {T} keeps its element type"),
-        (f'pool "min" %x window [2, 2] : {X} -> {X}', "`min` is no kind of it; there are sum, max"),
+        (f'pool "min" %x window [2, 2] : {X} -> {X}', "`min` is not a kind of it; the kinds are sum, max"),
         (f'pool "max" %x window [7, 1] : {X} -> {X}', "a window of 7 x 1 pixels is larger than the padded image"),
         (f'pool "max" %x window [2] : {X} -> {X}', "`window` has 1 numbers [2]; give 2"),
         (f'pool "max" %x window [2, 2] : {X} -> {X}', "the result is tensor<2x5x4x4xf16>, not"),
@@ -225,7 +225,7 @@ X, W, T, Q = "tensor<2x6x5x4xf16>", "tensor<3x3x4x8xf16>", "tensor<7x4xi8>", "te
         # Named ops.
         (f"softmax dim(0) %t : {T}", f"{T}: elements are f16 or f32; scale integers with tsp_tensor.map first"),
         (f"softmax dim(4) %x : {X}", f"{X} has no dimension 4"),
-        (f'gelu "sinh" %x : {X}', "`sinh` is no kind of it; there are erf, tanh"),
+        (f'gelu "sinh" %x : {X}', "`sinh` is not a kind of it; the kinds are erf, tanh"),
         (
             f"rms_norm %q, %f epsilon 1.0e-05 : {Q}, tensor<4xf32>",
             f"the scale tensor<4xf32> must have the last dimension of {Q}, and no other",
@@ -284,7 +284,7 @@ def test_an_op_of_shapes_that_do_not_fit(op: str, reason: str) -> None:
             "`arith.addi` gives i1; ALUs know i8, i16, i32, f16, f32",
         ),
         ("%0 = arith.cmpf olt, %x, %x : f32  tsp_tensor.yield %0 : i1", "`tsp_tensor.yield` takes no i1; make"),
-        ("%0 = math.erf %x : f32  tsp_tensor.yield %0 : f32", "`math.erf` is no scalar op of an ALU; there are"),
+        ("%0 = math.erf %x : f32  tsp_tensor.yield %0 : f32", "`math.erf` is not a scalar op of an ALU; there are"),
     ],
 )
 def test_truths_stay_in_their_region(region: str, reason: str) -> None:

@@ -10,7 +10,7 @@ from tspc.dialects.errors import HazardError
 from tspc.dialects.programs.records import Program
 from tspc.passes.isa.verify.proof import first_hazard
 from tspc.runtime.engine import Engine, RunStats, Session
-from tspc.runtime.executable import load_text
+from tspc.runtime.executable import load_instructions
 from tspc.runtime.jit import JitEngine
 from tspc.runtime.reference import ReferenceEngine
 
@@ -37,12 +37,12 @@ class Outcome:
 
 
 def fill(session: Session, program: Program, seed: int) -> None:
-    """Random bytes in all of SRAM, but for program text."""
+    """Random bytes in all of SRAM, but for instructions."""
     for i in range(len(program.chips)):
         sram = session.sram(i)
         sram[:] = np.random.default_rng(seed + i).integers(0, 256, sram.shape, np.uint8)
         sram[::3] &= 7  # for maps
-    load_text(program, session)
+    load_instructions(program, session)
 
 
 def outcome(engine: Engine, program: Program, seed: int) -> Outcome:
@@ -102,8 +102,8 @@ def _same(who: str, found: Outcome, expected: Outcome) -> None:
 
 
 def _is_stricter(proven: HazardError | None, found: Outcome) -> bool:
-    """Whether a program is refused for a scatter in a slice that holds text: where it writes depends on data. The
-    engines must find nothing before it."""
-    if proven is None or proven.kind != "text-overwritten" or "`scatter " not in str(proven.first):
+    """Whether a program is refused for a scatter in a slice that holds instructions: where it writes depends on data.
+    The engines must find nothing before it."""
+    if proven is None or proven.kind != "instructions-overwritten" or "`scatter " not in str(proven.first):
         return False
     return found.hazard is None or found.hazard.cycle >= proven.cycle

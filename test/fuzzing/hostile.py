@@ -111,7 +111,7 @@ def run(executable: Executable) -> str:
         if str(proven or e) != str(e):
             raise Disagreement(f"isa-verify: {proven}; the engine: {e}") from e
         return type(e).__name__
-    if proven is not None and proven.kind not in ("text-overwritten", "text-wrong"):  # those depend on data
+    if proven is not None and proven.kind not in ("instructions-overwritten", "fetch-wrong"):  # those depend on data
         raise Disagreement(f"isa-verify: {proven}; the engine: none")
     return "run"
 

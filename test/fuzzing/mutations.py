@@ -1,4 +1,4 @@
-"""Mutations of programs: of their records, of the bytes of their queues, and of where their text lies."""
+"""Mutations of programs: of their records, of the bytes of their queues, and of where their instructions lie."""
 
 from __future__ import annotations
 
@@ -135,24 +135,24 @@ _CHANGES: Sequence[Callable[[random.Random, Record, SystemSpec], Record]] = (
 
 
 def _mutated_bytes(rng: random.Random, program: Program) -> Program:
-    """Other bytes in a packed queue, or a chunk of text in other words. Raises MalformedProgram."""
+    """Other bytes in a packed queue, or a chunk of instructions in other words. Raises MalformedProgram."""
     index = rng.randrange(len(program.chips))
     chip = program.chips[index]
-    packed, text = dict(chip.packed), dict(chip.text)
-    fed = [name for name, chunks in text.items() if chunks]
+    packed, places = dict(chip.packed), dict(chip.chunks)
+    fed = [name for name, chunks in places.items() if chunks]
     if fed and rng.random() < 0.2:
         name = rng.choice(fed)
-        chunks = list(text[name])
+        chunks = list(places[name])
         i = rng.randrange(len(chunks))
         words = list(chunks[i])
         side = rng.randrange(2)
         words[side] = words[side]._replace(address=max(0, words[side].address + rng.choice([-1, 1])))
         chunks[i] = (words[0], words[1])
-        text[name] = tuple(chunks)
+        places[name] = tuple(chunks)
     else:
         name = rng.choice([*packed])
         packed[name] = mutated_queue(rng, packed[name], program.system)
-    return _with_chip(program, index, packed_chip(chip.chip, packed, text, program.system))
+    return _with_chip(program, index, packed_chip(chip.chip, packed, places, program.system))
 
 
 def mutated_queue(rng: random.Random, data: bytes, system: SystemSpec) -> bytes:

@@ -1,4 +1,4 @@
-"""Random programs in packed form, with small queues, so that their text is fetched from SRAM while they run."""
+"""Random programs in packed form, with small queues, so that instructions are fetched from SRAM while they run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .programs import crowded_flows
 QUEUES = ((64, 32), (64, 32), (96, 32), (96, 64), (128, 64), (160, 80), (1280, 640))
 """Bytes of a queue, and of a fetch."""
 
-Text = Mapping[str, tuple[Chunk, ...]]
+Chunks = Mapping[str, tuple[Chunk, ...]]
 
 
 def supplied_program(seed: int) -> Program | None:
@@ -46,13 +46,13 @@ def _assembled(number: int, records: Sequence[Record], system: SystemSpec) -> Ch
         queues.setdefault(name, []).append(record._replace(at=record.at + system.release))
     starter = starter_of(queues, system)
     supplier = supply(queues, starter, (), system)
-    texts = {name: text for name, text in supplier.texts.items() if text.records or name == starter}
-    packed = {name: pack(text, system, starts=name == starter) for name, text in texts.items()}
+    filled = {name: queue for name, queue in supplier.queues.items() if queue.records or name == starter}
+    packed = {name: pack(queue, system, starts=name == starter) for name, queue in filled.items()}
     return packed_chip(number, packed, {name: tuple(chunks) for name, chunks in supplier.chunks.items()}, system)
 
 
-def packed_chip(number: int, packed: Mapping[str, bytes], text: Text, system: SystemSpec) -> ChipProgram:
+def packed_chip(number: int, packed: Mapping[str, bytes], chunks: Chunks, system: SystemSpec) -> ChipProgram:
     """The program of packed queues, of the length that they have. Raises MalformedProgram."""
     records = decode_queues(packed, system)
     last = max((r.last for r in records if r.instruction.opcode != IFETCH), default=-1)
-    return chip_program(number, program_length(last, system), records, (), packed, text, system.chip, {})
+    return chip_program(number, program_length(last, system), records, (), packed, chunks, system.chip, {})

@@ -247,7 +247,7 @@ def test_more_issues_than_can_be_planned() -> None:
     assert JitEngine(mode="bulk").load(m.program()).mode == "cycle"
 
 
-# -- program text --------------------------------------------------------------------------------------------------
+# -- instructions in SRAM ------------------------------------------------------------------------------------------
 
 
 def with_records(program: Program, records: Sequence[Record]) -> Program:
@@ -259,17 +259,17 @@ def with_records(program: Program, records: Sequence[Record]) -> Program:
     )
 
 
-def text_program() -> Program:
-    """One whose chip 0 fetches text: a read in the slice E0 brings a word of it."""
+def fetching_program() -> Program:
+    """One whose chip 0 fetches instructions: a read in the slice E0 brings a word of it."""
     program = supplied_program(9)
     assert program is not None and program.chips[0].fetches
     return program
 
 
-@pytest.mark.parametrize(("address", "found"), [(0, "right"), (24, "text-overwritten")])
-def test_scatter_beside_text(address: int, found: str) -> None:
-    """Where it writes depends on data, and so whether it meets text: cycle mode looks."""
-    program = text_program()
+@pytest.mark.parametrize(("address", "found"), [(0, "right"), (24, "instructions-overwritten")])
+def test_scatter_beside_instructions(address: int, found: str) -> None:
+    """Where it writes depends on data, and so whether it meets instructions: cycle mode looks."""
+    program = fetching_program()
     m, when = Maker(program.system), program.cycles + 50
     m.bring("MEM.E6", 2, west(0), m.at("MEM.E0"), when)
     m.bring("MEM.E7", 3, west(1), m.at("MEM.E0"), when)
@@ -278,16 +278,16 @@ def test_scatter_beside_text(address: int, found: str) -> None:
 
 
 @pytest.mark.parametrize("on", [1, 8, 9])
-def test_text_from_some_superlanes(on: int) -> None:
-    """Those that are off drive zeros, which matters where there is text."""
-    program = text_program()
+def test_instructions_from_some_superlanes(on: int) -> None:
+    """Those that are off drive zeros, which matters where there are instructions."""
+    program = fetching_program()
     chip, records = program.system.chip, program.chips[0].records
     queue = chip.queue_numbers["MEM.E0"]
-    words = [word.address for word in program.chips[0].text_image(chip) if word[:2] == ("E", 0)]
+    words = [word.address for word in program.chips[0].instruction_image(chip) if word[:2] == ("E", 0)]
     read = next(r for r in records if r.queue == queue and r.instruction.name == "read" and r.values[0] in words)
     config = Record(queue, read.at - 1, TABLE.by_name["config"], (on,))
     seen = agree(with_records(program, [*records, config]), 0, ALL)
-    assert seen == (("cycle", "text-wrong") if on == 1 else ("bulk", "right"))
+    assert seen == (("cycle", "fetch-wrong") if on == 1 else ("bulk", "right"))
 
 
 # -- hazards -------------------------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ def test_flipped_bits_of_queues_and_images_are_refused() -> None:
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "damaged.tspx"
     path.write_bytes(file()[:100])
-    with pytest.raises(MalformedProgram, match=r"damaged\.tspx: the file is damaged or no \.tspx file"):
+    with pytest.raises(MalformedProgram, match=r"damaged\.tspx: the file is damaged or not a \.tspx file"):
         load_executable(path)
     with pytest.raises(MalformedProgram, match=r"none\.tspx cannot be read: No such file or directory"):
         load_executable(tmp_path / "none.tspx")
@@ -155,7 +155,7 @@ HARMLESS: dict[str, tuple[Any, ...]] = {
     "element": ("i8",),
     "bindings": ("", [], {}),
     "images": ("", [], {}),
-    "text": ({},),
+    "chunks": ({},),
 }
 """Those of them that may stand in some places, by the last key on the way there."""
 
@@ -184,7 +184,7 @@ def test_missing_entries_are_refused() -> None:
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "version": ({"version": 1}, "the file has format version 1, this is 6; write it again"),
-    "negative cycles": ({"chips/0/cycles": -1}, "-1 is no natural number"),
+    "negative cycles": ({"chips/0/cycles": -1}, "-1 is not a natural number"),
     "other cycles": ({"chips/0/cycles": 3}, "the program declares 3 cycles, but its last dispatch ends in cycle"),
     "huge shape": ({"chips/0/bindings/0/shape": [2**40, 8]}, "the binding `arg0` has a wrong kind or shape"),
     "huge shapes": (
@@ -203,14 +203,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"chips/0/images/0/addresses": [0, 0, 0, 15]},
         "words [4, 2, 8] do not fit at [0, 0, 0, 15]",
     ),
-    "no axes": ({"chips/0/bindings/0/layout/words": "columns"}, "'columns' is no array"),
+    "no axes": ({"chips/0/bindings/0/layout/words": "columns"}, "'columns' is not an array"),
     "an axis of no dimension": ({"chips/0/bindings/0/layout/lanes": [[8, [2, 1]]]}, "axis `8 of d2` walks along d2"),
     "a walk without an end": (
         {"chips/0/bindings/0/layout/lanes": [[8, [1, 2**40]]]},
         "its axes and those of the tensor reach over",
     ),
     "parts in no order": ({"chips/0/bindings/0/place/starts": [1]}, "parts start at 0 and ascend"),
-    "unknown hemisphere": ({"chips/0/bindings/0/place/slices": ["N1"]}, "['N1'] are no slices"),
+    "unknown hemisphere": ({"chips/0/bindings/0/place/slices": ["N1"]}, "['N1'] are not slices"),
     "unknown element": ({"chips/0/bindings/0/element": "f64"}, "`f64` is none of i8, i16, i32, f16, f32"),
     "wider element": ({"chips/0/bindings/0/element": "i32"}, "its axes visit 1 bytes of an element of 4"),
     "unknown kind": ({"chips/0/bindings/0/kind": "parameter"}, "the binding `arg0` has a wrong kind or shape"),
@@ -270,15 +270,15 @@ def test_descriptions_that_are_none_are_refused(text: str) -> None:
 
 def test_files_that_are_none_are_refused() -> None:
     tensors = content()[1]
-    assert "no .tspx file" in str(reason(b""))
-    assert "no .tspx file" in str(reason(save(tensors)))
+    assert "not a .tspx file" in str(reason(b""))
+    assert "not a .tspx file" in str(reason(save(tensors)))
     assert reason(save(tensors, {"tspc": "{}"})) == "the file is damaged: its digest does not match; write it again"
     assert "is I8, not uint8" in str(reason(save({"a": np.zeros(1, np.int8)}, {"tspc": "{}", "digest": ""})))
     header = json.dumps({"__metadata__": None}).encode()
     assert reason(struct.pack("<Q", len(header)) + header) == "the file has no description"
     deep = b"[" * 100_000
-    assert "no .tspx file" in str(reason(struct.pack("<Q", len(deep)) + deep))
-    assert "no .tspx file" in str(reason(struct.pack("<Q", 2**63) + file()[8:]))
+    assert "not a .tspx file" in str(reason(struct.pack("<Q", len(deep)) + deep))
+    assert "not a .tspx file" in str(reason(struct.pack("<Q", 2**63) + file()[8:]))
 
 
 NUMBERS = [(s, f) for s, cls in (("chip", ChipSpec), ("system", SystemSpec)) for f in spec_fields(cls)]
@@ -308,7 +308,7 @@ def word(name: str, *values: int) -> bytes:
 NOTIFY, SYNC, READ = word("notify"), word("sync"), word("read", 0, 4)
 
 QUEUES: dict[str, tuple[bytes, str]] = {
-    "half an instruction": (NOTIFY[:8], "8 bytes are no multiple of 16"),
+    "half an instruction": (NOTIFY[:8], "8 bytes are not a multiple of 16"),
     "unknown opcode": (b"\xff" * 16, "queue MEM.E0, byte 0: unknown opcode 0xff"),
     "stray bits": (NOTIFY[:15] + b"\1", "queue MEM.E0, byte 0: `notify` has bits set outside its fields"),
     "address out of range": (word("read", 16, 4), "queue MEM.E0, byte 0, `read`: address 16 is outside 0..15"),

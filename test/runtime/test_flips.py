@@ -179,14 +179,14 @@ def test_memory_checks_its_maps_but_not_what_they_move(make: Load) -> None:
 
 
 @every_engine
-def test_a_queue_corrects_its_text(make: Load) -> None:
-    """A flipped bit of program text is corrected by the ifetch that takes it; two stop the program."""
+def test_a_queue_corrects_its_instructions(make: Load) -> None:
+    """A flipped bit of instructions is corrected by the ifetch that takes it; two stop the program."""
     program = fitted(next(p for seed in range(100) if (p := supplied_program(seed)) and p.chips[0].fetches))
-    text = sorted(program.chips[0].text_image(program.system.chip))
-    one = [Flip(program.chips[0].chip, 0, place, 9) for place in text]
+    words = sorted(program.chips[0].instruction_image(program.system.chip))
+    one = [Flip(program.chips[0].chip, 0, place, 9) for place in words]
     stats = outcome(make(secded=True, flips=one), program, 0)[0]
     assert not isinstance(stats, str)
-    assert [s.corrected for s in stats] == [(len(text), 0), (0, 0)]  # the second run flips all back
+    assert [s.corrected for s in stats] == [(len(words), 0), (0, 0)]  # the second run flips all back
     error = outcome(make(secded=True, flips=[*one, *(replace(flip, bit=10) for flip in one)]), program, 0)[0]
     assert isinstance(error, str)
     assert error.startswith("bits flipped on chip 0, ") and "taken by `ifetch " in error
@@ -237,7 +237,7 @@ def test_two_flips_are_reported_with_place_and_cycle() -> None:
             taker = f"`relu type i8 a E4 to E5` (VXM.2, cycle {cycle})"
             assert str(e.value) == (
                 f"bits flipped on chip 0, cycle {cycle}, {where}: more in one code word than can be corrected: "
-                f"driven by {driver}, taken by {taker}; load the memory anew and run again"
+                f"driven by {driver}, taken by {taker}; load the memory again and rerun"
             )
 
 
@@ -333,7 +333,7 @@ def test_flips_that_cannot_be(make: Load, flip: Flip, error: type[Exception], me
 
 @pytest.mark.parametrize("make", [ReferenceEngine, JitEngine, lambda **more: JitEngine(mode="bulk", **more)])
 def test_flips_need_secded(make: Load) -> None:
-    with pytest.raises(InputError, match="flips need SECDED: without it nothing would notice them"):
+    with pytest.raises(InputError, match="flips need SECDED: without it nothing would detect them"):
         make(flips=[flip_sram(0, "E0", 0, 0)]).load(copy())
 
 
@@ -406,7 +406,7 @@ def outcome(engine: Engine, program: Program, seed: int) -> tuple[str | list[Run
 
 @pytest.mark.parametrize("make", [random_program, noise, supplied_program])
 def test_engines_agree(make: Callable[[int], Program | None]) -> None:
-    """In every bit of memory, in what they have corrected, and in the error; also of program text on its way."""
+    """In every bit of memory, in what they have corrected, and in the error; also of instructions on their way."""
     seen: Counter[str] = Counter()
     for seed in range(PROGRAMS if make is random_program else PROGRAMS // 4):
         if (drawn := make(seed)) is None:

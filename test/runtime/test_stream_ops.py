@@ -242,7 +242,7 @@ def test_transpose_twice_and_back() -> None:
         program.write(f"%p{i}", f"y{i}", transposed[:, i])
     module = check(program)
     (op,) = (o for o in module.walk() if isinstance(o, ts.TransposeOp))
-    assert op.unit is not None and op.side is not None
+    assert op.unit is not None and op.hemisphere is not None
 
 
 def test_what_is_read_late_is_written_in_time() -> None:
@@ -294,8 +294,8 @@ def test_one_op_feeds_the_next() -> None:
     product[:, :8] = moved[:, :32] @ w.astype(np.int32)
     program.write("%m", "y", product)
     module = check(program)
-    sides = {op.side.data for op in module.walk() if isinstance(op, ts.LaneOp) and op.side}
-    assert sides == {"E"}, "the weights are on plane 0, which is in the east"
+    hemispheres = {op.hemisphere.data for op in module.walk() if isinstance(op, ts.LaneOp) and op.hemisphere}
+    assert hemispheres == {"E"}, "the weights are on plane 0, which is in the east"
 
 
 # -- ALUs ----------------------------------------------------------------------------------------------------------
@@ -524,8 +524,8 @@ def test_the_time_of_a_shift() -> None:
     chip = ChipSpec()
     module = check(program)
     shift, write = (next(o for o in module.walk() if isinstance(o, kind)) for kind in (ts.ShiftOp, ts.WriteOp))
-    assert shift.side is not None and shift.start is not None and write.start is not None
-    distance = chip.sxm_distance - 11 if shift.side.data == "E" else chip.sxm_distance + 11
+    assert shift.hemisphere is not None and shift.start is not None and write.start is not None
+    distance = chip.sxm_distance - 11 if shift.hemisphere.data == "E" else chip.sxm_distance + 11
     assert write.start == shift.start + chip.latency_sxm_io + chip.latency_shift + distance
 
 
@@ -536,16 +536,16 @@ def test_ops_of_one_cluster_take_different_units() -> None:
     program.op(f'%r = tsp_stream.shift {source} by 1 "up" : {s} -> {s}')
     program.op(f'%q = tsp_stream.shift %r by 1 "down" : {s} -> {s}')
     program.write("%q", "y", np.concatenate([x[:, :-1], np.zeros((40, 1), np.int8)], axis=1))
-    sides = [op.side and op.side.data for op in check(program).walk() if isinstance(op, ts.ShiftOp)]
-    assert sorted(map(str, sides)) == ["E", "W"]
+    hemispheres = [op.hemisphere and op.hemisphere.data for op in check(program).walk() if isinstance(op, ts.ShiftOp)]
+    assert sorted(map(str, hemispheres)) == ["E", "W"]
 
 
-def test_an_op_without_a_side() -> None:
+def test_an_op_without_a_hemisphere() -> None:
     module = parse(a_shift(np.random.default_rng(0), 1, "up").text)
     for stage in ("stream-place", "stream-allocate"):
         STAGES[stage]()().apply(make_context(), module)
     for op in module.walk():
         if isinstance(op, ts.ShiftOp):
-            op.side = None
-    with pytest.raises(MalformedProgram, match=r"shift`: has no `side` or `unit`; run stream-place first"):
+            op.hemisphere = None
+    with pytest.raises(MalformedProgram, match=r"shift`: has no `hemisphere` or `unit`; run stream-place first"):
         STAGES["stream-schedule"]()().apply(make_context(), module)

@@ -89,7 +89,7 @@ def test_a_stop_shows_what_has_flipped() -> None:
 
 def test_options_that_do_not_go_together() -> None:
     assert "--flip needs --secded" in refusal(tsp_run.main, *PLAIN, "--flip", STREAM)
-    assert "leave it out for --secded" in refusal(tsp_run.main, *PLAIN, "--level", "stream", "--secded")
+    assert "omit it with --secded" in refusal(tsp_run.main, *PLAIN, "--level", "stream", "--secded")
     late = "stream:E26@1:lane17.3:cycle925"
     assert "flip in cycle 925: the program has the cycles 0..924" in refusal(
         tsp_run.main, *PLAIN, "--secded", "--flip", late

@@ -196,4 +196,4 @@ def test_the_tables_say_who_binds_and_sum_up() -> None:
     numbers = [int(line.split()[-1]) for line in parts]
     assert sum(numbers[:-1]) == numbers[-1] == 925
     assert "MEM.E1 to MEM.E16" in out
-    assert "not run, for want of --inputs" in out
+    assert "not run: no --inputs" in out

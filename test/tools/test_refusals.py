@@ -107,12 +107,11 @@ func.func @other(%x: tensor<4xf32>) -> tensor<4xf32> {
 
 def test_a_program_is_one_function_without_calls(tmp_path: Path) -> None:
     problems = [
-        "m.mlir:1:1: `func.func`: `relu` is declared and has no body; remove it, and write what it does where it is "
-        "called",
+        "m.mlir:1:1: `func.func`: `relu` is declared and has no body; remove it, and inline what it does",
         "m.mlir:6:1: `func.func`: a program is one function; inline or remove the others, or mark those that run "
         "on chips with tsp_tensor.program",
     ]
-    call = "m.mlir:3:3: `func.call`: calls a function, and a program is one; write here what it does"
+    call = "m.mlir:3:3: `func.call`: calls a function, but a program is a single one; inline the call"
     assert refused(tmp_path, FUNCTIONS, "-p", "tsp-compile").splitlines() == [*problems, call]
     for level in ("tensor", "stream"):
         message = refusal(tsp_run.main, tmp_path / "m.mlir", "--level", level).replace(f"{tmp_path}/", "")
@@ -131,7 +130,7 @@ UNKNOWN = {
     "tsp_tensor.matmull": "there is no op `tsp_tensor.matmull`; did you mean `tsp_tensor.matmul`?",
     '"stablehlo.add"() : () -> i8': "`stablehlo.add`: there is no dialect `stablehlo`; write the model in tsp_tensor",
     "tsp_tensr.map": "`tsp_tensr.map`: there is no dialect `tsp_tensr`; did you mean `tsp_tensor`?",
-    "matmul": "`matmul` is no op; ops are written as dialect.name",
+    "matmul": "`matmul` is not an op; ops are written as dialect.name",
 }
 
 
@@ -144,7 +143,7 @@ def test_unknown_ops_name_the_nearest(op: str, tmp_path: Path) -> None:
 def test_the_generic_form_loses_no_bits_unnoticed(tmp_path: Path) -> None:
     text = 'func.func @main() {{\n  %c = tsp_tensor.constant dense<"0x{}"> : tensor<2xf32>\n  func.return\n}}'
     assert refused(tmp_path, text.format("0100807F0000803F"), "--print-op-generic") == (
-        "m.mlir:2:3: `tsp_tensor.constant`: the generic form loses the payload of a NaN; leave out --print-op-generic"
+        "m.mlir:2:3: `tsp_tensor.constant`: the generic form loses the payload of a NaN; omit --print-op-generic"
     )
     (tmp_path / "m.mlir").write_text(text.format("0000C07F0000803F"))
     generic = opt(tmp_path / "m.mlir", "--print-op-generic")

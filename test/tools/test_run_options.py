@@ -66,7 +66,7 @@ def test_json_of_a_program_that_is_not_run_and_of_values(small: Path) -> None:
 
 @pytest.mark.parametrize("option", [["--profile"], ["--account"], ["--stop-at", "9"]])
 def test_json_is_of_runs(option: list[str], small: Path) -> None:
-    assert refusal(tsp_run.main, small, "--json", *option).startswith("--json prints the result of a run; leave it out")
+    assert refusal(tsp_run.main, small, "--json", *option).startswith("--json prints the result of a run; omit it")
 
 
 # -- inputs --------------------------------------------------------------------------------------------------------
@@ -92,8 +92,8 @@ def test_inputs_are_made_on_request_and_are_the_same_for_a_seed(small: Path) -> 
 def test_inputs_that_are_made_or_given_but_not_both(small: Path) -> None:
     args = (small, "--inputs", HELD_OUT, "--random-inputs")
     assert refusal(tsp_run.main, *args) == "argument --random-inputs: not allowed with argument --inputs"
-    assert "is no seed, a number of 0 and more" in refusal(tsp_run.main, "--random-inputs", small)
-    assert "is no seed" in refusal(tsp_run.main, small, "--random-inputs=-1")
+    assert "is not a seed, a number from 0 on" in refusal(tsp_run.main, "--random-inputs", small)
+    assert "is not a seed" in refusal(tsp_run.main, small, "--random-inputs=-1")
 
 
 def test_inputs_that_misfit_are_refused_before_a_model_is_compiled(small: Path) -> None:
@@ -127,7 +127,7 @@ def test_the_printed_machine_is_read_back(model: Path | None, tmp_path: Path) ->
 
 
 def test_printing_a_machine_runs_nothing(small: Path) -> None:
-    assert refusal(tsp_run.main, small, "--print-target", "--profile").startswith("--print-target runs nothing; give")
+    assert refusal(tsp_run.main, small, "--print-target", "--profile").startswith("--print-target runs nothing; use")
 
 
 def test_a_program_file_says_its_machine(small: Path) -> None:

@@ -57,7 +57,7 @@ def traced(request: pytest.FixtureRequest) -> tuple[Program, list[Event]]:
 def test_the_file_is_one_json_object_with_the_keys_of_the_format(tmp_path: Path) -> None:
     path = tmp_path / "digits.json"
     out = run(DIGITS / "digits.mlir", "--trace", path)
-    assert "not run, for want of --inputs" in out
+    assert "not run: no --inputs" in out
     document = json.loads(path.read_text())
     assert document["displayTimeUnit"] == "ns"
     assert document["otherData"] == {"clock_mhz": 900, "cycles": example("digits.mlir").chips[0].cycles, "chips": 1}
@@ -289,4 +289,4 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     said = refusal(tsp_run.main, DIGITS / "digits.mlir", "--trace", folder)
     assert said.endswith(f"there is no folder {folder.parent}; make it first")
     text = refusal(tsp_run.main, DIGITS / "digits.mlir", "--trace", tmp_path / "t.json", "--level", "tensor")
-    assert text == "--level tensor has no time; leave it out for --trace, --profile and --stop-at"
+    assert text == "--level tensor has no time; omit it with --trace, --profile and --stop-at"

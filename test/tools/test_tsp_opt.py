@@ -88,7 +88,7 @@ def test_the_output_may_be_the_input_and_is_left_alone_by_a_run_that_fails(tmp_p
 
 def test_garbage_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "m.mlir").write_bytes(bytes(range(256)))
-    assert refused(tmp_path / "m.mlir").startswith(f"{tmp_path}/m.mlir is no UTF-8 text: byte 0x80 in line 2; save")
+    assert refused(tmp_path / "m.mlir").startswith(f"{tmp_path}/m.mlir is not UTF-8 text: byte 0x80 in line 2; save")
 
 
 DEEP = 20_000
@@ -172,7 +172,7 @@ WRONG = {
     ),
     "foreign op in a map": (
         MAP.format("%1 = arith.divsi %v, %v : i32\n    tsp_tensor.yield %1 : i32"),
-        "m.mlir:2:3: `tsp_tensor.map`: `arith.divsi` is no scalar op of an ALU; there are arith.constant, ",
+        "m.mlir:2:3: `tsp_tensor.map`: `arith.divsi` is not a scalar op of an ALU; there are arith.constant, ",
     ),
     "chip": (
         MATMUL.format(x="4x8xi8", w="8x4xi8", y="4x4xi32").replace("%x, %w", "%x, %w {c2c.chip = 1 : i64}"),
@@ -185,11 +185,11 @@ WRONG = {
     "no function": ("builtin.module {}", "the module has no function; write one as func.func @main"),
     "declaration": (
         "func.func private @main(tensor<4xi8>) -> tensor<4xi8>",
-        "m.mlir:1:1: `func.func`: `main` is declared and has no body; remove it, and write what it does where it",
+        "m.mlir:1:1: `func.func`: `main` is declared and has no body; remove it, and inline what it",
     ),
     "branches": (
         "func.func @main(%x: tensor<4xi8>) -> tensor<4xi8> {\n  cf.br ^b\n^b:\n  func.return %x : tensor<4xi8>\n}",
-        "m.mlir:1:1: `func.func`: has 2 blocks; write straight code in one",
+        "m.mlir:1:1: `func.func`: has 2 blocks; use a single one",
     ),
 }
 
@@ -255,7 +255,7 @@ def test_an_op_that_no_alu_executes_is_named(tmp_path: Path) -> None:
   func.return %0 : tensor<4xf16>
 }"""
     assert refused_text(tmp_path, text).startswith(
-        "m.mlir:2:3: `tsp_tensor.map`: `arith.divf` is no scalar op of an ALU"
+        "m.mlir:2:3: `tsp_tensor.map`: `arith.divf` is not a scalar op of an ALU"
     )
 
 
@@ -338,14 +338,14 @@ def edited(tmp_path: Path, name: str, stage: str, old: str, new: str) -> str:
 
 def test_a_value_on_another_chip_is_not_taken_silently(tmp_path: Path) -> None:
     message = edited(tmp_path, "digits_two_chips.mlir", "c2c-partition", "%w2 {c2c.chip = 1", "%w2 {c2c.chip = 0")
-    assert re.search("`tsp_tensor.map`: takes a value of chip 0 on chip 1; run c2c-partition", message)
+    assert re.search("`tsp_tensor.map`: uses a value of chip 0 on chip 1; run c2c-partition", message)
     message = edited(tmp_path, "digits_two_chips.mlir", "stream-place", r'"fc2.bias" chip 1', '"fc2.bias" chip 0')
-    assert "`tsp_stream.read`: happens on chip 1, but `tsp_stream.buffer`, whose result it takes, on chip 0" in message
+    assert "`tsp_stream.read`: is on chip 1, but `tsp_stream.buffer`, whose result it takes, on chip 0" in message
 
 
 def test_a_product_on_another_plane_than_its_weights(tmp_path: Path) -> None:
     message = edited(tmp_path, "digits.mlir", "stream-place", r"plane 0 toward", "plane 1 toward")
-    assert message.endswith("`tsp_stream.matmul`: weights and product lie on one plane, not 0 and 1")
+    assert message.endswith("`tsp_stream.matmul`: weights and product must be on one plane, not 0 and 1")
 
 
 SUM = """func.func @main(%x: tensor<3x64xi8> {tsp_tensor.name = "x"}, %b: tensor<64xi8> {tsp_tensor.name = "b"})
@@ -452,7 +452,7 @@ def test_unreadable_targets(tmp_path: Path) -> None:
         MODEL, "-p", f'set-target{{file="{path}"}}'
     )
     path.write_text("a = " + "[" * DEEP)
-    assert refused(MODEL, "-p", f'set-target{{file="{path}"}}') == "what is given is nested too deeply to be read"
+    assert refused(MODEL, "-p", f'set-target{{file="{path}"}}') == "the input is nested too deeply to be read"
 
 
 # -- --check-by-running --------------------------------------------------------------------------------------------
@@ -485,7 +485,7 @@ def test_the_first_pass_that_changes_a_bit_is_named(at: int, monkeypatch: pytest
 
 CHECKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "the inputs {path} cannot be read: [Errno 2] No such file or directory"),
-    "no archive": (lambda path: path.write_bytes(b"x"), "{path} is no .npz file; give one with the inputs by name"),
+    "no archive": (lambda path: path.write_bytes(b"x"), "{path} is not an .npz file; give one with the inputs by name"),
     "name": (
         lambda path: np.savez(path, image=np.zeros((360, 8, 8), np.int8)),
         "input `images` (360x8x8 of int8) is missing; did you mean `image`?; input `image` is unknown; did you mean ",

@@ -78,7 +78,7 @@ def test_every_level_gives_the_same_outputs(level: str, folder: Path) -> None:
 
 def test_a_program_file_runs_without_module_and_weights(folder: Path, tmp_path: Path) -> None:
     said = run(folder / "digits.mlir", "-o", folder / "p.tspx")
-    assert re.fullmatch(r".*/p\.tspx: \d+ cycles, compiled in [\d.]+ s; not run, .* --inputs\n", said)
+    assert re.fullmatch(r".*/p\.tspx: \d+ cycles, compiled in [\d.]+ s; not run: no --inputs\n", said)
     for name in ("digits.mlir", "digits.safetensors"):
         (folder / name).unlink()
     for engine in ENGINES:
@@ -136,7 +136,7 @@ USAGE = {
     "mode": (["--mode", "fast", MODEL], "argument --mode: invalid choice: 'fast' (choose from"),
     "mode of another engine": (
         [MODEL, "--inputs", HELD_OUT, "--engine", "reference", "--mode", "bulk"],
-        "--mode bulk is for the jit engine; leave --engine away, or --mode",
+        "--mode bulk is for the jit engine; omit --engine or --mode",
     ),
     "mode of a part": ([MODEL, "--stop-at", "9", "--mode", "bulk"], "--stop-at runs cycle by cycle, in the reference"),
     "level": (["--level", "streams", MODEL], "argument --level: invalid choice: 'streams' (choose from"),
@@ -144,8 +144,8 @@ USAGE = {
     "two files": ([MODEL, MODEL], "unrecognized arguments: "),
     "values to a file": ([MODEL, "--level", "tensor", "-o", "x.tspx"], "--level tensor runs values without a program"),
     "values of a program": (["x.tspx", "--level", "stream"], "--level stream runs values without a program"),
-    "target of a program": (["x.tspx", "--target", "x"], "a .tspx program has its machine and weights inside"),
-    "weights of a program": (["x.tspx", "--weights", "x"], "a .tspx program has its machine and weights inside"),
+    "target of a program": (["x.tspx", "--target", "x"], "a .tspx program contains its machine and weights"),
+    "weights of a program": (["x.tspx", "--weights", "x"], "a .tspx program contains its machine and weights"),
 }
 
 
@@ -181,8 +181,8 @@ def test_files_that_cannot_be_written_are_refused_before_anything_is_done(
 
 MODULES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "m.mlir:1:1: there is no module in the text"),
-    "garbage": (bytes(range(256)), "m.mlir is no UTF-8 text: byte 0x80 in line 2; save a text"),
-    "program by another name": (struct.pack("<Q", 240) + b"{}", "m.mlir is no UTF-8 text: byte 0xf0 in line 1"),
+    "garbage": (bytes(range(256)), "m.mlir is not UTF-8 text: byte 0x80 in line 2; save text"),
+    "program by another name": (struct.pack("<Q", 240) + b"{}", "m.mlir is not UTF-8 text: byte 0xf0 in line 1"),
     "wrong shape": (
         MODEL.read_bytes().replace(b"128x10xi8", b"127x10xi8"),
         "m.mlir:25:5: `tsp_tensor.matmul`: shapes do not multiply: tensor<360x128xi8> by tensor<127x10xi8>",
@@ -239,7 +239,7 @@ VALUES: dict[str, tuple[str, str]] = {
     ),
     "branches": (
         "%x: tensor<4xi8>) -> tensor<4xi8> {\n  cf.br ^b\n^b:\n  func.return %x : tensor<4xi8>\n}",
-        "m.mlir:1:1: `func.func`: has 2 blocks; write straight code in one",
+        "m.mlir:1:1: `func.func`: has 2 blocks; use a single one",
     ),
 }
 
@@ -289,14 +289,14 @@ RIGHT = np.zeros((360, 8, 8), np.int8)
 INPUTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing file": (lambda p: None, "the inputs {} cannot be read: [Errno 2] No such file or directory"),
     "folder": (lambda p: p.mkdir(), "the inputs {} cannot be read: [Errno 21] Is a directory"),
-    "empty file": (lambda p: p.write_bytes(b""), "{} is no .npz file; give one with the inputs by name"),
-    "text": (lambda p: p.write_text("1, 2, 3"), "{} is no .npz file; give one with the inputs by name"),
-    "unnamed array": (lambda p: p.write_bytes(claiming(3)), "{} is no .npz file; give one with the inputs by name"),
+    "empty file": (lambda p: p.write_bytes(b""), "{} is not an .npz file; give one with the inputs by name"),
+    "text": (lambda p: p.write_text("1, 2, 3"), "{} is not an .npz file; give one with the inputs by name"),
+    "unnamed array": (lambda p: p.write_bytes(claiming(3)), "{} is not an .npz file; give one with the inputs by name"),
     "pickle": (
         lambda p: np.save(p, np.array([{}], object)) or (p.parent / "x.npz.npy").rename(p),
-        "{} is no .npz file",
+        "{} is not an .npz file",
     ),
-    "truncated": (bytes_of(lambda data: data.__delitem__(slice(2000, None))), "{} is no .npz file"),
+    "truncated": (bytes_of(lambda data: data.__delitem__(slice(2000, None))), "{} is not an .npz file"),
     "damaged": (bytes_of(lambda data: data.__setitem__(3000, data[3000] ^ 1)), "the inputs {} cannot be read: "),
     "nothing in it": (lambda p: np.savez(p), "input `images` (360x8x8 of int8) is missing"),
     "shape": (
@@ -330,7 +330,7 @@ INPUTS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda p: np.savez(p, images=np.array([{}, 1], object)),
         "the inputs {} cannot be read: Object arrays cannot be loaded when allow_pickle=False",
     ),
-    "no array": (archive(images_npy=b"", images=b"text"), "{}: `images` is no array"),
+    "no array": (archive(images_npy=b"", images=b"text"), "{}: `images` is not an array"),
     "broken head": (archive(images_npy=b"\x93NUMPYjunk"), "the inputs {} cannot be read: "),
     "huge": (archive(images_npy=claiming(1 << 50)), "the inputs {} cannot be read: Unable to allocate"),
     "beyond": (archive(images_npy=claiming(1 << 62, 1 << 62)), "the inputs {} cannot be read: "),
@@ -349,7 +349,7 @@ def test_inputs_that_misfit(case: str, tmp_path: Path) -> None:
 def test_inputs_that_are_not_given() -> None:
     for level in tsp_run.LEVELS:
         assert refused(MODEL, "--level", level) == (
-            "input `images` (360x8x8 of int8) is missing; give --inputs X.npz, or --random-inputs to have some made"
+            "input `images` (360x8x8 of int8) is missing; give --inputs X.npz, or --random-inputs"
         )
 
 
@@ -507,19 +507,19 @@ def test_targets_that_cannot_be_read(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     assert refused(MODEL, "--target", path).startswith(f"target file {path} cannot be read: 'utf-8' codec can't decode")
     path.write_text("a = " + "[" * 20_000)
-    assert refused(MODEL, "--target", path) == "what is given is nested too deeply to be read"
+    assert refused(MODEL, "--target", path) == "the input is nested too deeply to be read"
 
 
 def test_programs_that_cannot_be_read(folder: Path) -> None:
     path = folder / "p.tspx"
     assert refused(path) == f"{path} cannot be read: No such file or directory"
     path.write_bytes(b"")
-    assert refused(path).startswith(f"{path}: the file is damaged or no .tspx file: ")
+    assert refused(path).startswith(f"{path}: the file is damaged or not a .tspx file: ")
     run(folder / "digits.mlir", "-o", path)
     data = path.read_bytes()
     for length in (7, 8, 100, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:length])
-        assert refused(path, "--inputs", HELD_OUT).startswith(f"{path}: the file is damaged or no .tspx file: ")
+        assert refused(path, "--inputs", HELD_OUT).startswith(f"{path}: the file is damaged or not a .tspx file: ")
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     assert refused(path, "--inputs", HELD_OUT) == (
         f"{path}: the file is damaged: its digest does not match; write it again"

@@ -67,9 +67,9 @@ MISSES = {
         ["// expected-error@unknown {{reshape}}", WRONG],
         "2:4: expected error {{reshape}} without a place was not produced",
     ),
-    "syntax": (["// expected-error {reshape}", WRONG], "2:1: this is no expectation; write expected-error {{text}}"),
-    "direction": (["// expected-error@over {{reshape}}", WRONG], "2:1: this is no expectation; write expected-error"),
-    "pattern": (["// expected-error-re {{{{[}}}}", WRONG], "2:4: the pattern {{{{[}}}} is none: "),
+    "syntax": (["// expected-error {reshape}", WRONG], "2:1: this is not an expectation; write expected-error"),
+    "direction": (["// expected-error@over {{reshape}}", WRONG], "2:1: this is not an expectation; write"),
+    "pattern": (["// expected-error-re {{{{[}}}}", WRONG], "2:4: the pattern {{{{[}}}} is not a regular expression: "),
 }
 
 

@@ -1,4 +1,4 @@
-"""`python -m tspc`: what there is."""
+"""`python -m tspc`: an overview."""
 
 # pyright: reportMissingImports=false, reportUnknownVariableType=false
 

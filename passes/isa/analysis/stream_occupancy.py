@@ -53,7 +53,7 @@ class StreamOccupancy:
     def __init__(self, records: Iterable[Record], chip: ChipSpec):
         self.chip = chip
         self.distance = chip.mxm_distance
-        self.stations = 2 * self.distance + 1
+        self.positions = 2 * self.distance + 1
         drives: dict[StreamCode, list[Ints]] = defaultdict(list)
         samples: dict[StreamCode, list[Ints]] = defaultdict(list)
         for first, starts in _alike(records):
@@ -63,7 +63,7 @@ class StreamOccupancy:
                     cycles = (starts[:, None] + issue_cycles(first)).reshape(-1) if cycles is None else cycles
                     position = chip.queues[first.queue].position
                     for code in use.codes:
-                        keys[code].append(self._key(code, position, 0) + (cycles + use.offset) * self.stations)
+                        keys[code].append(self._key(code, position, 0) + (cycles + use.offset) * self.positions)
         self._drives = {code: _Keys(keys) for code, keys in drives.items()}
         self._samples = {code: _Keys(keys) for code, keys in samples.items()}
         self._nothing = _Keys(())
@@ -74,17 +74,17 @@ class StreamOccupancy:
 
     def _key(self, code: StreamCode, position: int, cycle: int) -> int:
         place = self.place(code, position)
-        return (cycle - place + self.stations) * self.stations + place
+        return (cycle - place + self.positions) * self.positions + place
 
     def farthest(self, code: StreamCode, position: int, cycle: int) -> int | None:
         """The least place at which a value may be driven that is sampled at `position` in `cycle`: on its way nothing
-        else is driven, and up to the next drive nobody samples what it takes the place of. None where there is none."""
+        else is driven, and up to the next drive nothing samples what it replaces. None where there is none."""
         drives = self._drives.get(code, self._nothing)
         key = self._key(code, position, cycle)
         first = key - self.place(code, position)  # of the diagonal
         upstream = drives.before(key + 1)
-        downstream = drives.after(key, first + self.stations)
-        sampled = self._samples.get(code, self._nothing).before(min(downstream, first + self.stations))
+        downstream = drives.after(key, first + self.positions)
+        sampled = self._samples.get(code, self._nothing).before(min(downstream, first + self.positions))
         least = max(upstream + 1, sampled + 1, first)
         return least - first if least <= key else None
 

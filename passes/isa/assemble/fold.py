@@ -1,6 +1,7 @@
 """Folds the runs of a queue: records in arithmetic progression become one record under `repeat`, also nested.
 
-Plain mathematics on records, no IR. What the queue dispatches stays the same, cycle by cycle; only its text shrinks.
+Plain mathematics on records, no IR. What the queue dispatches stays the same, cycle by cycle; it only takes fewer
+instructions.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ def fold_tight(records: Sequence[Record], levels: int) -> list[Record]:
 
 def _fold(records: Sequence[Record], levels: int, tight: bool) -> list[Record]:
     """Tries two ways to cut the queue into runs: the longest run from the left, which finds the inner loops of a nest
-    first, and the cut that takes the least text at one level. Whichever gives the shorter text is taken, until none
-    gives a shorter one, so folding what is folded changes nothing.
+    first, and the cut that takes the fewest instructions at one level. Whichever gives fewer is taken, until
+    neither gives fewer, so folding what is folded changes nothing.
     """
     best = list(records)
     while max(lengths := _lengths(best, levels, tight), default=1) > 1:
@@ -50,12 +51,12 @@ def size(record: Record) -> int:
 
 
 def _cost(records: Sequence[Record]) -> tuple[int, int]:
-    """What a cut is judged by: the instructions of the text, then the number of records."""
-    text, free = len(records), records[0].at if records else 0
+    """What a cut is judged by: the number of instructions, then that of records."""
+    instructions, free = len(records), records[0].at if records else 0
     for record in records:
-        text += nops(record.at - free) + len(record.loops)
+        instructions += nops(record.at - free) + len(record.loops)
         free = record.last + 1
-    return text, len(records)
+    return instructions, len(records)
 
 
 _Cut = Callable[[Sequence[Record], Sequence[int]], list[Record]]
@@ -77,8 +78,8 @@ def _longest(records: Sequence[Record], longest: Sequence[int]) -> list[Record]:
 
 
 def _cheapest(records: Sequence[Record], longest: Sequence[int]) -> list[Record]:
-    """The least text, over all cuts in which a run stays alone, goes as far as it can, or leaves its last record to
-    the next run."""
+    """The fewest instructions, over all cuts in which a run stays alone, goes as far as it can, or leaves its last
+    record to the next run."""
     lengths = [1] * len(records)
     costs = [(0, 0)] * (len(records) + 1)
     for start in reversed(range(len(records))):
@@ -101,10 +102,10 @@ def _join_runs(records: Sequence[Record], lengths: Sequence[int]) -> list[Record
 
 def _tail(records: Sequence[Record], start: int, length: int, rest: tuple[int, int]) -> tuple[int, int]:
     """The cost from a run on, given that of what follows it."""
-    text, number = rest
+    instructions, number = rest
     end = start + length
     wait = nops(records[end].at - records[end - 1].last - 1) if end < len(records) else 0
-    return text + wait + size(records[start]) + (length > 1), number + 1
+    return instructions + wait + size(records[start]) + (length > 1), number + 1
 
 
 def _lengths(records: Sequence[Record], levels: int, tight: bool) -> list[int]:

@@ -3,9 +3,9 @@ brings.
 
 The machine's rules are in dialects/machine/instruction_fetch.py, the streams in stream_occupancy.py, the instructions
 of a queue in queue_instructions.py. Queues are served one fetch at a time, the queue that can fetch first going first.
-A fetch is placed as early as its queue has room for it: what is left of its window is the slack by which reads for
-other queues may still lengthen the queue before it. So what is placed stays valid. Where a queue has no place for its
-next fetch, what took its free cycles is taken back, and placed anew with some care for it.
+A fetch is placed as early as its queue has room for it: the rest of its window is the slack by which reads for
+other queues may still lengthen the queue before it. So earlier placements stay valid. Where a queue has no place for
+its next fetch, the placements that took its free cycles are undone, and made again with some care for it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from ..analysis.stream_occupancy import StreamOccupancy, stepped
 from .queue_instructions import QueueInstructions
 
 _MOST_FEEDS = 32
-"""Cycles in which a fetch of an eager queue can be fed, of which the cheapest is taken: the first that costs only some
-text, if there is one."""
+"""Cycles in which a fetch of an eager queue can be fed, of which the cheapest is taken: the first that costs only a few
+instructions, if there is one."""
 
 _IFETCH, _READ = TABLE.by_name["ifetch"], TABLE.by_name["read"]
 
@@ -44,15 +44,15 @@ class Feeder(NamedTuple):
     dry: bool
     """Whether its queue would need one more fetch for the read."""
     growth: int
-    """Instructions by which the read lengthens its queue's text."""
+    """Instructions that the read adds to its queue, with the nops around it."""
     crowded: int
-    """The less text it has room for before it needs one more fetch, the greater."""
+    """The fewer instructions it has room for before it needs one more fetch, the greater."""
     unit: int
     """The number of the slice on the chip."""
 
 
 def _cost(feeders: tuple[Feeder, Feeder]) -> tuple[int, int, int]:
-    """What a pair of slices costs: queues that need their cycles, further fetches, and growth of text."""
+    """What a pair of slices costs: queues that need their cycles, further fetches, and instructions added."""
     first, second = feeders
     return first.spared + second.spared, first.dry + second.dry, first.growth + second.growth
 
@@ -97,7 +97,7 @@ class Feed(NamedTuple):
 
     @property
     def is_cheap(self) -> bool:
-        """Whether it costs no more than some text."""
+        """Whether it costs no more than a few instructions."""
         return self.cost[:2] == (0, 0)
 
 
@@ -114,9 +114,9 @@ class Supplier:
         self.chip, self.release = system.chip, system.release
         self._care = Care()
         self._starter, self._system = starter, system
-        self.texts = {name: self._text(name, records) for name, records in queues.items()}
+        self.queues = {name: self._instructions(name, records) for name, records in queues.items()}
         self.chunks: dict[str, list[Chunk]] = {}
-        """By queue, where the chunks of its text lie."""
+        """By queue, where the chunks of its instructions lie."""
         self.stuck = ""
         """The queue that has no place for a fetch."""
         self.gave_up = False
@@ -134,7 +134,7 @@ class Supplier:
         self._lead = _READ.d_func(self.chip)
         self._mem = [q for q in self.chip.queues if q.kind == "MEM"]
 
-    def _text(self, name: str, records: Sequence[Record] = ()) -> QueueInstructions:
+    def _instructions(self, name: str, records: Sequence[Record] = ()) -> QueueInstructions:
         queue = self.chip.queues[self.chip.queue_numbers[name]]
         prologue = prologue_of(name == self._starter, self._system)
         return QueueInstructions(queue, records, len(prologue), self.release, self.chip)
@@ -145,10 +145,10 @@ class Supplier:
         Raises CapacityError when fetches bring less than they cost or SRAM has no room, ScheduleError when a queue or
         the streams leave no cycle for one.
         """
-        while waiting := [text for text in self.texts.values() if text.spare < 0]:
+        while waiting := [queue for queue in self.queues.values() if queue.spare < 0]:
             if not self._left:
                 self._check_sizes(waiting)
-                self._left = 100 + 8 * sum(-(text.spare // self.chip.fetch_slots) for text in waiting)
+                self._left = 100 + 8 * sum(-(queue.spare // self.chip.fetch_slots) for queue in waiting)
             first = min(waiting, key=self._turn)
             self._left -= 1
             if (placement := self._place(first)) is None:
@@ -158,17 +158,17 @@ class Supplier:
             if not self._left:
                 self.gave_up = True
                 raise CapacityError(
-                    f"queue {first.queue.name}: after {len(self._placed)} fetches the text that fetches take grows "
-                    "as fast as they bring it; raise chip.queue_bytes or chip.fetch_bytes"
+                    f"queue {first.queue.name}: after {len(self._placed)} fetches the instructions that fetches take "
+                    "grow as fast as they are brought; raise chip.queue_bytes or chip.fetch_bytes"
                 )
 
-    def _turn(self, text: QueueInstructions) -> tuple[bool, int, int]:
-        name = text.queue.name
-        return name not in self._care.first, text.opening, text.number
+    def _turn(self, instructions: QueueInstructions) -> tuple[bool, int, int]:
+        name = instructions.queue.name
+        return name not in self._care.first, instructions.opening, instructions.number
 
     def _check_sizes(self, waiting: Sequence[QueueInstructions]) -> None:
         name, size = max(((t.queue.name, t.size) for t in waiting), key=lambda n: n[1])
-        chip, needs = self.chip, f"queue {name} has a text of {size} instructions and holds {self.chip.queue_slots}"
+        chip, needs = self.chip, f"queue {name} has {size} instructions and holds {self.chip.queue_slots}"
         if chip.fetch_slots > chip.queue_slots:
             raise CapacityError(
                 f"{needs}; a fetch brings {chip.fetch_slots}, for which there is never room: raise chip.queue_bytes or "
@@ -182,13 +182,13 @@ class Supplier:
 
     # -- one fetch ---------------------------------------------------------------------------------------------
 
-    def _place(self, text: QueueInstructions) -> Placement | None:
+    def _place(self, instructions: QueueInstructions) -> Placement | None:
         """Places the next fetch of a queue, in the first free cycle in which it can be fed, or not at all."""
         found: list[tuple[Feed, int, int]] = []
-        eager = text.queue.name in self._care.eager
+        eager = instructions.queue.name in self._care.eager
         most = _MOST_FEEDS if eager else 1
-        for cycle, wait in text.openings(eager):
-            if (feed := self._feed(text.queue, cycle)) is not None:
+        for cycle, wait in instructions.openings(eager):
+            if (feed := self._feed(instructions.queue, cycle)) is not None:
                 found.append((feed, cycle, wait))
                 if feed.is_cheap or len(found) == most:
                     break
@@ -196,29 +196,29 @@ class Supplier:
             return None
         feed, cycle, wait = min(found, key=lambda f: f[0].cost)
         number = self.chip.queue_numbers
-        fetch = Record(number[text.queue.name], cycle, _IFETCH, (feed.stream,))
-        text.insert(fetch, wait)
+        fetch = Record(number[instructions.queue.name], cycle, _IFETCH, (feed.stream,))
+        instructions.insert(fetch, wait)
         words: list[Word] = []
         reads: list[Record] = []
         for feeder, code in zip(feed.feeders, group_of(feed.stream, 2), strict=True):
             queue = self._mem[feeder.unit]
             address = self._take_word(feeder.unit)
             words.append(word_of(feeder.unit, address, self.chip))
-            at = self._dispatch(queue, text.queue, cycle)
+            at = self._dispatch(queue, instructions.queue, cycle)
             reads.append(Record(number[queue.name], at, _READ, (address, code)))
-            self.texts[queue.name].insert(reads[-1])
-            self._flow.add(code, queue.position, text.queue.position, cycle)
-        self.chunks.setdefault(text.queue.name, []).append((words[0], words[1]))
+            self.queues[queue.name].insert(reads[-1])
+            self._flow.add(code, queue.position, instructions.queue.position, cycle)
+        self.chunks.setdefault(instructions.queue.name, []).append((words[0], words[1]))
         return Placement(fetch, (reads[0], reads[1]))
 
     # -- taking back -------------------------------------------------------------------------------------------
 
-    def _make_room(self, text: QueueInstructions) -> None:
+    def _make_room(self, instructions: QueueInstructions) -> None:
         """Takes back the placements that leave a queue no place for its next fetch, so that they are made otherwise.
         Raises what _no_place gives where there are none, or where that has not helped."""
-        queue, window = self.chip.queue_numbers[text.queue.name], text.window
-        cycles = range(text.cycle_of(window.start), text.cycle_of(window.stop) + 1)
-        care = self._care.take(text.queue.name, cycles) if self._left else None
+        queue, window = self.chip.queue_numbers[instructions.queue.name], instructions.window
+        cycles = range(instructions.cycle_of(window.start), instructions.cycle_of(window.stop) + 1)
+        care = self._care.take(instructions.queue.name, cycles) if self._left else None
         lead = 2 * self.chip.mxm_distance
         blamed: dict[str, Callable[[Placement], bool]] = {
             "spared": lambda p: any(read.queue == queue and read.at in cycles for read in p.reads),
@@ -228,29 +228,29 @@ class Supplier:
         first = None
         while care is not None and first is None:
             first = next((i for i, p in enumerate(self._placed) if blamed[care](p)), None)
-            care = self._care.take(text.queue.name, cycles) if first is None else care
+            care = self._care.take(instructions.queue.name, cycles) if first is None else care
         if first is None:
-            self.stuck = text.queue.name
-            raise self._no_place(text)
+            self.stuck = instructions.queue.name
+            raise self._no_place(instructions)
         while len(self._placed) > first:
             self._take_back(self._placed.pop())
 
     def _take_back(self, placement: Placement) -> None:
         """Undoes the last placement."""
         fetch, queues = placement.fetch, self.chip.queues
-        self._text_of(fetch).remove(fetch)
+        self._instructions_of(fetch).remove(fetch)
         chunks = self.chunks[queues[fetch.queue].name]
         chunks.pop()
         if not chunks:
             del self.chunks[queues[fetch.queue].name]
         for read in reversed(placement.reads):
             mem, (address, code) = queues[read.queue], read.values
-            self._text_of(read).remove(read)
+            self._instructions_of(read).remove(read)
             self._flow.remove(StreamCode(code), mem.position, queues[fetch.queue].position, fetch.at)
             self._free[mem.unit] = np.append(self._free[mem.unit], address)
 
-    def _text_of(self, record: Record) -> QueueInstructions:
-        return self.texts[self.chip.queues[record.queue].name]
+    def _instructions_of(self, record: Record) -> QueueInstructions:
+        return self.queues[self.chip.queues[record.queue].name]
 
     # -- how to feed it ----------------------------------------------------------------------------------------
 
@@ -292,33 +292,34 @@ class Supplier:
             at = cycle - hops - self._lead
             if hops < 0 or at < release or mem is queue:
                 continue
-            text = self.texts.get(mem.name)
-            if text is None:
-                text = self.texts[mem.name] = self._text(mem.name)
-            growth = text.growth(at)
+            instructions = self.queues.get(mem.name)
+            if instructions is None:
+                instructions = self.queues[mem.name] = self._instructions(mem.name)
+            growth = instructions.growth(at)
             if growth is not None and len(self._free_words(mem.unit)):
                 spared = any(at in cycles for cycles in self._care.spared.get(mem.name, ()))
-                yield Feeder(spared, text.spare < growth, growth, growth - text.spare, mem.unit)
+                spare = instructions.spare
+                yield Feeder(spared, spare < growth, growth, growth - spare, mem.unit)
 
     def _dispatch(self, mem: Queue, queue: Queue, cycle: int) -> int:
         """The cycle in which a slice reads what a queue takes in `cycle`."""
         return cycle - abs(queue.position - mem.position) - self._lead
 
-    def _no_place(self, text: QueueInstructions) -> CapacityError | ScheduleError:
+    def _no_place(self, instructions: QueueInstructions) -> CapacityError | ScheduleError:
         """The error for a queue that would run dry."""
-        name, window = text.queue.name, text.window
-        begin, end = text.cycle_of(window.start), text.cycle_of(window.stop)
+        name, window = instructions.queue.name, instructions.window
+        begin, end = instructions.cycle_of(window.start), instructions.cycle_of(window.stop)
         if not any(len(self._free_words(mem.unit)) for mem in self._mem):
             return CapacityError(
-                f"queue {name}: no slice has a word free for its text; raise chip.words or chip.slices"
+                f"queue {name}: no slice has a word free for its instructions; raise chip.words or chip.slices"
             )
         why = "none of its free cycles has a pair of streams that two idle slices can feed"
-        if not text.opening:
+        if not instructions.opening:
             why = "it has no free cycle to fetch in"
         return ScheduleError(
             f"queue {name} runs dry in cycle {end}: between cycles {begin} and {end}, when it has room for its fetch "
-            f"number {text.fetches}, {why}; raise chip.queue_bytes, which makes that time longer, or leave gaps in its "
-            "schedule"
+            f"number {instructions.fetches}, {why}; raise chip.queue_bytes, which makes that time "
+            "longer, or leave gaps in its schedule"
         )
 
     # -- what the program has taken ----------------------------------------------------------------------------
@@ -326,7 +327,7 @@ class Supplier:
     @property
     def _flow(self) -> StreamOccupancy:
         if self._streams is None:
-            self._streams = StreamOccupancy((r for text in self.texts.values() for r in text.records), self.chip)
+            self._streams = StreamOccupancy((r for queue in self.queues.values() for r in queue.records), self.chip)
         return self._streams
 
     def _free_words(self, unit: int) -> npt.NDArray[np.int64]:
@@ -337,8 +338,8 @@ class Supplier:
             free = np.ones(self.chip.words, np.bool_)
             for words in self._bound[queue.name]:
                 free[words.start : words.stop] = False
-            text = self.texts.get(queue.name)
-            for record in text.records if text is not None else ():
+            instructions = self.queues.get(queue.name)
+            for record in instructions.records if instructions is not None else ():
                 if record.instruction.effect in (Effect.READ, Effect.WRITE):
                     free[stepped(record)] = False
                 else:

@@ -1,5 +1,5 @@
 """isa-assemble: packs every queue: repeat for runs, nop for gaps, the prologue that starts all queues together, and
-ifetch with the reads that feed it for every queue whose text is longer than the queue.
+ifetch with the reads that feed it for every queue whose instructions do not fit into it.
 
 All queues park in `sync`. A C2C queue, mostly the first, starts them: with several chips it first waits for the common
 epoch with `deskew`, then it notifies.
@@ -60,9 +60,9 @@ def assemble(program: isa.ProgramOp, checked: ChipProgram) -> None:
         supplier = supply(queues, starter, checked.bindings, system)
     except (CapacityError, ScheduleError) as e:
         raise type(e)(f"{describe(program)} chip {checked.chip}: {e}") from e
-    texts = {name: text for name, text in supplier.texts.items() if text.records or name == starter}
-    for name in sorted(texts, key=lambda n: (n != starter, system.chip.queue_numbers[n])):
-        payload = pack(texts[name], system, starts=name == starter)
+    filled = {name: queue for name, queue in supplier.queues.items() if queue.records or name == starter}
+    for name in sorted(filled, key=lambda n: (n != starter, system.chip.queue_numbers[n])):
+        payload = pack(filled[name], system, starts=name == starter)
         packed = isa.PackedOp(name, payload, supplier.chunks.get(name, ()))
         packed.location = (timed.get(name) or program).location
         program.body.block.add_op(packed)
@@ -73,7 +73,7 @@ def assemble(program: isa.ProgramOp, checked: ChipProgram) -> None:
 
 def starter_of(queues: Mapping[str, Sequence[Record]], system: SystemSpec) -> str:
     """The queue that starts a chip's program: the first C2C queue, since `deskew` runs on those, or the idlest of them
-    where the text of the first, which that makes longer, does not fit into a queue."""
+    where the first has more instructions, with those that start it, than a queue holds."""
     links = [q.name for q in system.chip.queues if q.kind == "C2C"]
     first = sum(map(size, fold(queues.get(links[0], ()), system.chip.loop_levels)))
     if not first or len(prologue_of(True, system)) + 2 * first <= system.chip.queue_slots:
@@ -87,7 +87,7 @@ def supply(
     """The queues with their runs folded and their fetches placed. Raises what Supplier.run raises.
 
     A run that is folded keeps its queue to itself, from its first record to its last. A queue in which no place is left
-    for a fetch is therefore folded again, only where that costs no free cycle, and all fetches are placed anew; so are
+    for a fetch is therefore folded again, only where that costs no free cycle, and all fetches are placed again; so are
     all queues where the search is given up.
     """
     levels = system.chip.loop_levels
@@ -114,13 +114,13 @@ def _check_release(queue: isa.QueueOp, records: Sequence[Record], system: System
         )
 
 
-def pack(text: QueueInstructions, system: SystemSpec, starts: bool) -> bytes:
+def pack(instructions: QueueInstructions, system: SystemSpec, starts: bool) -> bytes:
     """The bytes of one queue."""
     words = [_encode(name) for name in prologue_of(starts, system)]
     clock = system.release
-    for record in text.records:
+    for record in instructions.records:
         gap = record.at - clock
-        pad = max(0, text.pads.get(record.at, 0) - nops(gap))
+        pad = max(0, instructions.pads.get(record.at, 0) - nops(gap))
         words += [_encode("nop", 1)] * pad
         words += [_encode("nop", min(MAX_NOP, gap - done)) for done in range(pad, gap, MAX_NOP)]
         words.append(record.instruction.encode(record.values))

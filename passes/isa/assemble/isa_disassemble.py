@@ -32,14 +32,14 @@ class IsaDisassemblePass(ModulePass):
 
 def disassemble(program: isa.ProgramOp) -> None:
     """Unpacks the queues of one chip. What only starts or feeds others vanishes: queues without an instruction of their
-    own, every ifetch, and the reads of program text."""
+    own, every ifetch, and the reads of instructions."""
     system = target_of(program)
     packed = program.packed
-    text = {word for q in packed if q.text is not None for chunk in q.text.data for word in chunk}
+    holding = {word for q in packed if q.chunks is not None for chunk in q.chunks.data for word in chunk}
     queues: dict[int, list[ops.InstructionOp]] = defaultdict(list)
     for record in decode_queues({q.queue.data: q.bytes for q in packed}, system):
         name, effect = record.instruction.name, record.instruction.effect
-        if effect is Effect.FETCH or (effect is Effect.READ and _word(record, system.chip) in text):
+        if effect is Effect.FETCH or (effect is Effect.READ and _word(record, system.chip) in holding):
             continue
         queues[record.queue].append(ops.OP_CLASSES[name].make(record.at, record.values, record.loops))
     for number in sorted(queues):

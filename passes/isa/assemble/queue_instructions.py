@@ -1,4 +1,4 @@
-"""The text of one queue while it is written: records, the gaps between them, and the place of each in the text."""
+"""The instructions of one queue while they are written: records, the gaps between them, and the index of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_TRIES = 512
 
 
 class QueueInstructions:
-    """The records of a queue in the order of their cycles, and where its ifetches stand in the text."""
+    """The records of a queue in the order of their cycles, and the indices of its ifetches."""
 
     def __init__(self, queue: Queue, records: Sequence[Record], prologue: int, release: int, chip: ChipSpec):
         self.queue = queue
@@ -26,12 +26,12 @@ class QueueInstructions:
         self.pads: dict[int, int] = {}
         """By the cycle of an ifetch, the nops that stand before it where fewer would do: so many that there is room."""
         self._queue_slots, self._fetch_slots, self._chip = chip.queue_slots, chip.fetch_slots, chip
-        # Gap i, before record i, begins in cycle _begins[i] at the place _slots[i] in the text; record i itself is at
+        # Gap i, before record i, begins in cycle _begins[i] at instruction _slots[i]; record i itself is at
         # _slots[i] + _wait(i). The last gap comes after all records and has no end.
         self._begins, self._slots = [release], [prologue]
         self._ats = [record.at for record in self.records]
         self._fetches: list[tuple[int, int]] = []
-        """The cycles of the ifetches, and their places in the text."""
+        """The cycles of the ifetches, and their indices among the instructions."""
         for i, record in enumerate(self.records):
             if record.instruction.effect is Effect.FETCH:
                 self._fetches.append((record.at, self._slots[i] + self._wait(i)))
@@ -45,7 +45,7 @@ class QueueInstructions:
 
     @property
     def size(self) -> int:
-        """Instructions of the text."""
+        """The number of instructions."""
         return self._slots[-1]
 
     @property
@@ -55,16 +55,16 @@ class QueueInstructions:
 
     @property
     def spare(self) -> int:
-        """Instructions by which the text may grow before it needs one more fetch; negative when it does already."""
+        """Instructions that may be added before one more fetch is needed; negative when one is already."""
         return self._queue_slots + len(self._fetches) * self._fetch_slots - self._slots[-1]
 
     @property
     def window(self) -> range:
-        """The places in the text at which the next ifetch may stand."""
+        """The indices that the next ifetch may have."""
         return room(self.fetches, self._chip)
 
     def cycle_of(self, slot: int) -> int:
-        """The cycle in which the queue comes to a place in the text; that of the last record before a `repeat`."""
+        """The cycle in which the queue comes to instruction `slot`; that of the last record before a `repeat`."""
         i = max(0, bisect_right(self._slots, slot) - 1)
         begin, inside = self._begins[i], max(0, slot - self._slots[i])
         if i == len(self.records):
@@ -79,9 +79,9 @@ class QueueInstructions:
 
     def openings(self, eager: bool = False) -> Iterator[tuple[int, int]]:
         """The free cycles in which the next ifetch may be dispatched, as early as there is room, each with the nops
-        before it: of each gap between two records first the ends, where it costs least text, then what is between them.
-        After all of them, those that come too early in the text, if their nops are split. In place of the last cycle of
-        a gap an `eager` queue has one that leaves room for the fetches that follow."""
+        before it: of each gap between two records first the ends, where it costs the fewest instructions, then what is
+        between them. After all of them, those that come too early in the queue, if their nops are split. In place of
+        the last cycle of a gap an `eager` queue has one that leaves room for the fetches that follow."""
         window = self.window
         first = max(0, bisect_left(self._slots, window.start) - 1)
         for i in range(first, len(self.records)):
@@ -103,7 +103,7 @@ class QueueInstructions:
                 yield from ((cycle, wait) for cycle in (*cycles[-1:], *cycles[:-1][:_MOST_TRIES]))
 
     def _following(self, place: int) -> int:
-        """How many of the fetches that are still wanted after one at a place in the text there is room for at once."""
+        """How many of the fetches that are still wanted after one at an index there is room for at once."""
         gain = max(1, self._fetch_slots - 1)
         wanted = -(-(1 - self.spare) // gain) - 1
         return max(0, min(wanted, (place - self.window.start) // gain))
@@ -114,7 +114,7 @@ class QueueInstructions:
         return begin < self._ats[gap] and (not self._fetches or begin > self._fetches[-1][0])
 
     def growth(self, cycle: int) -> int | None:
-        """By how much one more instruction in a cycle lengthens the text; None when the queue is not free then, or when
+        """How many instructions one more in a cycle adds, with nops; None when the queue is not free then, or when
         an ifetch after it would come too late."""
         i = bisect_right(self._ats, cycle)
         begin, slot = self._begins[i], self._slots[i]
@@ -156,7 +156,7 @@ class QueueInstructions:
         self._shift(i)
 
     def _shift(self, i: int) -> None:
-        """Moves the text from record i on to where the gap before it says."""
+        """Moves the instructions from record i on to where the gap before it says."""
         self.__dict__.pop("opening", None)
         if i == len(self.records):
             return

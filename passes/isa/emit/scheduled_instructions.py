@@ -1,7 +1,7 @@
-"""Instructions of scheduled ops before they are written down, and how those of one queue are in_dispatch_order.
+"""Instructions of scheduled ops before they are written down, and in the order in which a queue dispatches them.
 
 A repeated instruction keeps its queue from its first issue to its last. Two ops may use one queue in turn, each in the
-pauses of the other: then the loops with the pauses are taken apart.
+pauses of the other: then the loops with the pauses are unrolled.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def scheduled(
 
 
 def in_dispatch_order(instructions: Iterable[ScheduledInstruction]) -> list[ScheduledInstruction]:
-    """The instructions of a queue in the order of time, with the loops taken apart in which others have their turn.
+    """The instructions of a queue in the order of time, with the loops unrolled in which others are interleaved.
 
     Instructions that need the queue in one cycle stay as they are; reading the program reports them.
     """

@@ -1,8 +1,8 @@
 """What the instructions of a scheduled program are meant to take: from the stream ops alone, by their values and by the
 order in which they visit words of SRAM.
 
-An instruction takes what the op that its operand's value comes from gives, vector by vector. The schedule only says
-which instruction of a queue is the one for a vector of an op: the one in its cycle.
+An instruction takes, vector by vector, the result of the op that defines its operand. The schedule only says which
+instruction of a queue belongs to a vector of an op: the one in its cycle.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The proof that a program does what it was compiled to do: from the cycles, streams and addresses of its records, what
 every issue really takes; its digests must be those that the program carries (dialects/programs/dataflow.py).
 
-The program has been found free of hazards before. As in proof.py, one resource comes after the other, and nothing of
-the scheduler is used.
+The program has been found free of hazards before. As in proof.py, resources are taken one after the other, and no
+code of the scheduler is used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ....dialects.machine.instruction_fetch import Word, word_of
 from ....dialects.machine.target import SystemSpec
 from ....dialects.machine.topology import Port as LinkEnd
 from ....dialects.programs.dataflow import (
-    TEXT,
+    FETCHED,
     Digests,
     Memory,
     Places,
@@ -98,17 +98,17 @@ class _ChipFlow:
         self.program, self.issues, self.system, self.spec = program, issues, system, system.chip
         records = issues.records
         self.queues = np.array([r.queue for r in records], np.int64)
-        text = program.text_image(self.spec)
-        self.text = np.array([self._is_text(r, text) for r in records] if text else np.zeros(len(records)), np.bool_)
-        """Which records only feed queues with text. Their issues do not count."""
-        counted = np.where(self.text, 0, issues.counts.prod(axis=1))
+        image = program.instruction_image(self.spec)
+        self.feeds = np.array([self._feeds(r, image) for r in records] if image else np.zeros(len(records)), np.bool_)
+        """Which records only feed queues with instructions. Their issues do not count."""
+        counted = np.where(self.feeds, 0, issues.counts.prod(axis=1))
         counts = np.bincount(self.queues, counted, len(self.spec.queues)).astype(np.int64)
         self.place = np.cumsum(counted) - counted
         """By record, how many issues come before it, those of the queues before its own among them."""
         self.before = np.cumsum(counts) - counts
         """By queue, how many issues the queues before it have."""
         named = np.array([issue_source(program.chip, q) for q in range(len(counts))], np.uint64)
-        self.named = named[self.queues] + self._first.astype(np.uint64) + of_stream(TEXT * self.text)
+        self.named = named[self.queues] + self._first.astype(np.uint64) + of_stream(FETCHED * self.feeds)
         """By record, its first issue as a source."""
         numbers = self.spec.queue_numbers
         blocks = {numbers[name]: flow.block for name, flow in program.dataflow.items()}
@@ -116,10 +116,10 @@ class _ChipFlow:
         """By queue, the number of its issues."""
         self.digests = sums(program.chip, {q: (n, blocks.get(q, n or 1)) for q, n in self.counts.items()})
 
-    def _is_text(self, record: Record, text: Container[Word]) -> bool:
+    def _feeds(self, record: Record, image: Container[Word]) -> bool:
         instruction, unit = record.instruction, self.spec.queues[record.queue].unit
         return instruction.effect is Effect.FETCH or (
-            instruction.effect is Effect.READ and word_of(unit, instruction.moved(record.values), self.spec) in text
+            instruction.effect is Effect.READ and word_of(unit, instruction.moved(record.values), self.spec) in image
         )
 
     @property
@@ -150,7 +150,7 @@ class _ChipFlow:
         taken, records = driven[stream.drivers], sampling.records
         places = _ascending(self.place[records], sampling.sizes)
         ports = np.repeat(stream_port(stream.samples.groups, stream.samples.members), sampling.sizes)
-        if (uncounted := self.text[records]).any():
+        if (uncounted := self.feeds[records]).any():
             mine = ~np.repeat(uncounted, sampling.sizes)
             places, ports, taken = places[mine], ports[mine], taken[mine]
         self.digests.add_each(places, ports, taken)
@@ -173,7 +173,7 @@ class _ChipFlow:
         for group in self.issues.groups:
             operations[group.records] = operation_source(group.instruction, group.values)
         operations += tiles_source(np.array([r.tiles for r in records], np.int64))
-        all_ = Issues(self.issues, np.flatnonzero(~self.text))
+        all_ = Issues(self.issues, np.flatnonzero(~self.feeds))
         self._take(all_, Port.OPERATION, np.repeat(operations[all_.records], all_.sizes))
 
     def _chains(self) -> None:
@@ -234,7 +234,7 @@ class _ChipFlow:
 
     def _slice(self, unit: int) -> None:
         issues = self.issues.dispatches("MEM", unit, *FROM_MEMORY, *STORES)
-        issues = Issues(self.issues, issues.records[~self.text[issues.records]])
+        issues = Issues(self.issues, issues.records[~self.feeds[issues.records]])
         if not len(issues.records):
             return
         queue = int(self.queues[issues.records[0]])
@@ -303,7 +303,7 @@ class _ChipFlow:
 
     def record_of(self, queue: int, number: int) -> int:
         """The record of an issue of a queue, as its place in the chip's program."""
-        mine = np.flatnonzero((self.queues == queue) & ~self.text)
+        mine = np.flatnonzero((self.queues == queue) & ~self.feeds)
         return int(mine[np.searchsorted(self._first[mine], number, "right") - 1])
 
 

@@ -1,4 +1,4 @@
-"""Values that are driven onto streams and that nothing samples: no hazard, but seldom what was meant."""
+"""Values that are driven onto streams and that nothing samples: not a hazard, but rarely intended."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DeadValues(NamedTuple):
         what = "1 value is" if self.number == 1 else f"{self.number} values are"
         return (
             f"dead value: chip {self.chip}, stream {stream_text(self.stream)}: {what} driven and never sampled, the "
-            f"first in cycle {self.cycle} by {self.first}; leave the instruction out, or let something take its result"
+            f"first in cycle {self.cycle} by {self.first}; remove the instruction, or use its result"
         )
 
 
@@ -44,7 +44,7 @@ def dead_values(program: Program) -> Iterator[DeadValues]:
             dead = np.ones(len(stream.driven), np.bool_)
             dead[stream.drivers[stream.drivers >= 0]] = False
             if dead.any():
-                cycles = stream.stations.cycle(stream.driven[dead])
+                cycles = stream.registers.cycle(stream.driven[dead])
                 first = int(np.flatnonzero(dead)[np.argmin(cycles)])
                 actor = stream.drives.issues.actor(first)
                 yield DeadValues(chip.number, stream.code, int(dead.sum()), int(cycles.min()), actor)

@@ -1,5 +1,5 @@
-"""The proof that every ifetch takes its queue's next text: which word each vector that it samples was read from, and
-that no write touches a word that holds text."""
+"""The proof that every ifetch takes its queue's next instructions: which word each vector that it samples was read
+from, and that no write touches a word that holds instructions."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .stream_registers import Matched
 
 
 def fetch_hazards(
-    chip: ChipIssues, stream: Matched, texts: Mapping[tuple[int, int], bytes], image: Mapping[Word, bytes]
+    chip: ChipIssues, stream: Matched, chunks: Mapping[tuple[int, int], bytes], image: Mapping[Word, bytes]
 ) -> Iterator[Hazard]:
-    """The fetches from a stream of which a vector is not what it must be: by queue and cycle `texts` is what they must
-    bring, `image` the words of SRAM with text. One that takes nothing at all is another hazard."""
+    """The fetches from a stream of which a vector is not what it must be: by queue and cycle `chunks` is what they must
+    bring, `image` the words of SRAM with instructions. One that takes nothing at all is another hazard."""
     if stream.drives is None or stream.samples is None:
         return
     issues, lanes = stream.samples.issues, chip.spec.lanes
@@ -30,15 +30,15 @@ def fetch_hazards(
     for sample in np.flatnonzero(fetched & (stream.drivers >= 0)).tolist():
         record = issues.record(sample)
         begin = (stream.code - record.values[0]) * lanes
-        text = texts[record.queue, record.at][begin : begin + lanes]
-        if not _text_driven(stream.drives.issues, int(stream.drivers[sample]), image).startswith(text):
+        chunk = chunks[record.queue, record.at][begin : begin + lanes]
+        if not _driven(stream.drives.issues, int(stream.drivers[sample]), image).startswith(chunk):
             queue = chip.spec.queues[record.queue].name
             party = actor(record, record.at, queue)
-            yield Hazard("text-wrong", chip.number, f"queue {queue}", record.at, (record.queue,), party)
+            yield Hazard("fetch-wrong", chip.number, f"queue {queue}", record.at, (record.queue,), party)
 
 
-def _text_driven(drives: Issues, issue: int, image: Mapping[Word, bytes]) -> bytes:
-    """The text that an issue drives: that of the word which it reads, zero in superlanes that are off."""
+def _driven(drives: Issues, issue: int, image: Mapping[Word, bytes]) -> bytes:
+    """The instructions that an issue drives: those in the word which it reads, zero in superlanes that are off."""
     record, spec = drives.record(issue), drives.chip.spec
     if record.instruction.effect is not Effect.READ:
         return b""
@@ -47,8 +47,8 @@ def _text_driven(drives: Issues, issue: int, image: Mapping[Word, bytes]) -> byt
 
 
 def overwritten(chip: ChipIssues, image: Mapping[Word, bytes]) -> Iterator[Hazard]:
-    """For each slice with text its first write to a word of it. Where a scatter writes is known only when it runs, so
-    it must not be in such a slice."""
+    """For each slice with instructions its first write to a word of it. Where a scatter writes is known only when it
+    runs, so it must not be in such a slice."""
     slices: dict[int, list[int]] = defaultdict(list)
     for word in image:
         slices[word.unit(chip.spec)].append(word.address)
@@ -62,4 +62,4 @@ def overwritten(chip: ChipIssues, image: Mapping[Word, bytes]) -> Iterator[Hazar
         first = int(bad[np.argmin(cycles[bad])])
         address = min(addresses) if scatters[first] else int(moved[first])
         resource, cycle = f"word {word_of(unit, address, chip.spec)}", int(cycles[first]) + chip.spec.latency_write
-        yield Hazard("text-overwritten", chip.number, resource, cycle, (unit, address), writes.actor(first))
+        yield Hazard("instructions-overwritten", chip.number, resource, cycle, (unit, address), writes.actor(first))

@@ -1,6 +1,6 @@
 """The proof that a program is free of hazards: set arithmetic on the cycles of all issues, without executing anything.
 
-It rests on the instruction table and on the machine description alone, and shares no logic with the engines, which find
+It depends only on the instruction table and the machine description, and shares no logic with the engines, which find
 hazards by running, nor with the scheduler, which avoids them by reserving. It takes one resource after the other (a
 stream of a chip, an ALU's chain, a plane, a link), so memory is bounded by the busiest resource, not by the program.
 """
@@ -43,7 +43,9 @@ def first_hazard(
     hazards += [h for chip in chips for check in (_chains, _planes) for h in check(chip)]
     hazards += _links(chips, program)
     hazards += [
-        h for chip, c in zip(chips, program.chips, strict=True) for h in overwritten(chip, c.text_image(chip.spec))
+        h
+        for chip, c in zip(chips, program.chips, strict=True)
+        for h in overwritten(chip, c.instruction_image(chip.spec))
     ]
     return earliest(hazards) if hazards else None
 
@@ -70,8 +72,8 @@ def _soonest(issues: Ints, cycles: Ints, tie: Callable[[int], tuple[int, ...]]) 
 
 def _streams(chip: ChipIssues, program: ChipProgram, follow: Follow | None) -> Iterator[Hazard]:
     """The first collision and the first empty sample of every stream of a chip, and every wrong fetch."""
-    image = program.text_image(chip.spec)
-    texts = {(fetch.record.queue, fetch.record.at): fetch.text for fetch in program.fetches}
+    image = program.instruction_image(chip.spec)
+    chunks = {(fetch.record.queue, fetch.record.at): fetch.instructions for fetch in program.fetches}
     for stream in matched(chip):
         if stream.drives is not None:
             ascending = stream.ascending
@@ -79,8 +81,8 @@ def _streams(chip: ChipIssues, program: ChipProgram, follow: Follow | None) -> I
                 yield _collision(chip, stream, stream.drives, twice)
         if stream.samples is not None and (empty := stream.empty).size:
             yield _empty_sample(chip, stream, stream.samples, empty)
-        if texts:
-            yield from fetch_hazards(chip, stream, texts, image)
+        if chunks:
+            yield from fetch_hazards(chip, stream, chunks, image)
         if follow is not None:
             follow(chip, stream)
 
@@ -91,7 +93,7 @@ def _register(code: StreamCode, position: int) -> str:
 
 def _collision(chip: ChipIssues, stream: Matched, drives: StreamUses, twice: Ints) -> Hazard:
     """The first of the collisions at the keys `twice`, with the two lowest of those who drive there."""
-    cycles, positions = stream.stations.cycle(twice), stream.stations.position(twice)
+    cycles, positions = stream.registers.cycle(twice), stream.registers.position(twice)
     at = np.lexsort((positions, cycles))[0]
     issues = np.flatnonzero(stream.driven == twice[at]).tolist()
     drivers = [(drives.issues.queue(i), drives.issues.actor(i)) for i in issues]
@@ -106,9 +108,9 @@ def _empty_sample(chip: ChipIssues, stream: Matched, samples: StreamUses, empty:
     """The first sample of a stream before which nothing drives its diagonal."""
 
     def order(issue: int) -> tuple[int, ...]:
-        return stream.code, int(stream.stations.position(stream.sampled[issue])), samples.issues.queue(issue)
+        return stream.code, int(stream.registers.position(stream.sampled[issue])), samples.issues.queue(issue)
 
-    cycles = stream.stations.cycle(stream.sampled[empty])
+    cycles = stream.registers.cycle(stream.sampled[empty])
     issue = _soonest(empty, cycles, order)
     resource = _register(stream.code, order(issue)[1])
     return Hazard("stream-empty", chip.number, resource, int(cycles.min()), order(issue), samples.issues.actor(issue))

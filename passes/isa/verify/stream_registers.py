@@ -20,7 +20,7 @@ class StreamRegisters:
 
     A value stays on its diagonal, so (diagonal, place in the flow) orders the drives of a diagonal by time, and a
     sample sees the last drive of its diagonal that stands before it or with it in that order. Both numbers make one
-    key: diagonal * stations + place.
+    key: diagonal * count + place.
     """
 
     westward: bool
@@ -61,15 +61,15 @@ class StreamUses:
     members: Ints
     """The number of the stream in that group: [records]."""
 
-    def places(self, stations: StreamRegisters) -> Ints:
+    def places(self, registers: StreamRegisters) -> Ints:
         """The place in the flow of each issue: [issues]."""
-        return np.repeat(stations.place(self.positions), self.issues.sizes)
+        return np.repeat(registers.place(self.positions), self.issues.sizes)
 
-    def keys(self, stations: StreamRegisters) -> Ints:
+    def keys(self, registers: StreamRegisters) -> Ints:
         """The key of the register and cycle that each issue drives or samples: [issues]."""
         chip, records = self.issues.chip, self.issues.records
-        first = stations.key(chip.at[records] + self.offsets, stations.place(self.positions))
-        return self.issues.progression(first, chip.every[records] * stations.count)
+        first = registers.key(chip.at[records] + self.offsets, registers.place(self.positions))
+        return self.issues.progression(first, chip.every[records] * registers.count)
 
 
 def stream_uses(chip: ChipIssues, role: str) -> dict[StreamCode, StreamUses]:
@@ -92,14 +92,14 @@ class Matched:
     """One stream of a chip: what drives it, what samples it, and which drive each sample takes."""
 
     code: StreamCode
-    stations: StreamRegisters
+    registers: StreamRegisters
     drives: StreamUses | None
     samples: StreamUses | None
 
     @cached_property
     def driven(self) -> Ints:
         """The keys of all drives: [drives]."""
-        return _NONE if self.drives is None else self.drives.keys(self.stations)
+        return _NONE if self.drives is None else self.drives.keys(self.registers)
 
     @cached_property
     def ascending(self) -> Ints:
@@ -109,7 +109,7 @@ class Matched:
     @cached_property
     def sampled(self) -> Ints:
         """The keys of all samples: [samples]."""
-        return _NONE if self.samples is None else self.samples.keys(self.stations)
+        return _NONE if self.samples is None else self.samples.keys(self.registers)
 
     @cached_property
     def _newest(self) -> Ints:
@@ -122,7 +122,7 @@ class Matched:
         if self.samples is None or self.drives is None:
             return np.arange(len(self.sampled))
         key = np.where(self._newest < 0, -1, self.ascending[self._newest])
-        return np.flatnonzero(key < self.sampled - self.samples.places(self.stations))
+        return np.flatnonzero(key < self.sampled - self.samples.places(self.registers))
 
     @cached_property
     def drivers(self) -> Ints:
@@ -139,5 +139,5 @@ def matched(chip: ChipIssues) -> Iterator[Matched]:
     """The streams of a chip, one after the other."""
     drives, samples = stream_uses(chip, "drive"), stream_uses(chip, "read")
     for code in sorted(drives.keys() | samples.keys()):
-        stations = StreamRegisters(is_westward(code), chip.spec.mxm_distance)
-        yield Matched(code, stations, drives.get(code), samples.get(code))
+        registers = StreamRegisters(is_westward(code), chip.spec.mxm_distance)
+        yield Matched(code, registers, drives.get(code), samples.get(code))

@@ -37,7 +37,7 @@ def alu_levels(op: ts.VxmOp) -> Levels:
         at = [levels[user] for user in users]
         if at and (apart := max(at) - min(at)):
             raise MalformedProgram(
-                f"{describe(users[at.index(max(at))])}: its operands come {apart} ALUs apart; leave out `alus`, and "
+                f"{describe(users[at.index(max(at))])}: its operands come {apart} ALUs apart; omit `alus`, and "
                 "stream-place inserts delays"
             )
         return at[0] if at else None
@@ -118,7 +118,7 @@ def alus_of(region: Region) -> int:
 # -- the mathematics -------------------------------------------------------------------------------------------------
 
 Chain = tuple[tuple[int, ...], ...]
-"""The operands of every ALU, each the number of an ALU before it, or `~i` for argument i. Constants are left out."""
+"""The operands of every ALU, each the number of an ALU before it, or `~i` for argument i. Constants are omitted."""
 
 
 def chain_of(inside: Sequence[Operation]) -> Chain:

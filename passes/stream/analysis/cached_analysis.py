@@ -1,4 +1,4 @@
-"""What follows from an op or a value and is asked for many times: worked out once while the ops around it rest."""
+"""Analyses of an op or a value that are needed many times: computed once as long as the ops around it do not change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _known: ContextVar[dict[tuple[Any, Operation | SSAValue], Any] | None] = Context
 
 @contextmanager
 def analyses_preserved() -> Generator[None]:
-    """While this lasts, no op changes in what its facts depend on, so each is worked out once, also by what is called
+    """While this lasts, no op changes in what its analyses depend on, so each is computed once, also by what is called
     and says the same."""
     if _known.get() is not None:
         yield

@@ -86,7 +86,7 @@ def _ordered(found: list[list[ts.TimedOp]], positions: dict[ts.TimedOp, int]) ->
         one, other, *_ = sorted({*cast("list[int]", e.args[1])})
         raise ScheduleError(
             f"{describe(found[one][0])}: what streams join to it uses words of SRAM both before and after what they "
-            f"join to {describe(found[other][0])}; let a value rest in SRAM in between"
+            f"join to {describe(found[other][0])}; store a value in SRAM in between"
         ) from None
     ordered: list[list[ts.TimedOp]] = []
     ready: list[int] = []

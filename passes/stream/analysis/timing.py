@@ -1,9 +1,9 @@
 """When and where each stream op samples and drives, relative to its start: the geometry of a rigid cluster.
 
-Everything is said in diagonals: a stream value has one diagonal for ever, its cycle minus its position when it flows
-east and plus its position when it flows west. An op's start `at` is the dispatch of its first instruction on the unit
-that it names first; its other instructions follow from the diagonals of its streams. The vectors of a run need not
-follow each other in every cycle: the read that they come from says when, and what they become keeps that pace.
+Times are given as diagonals: a stream value keeps one diagonal, its cycle minus its position when it flows east and
+plus its position when it flows west. An op's start `at` is the dispatch of its first instruction on the unit that it
+names first; its other instructions follow from the diagonals of its streams. The vectors of a run need not follow each
+other in every cycle: the read that they come from says when, and everything computed from them keeps that pace.
 """
 
 from __future__ import annotations
@@ -121,9 +121,9 @@ def plane_position(plane: int, chip: ChipSpec) -> int:
 
 def lane_queue(op: ts.LaneOp) -> str:
     """The queue of the SXM unit that executes an op. Raises MalformedProgram before stream-place."""
-    if op.side is None or len(op.units) != 1:
-        raise MalformedProgram(f"{describe(op)}: has no `side` or `unit`; run stream-place first")
-    return f"SXM.{op.side.data}.{op.units[0]}"
+    if op.hemisphere is None or len(op.units) != 1:
+        raise MalformedProgram(f"{describe(op)}: has no `hemisphere` or `unit`; run stream-place first")
+    return f"SXM.{op.hemisphere.data}.{op.units[0]}"
 
 
 def lane_position(op: ts.LaneOp, chip: ChipSpec) -> int:
@@ -204,7 +204,7 @@ def drive(op: ts.TimedOp) -> Touch | None:
             levels = alu_levels(op)
             last = levels.get(cast(Operation, op.yielded.owner))
             if last is None:
-                raise MalformedProgram(f"{describe(op)}: its region yields what no ALU computes; leave out `alus`")
+                raise MalformedProgram(f"{describe(op)}: its region yields a value that no ALU computes; omit `alus`")
             return _touch(op.stream, last * chip.latency_alu + latency("add", chip), 0)
         case ts.ReceiveOp():
             return _touch(op.stream, latency("receive", chip), link_position(op.link.value.data, chip))

@@ -1,8 +1,8 @@
-"""Streams whose consumers lie on both sides of what drives them, which no direction serves.
+"""Streams whose consumers lie both east and west of what drives them, which no direction serves.
 
-Placement avoids them as far as there is room. What is left is parted here: consumers on one side each get a stream of
-their own, from a second op that reads or computes the same, with all that leads to it; and a word whose bytes or copies
-go to both sides of the slices that it comes from goes through the ALUs, on one side of which all of these lie.
+Placement avoids them as far as there is room. The rest is split here: the consumers in each direction get a stream of
+their own, from a second op that reads or computes the same, with all that it is computed from; and a word whose bytes
+or copies go both ways from the slices that it comes from goes through the ALUs, from which all of these lie one way.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def ways_of(op: ts.DrivingOp) -> Ways:
 
 
 def part(op: ts.DrivingOp, ways: Ways) -> list[ts.DrivingOp]:
-    """Parts a stream with consumers on both sides, where that can be done, so that those of each lie on one side: of
+    """Splits a stream with consumers both ways, where possible, so that all consumers of each lie one way: of
     `op` and of the ops made, which are returned. What crosses between chips comes once, so it cannot be made again."""
     made: list[ts.DrivingOp] = []
-    for consumer in [c for c, sides in ways.items() if len(sides) > 1]:
+    for consumer in [c for c, directions in ways.items() if len(directions) > 1]:
         match op, consumer:
             case ts.ReadOp() | ts.GatherOp(), ts.WriteOp() | ts.GatherOp() | ts.ScatterOp() if (
                 op.stream in consumer.operands and len(op.stream.type.shape) == 2
@@ -46,8 +46,8 @@ def part(op: ts.DrivingOp, ways: Ways) -> list[ts.DrivingOp]:
             case _:
                 return made
     ways, leading = ways_of(op), _leading_to(op)
-    west = [consumer for consumer, sides in ways.items() if sides == {"W"}]
-    parted = all(len(sides) < 2 for sides in ways.values()) and len(west) < len(ways)
+    west = [consumer for consumer, directions in ways.items() if directions == {"W"}]
+    parted = all(len(directions) < 2 for directions in ways.values()) and len(west) < len(ways)
     if west and parted and not any(isinstance(o, ts.ReceiveOp) for o in leading):
         made += _again(leading, west)
     return made

@@ -1,5 +1,5 @@
-"""Which slices hold each buffer: those of one cluster apart, since a slice has one instruction queue, and among the
-slices left those that are used least at the time.
+"""Which slices hold each buffer: different ones within a cluster, since a slice has one instruction queue, and of the
+rest those that are used least at the time.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ _SMALL = 64
 
 
 class _Placer:
-    """Chooses slices: those of one cluster apart, since a slice has one instruction queue, those of clusters that may
-    run at the same time apart if there is room, and among the others those with the fewest words."""
+    """Chooses slices: different ones within a cluster, since a slice has one instruction queue, different ones for
+    clusters that may run at the same time if there is room, and among the others those with the fewest words."""
 
     def __init__(self, module: ModuleOp):
         self.chip = target_of(module).chip
@@ -193,10 +193,10 @@ class _Placer:
         if len(free) < wanted:
             return None
         numbered = by_number(buffer)
-        if numbered and len(apart := [s for s in free if not self._holds_text(s)]) >= wanted:
-            free = apart
-        if not numbered and len(apart := [s for s in free if s not in near]) >= wanted:
-            free = apart
+        if numbered and len(safe := [s for s in free if not self._holds_instructions(s)]) >= wanted:
+            free = safe
+        if not numbered and len(far := [s for s in free if s not in near]) >= wanted:
+            free = far
         key = buffer.chip_number
         if weights:
             # next to the planes; where each plane of the hemisphere has its own weights, beside those of the others
@@ -225,8 +225,8 @@ class _Placer:
             picked = self._one_position_first(free, wanted)[:wanted]
         return sorted(picked)
 
-    def _holds_text(self, s: Slice) -> bool:
-        """Whether a slice is left to the program's text by what is visited by number, which may change any word: half
+    def _holds_instructions(self, s: Slice) -> bool:
+        """Whether a slice is left to instructions by what is visited by number, which may change any word: half
         as many in each hemisphere as weights come from, between these and the rows."""
         return 0 <= self.chip.slices - self.chip.weight_streams - 1 - s.number < self.chip.weight_streams // 2
 
@@ -270,7 +270,7 @@ class _Placer:
         return False
 
     def _zones(self, buffer: ts.BufferOp) -> Iterator[range]:
-        """Where it may lie: at any position, or else on one side of all that it is copied to or from."""
+        """Where it may lie: at any position, or else all in one direction from all that it is copied to or from."""
         yield range(-self.chip.slices, self.chip.slices + 1)
         spans = [sorted(slice_position(s, self.chip) for s in slices) for slices in self._copied(buffer)]
         edges = sorted({-self.chip.slices, self.chip.slices, *(edge for s in spans for edge in (s[0], s[-1]))})
@@ -418,9 +418,9 @@ class _Placer:
     def _preference(self, buffer: ts.BufferOp, weights: list[int], shape: Place, copy: int, group: int) -> list[str]:
         """The hemispheres in the order of preference: that of the planes which use the slices, where it is one, a copy
         opposite to what it copies, and else the less loaded."""
-        sides = {plane < self.chip.planes // 2 for plane in weights or self._users(buffer, shape, copy, group)}
-        if len(sides) == 1:
-            return ["E", "W"] if sides == {True} else ["W", "E"]
+        hemispheres = {plane < self.chip.planes // 2 for plane in weights or self._users(buffer, shape, copy, group)}
+        if len(hemispheres) == 1:
+            return ["E", "W"] if hemispheres == {True} else ["W", "E"]
         for slices in self._copied(buffer, (ts.ReadOp,)):
             return ["W", "E"] if slices[0].hemisphere == "E" else ["E", "W"]
         sums = {h: sum(n for (_, s), n in self.words.items() if s.hemisphere == h) for h in "EW"}

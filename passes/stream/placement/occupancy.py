@@ -1,8 +1,8 @@
 """Which words of a slice are taken, and when. Plain mathematics, no IR.
 
-A program runs again and again, and SRAM is zero only before its first run. So of a block with words that are read and
-never written, those must be zero whenever the block is used: nothing else may ever put a number there, or they are
-made zero again before each use.
+A program runs again and again, and SRAM is zero only before its first run. So words of a block that are read and never
+written must be zero whenever the block is used: nothing else may ever write a number there, or they are cleared before
+each use.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Mask = npt.NDArray[np.bool_]
 
 FRESH, AGAIN, CLEARED, TIGHT, FULL = range(5)
 """How a block fits into a slice: beside all others; into words of which others are done; the same, if words that must
-be zero are made so before each use, its own or those of others; only into words that are better left to the program's
-text; not at all."""
+be zero are made so before each use, its own or those of others; only into words that are better left to
+instructions; not at all."""
 
 
 @dataclass(eq=False)
@@ -59,7 +59,7 @@ class SliceWords:
     def __post_init__(self) -> None:
         self._low, self._high = 0, self.words
         """The words that nothing takes at any time: below what stays for the whole program, which lies in order from
-        the last word down, so that a queue's text can name it in equal steps, and above all else."""
+        the last word down, so that a queue's instructions can name it in equal steps, and above all else."""
         self._numbers: Mask = np.zeros(self.words, np.bool_)
         """Words that hold a number at some time."""
         self._zeros: Mask = np.zeros(self.words, np.bool_)

@@ -1,9 +1,9 @@
 """stream-allocate: the addresses of buffers in their slices.
 
-In every slice of its place a buffer lies beside all others: so what waits for words waits for values, not for the last
-use of what lay there before. Where a slice is full, the words of what is no longer needed are used again: the lowest
-that are free meanwhile. Parameters and constants keep their words for the whole program, an input until its last use,
-an output from its first, and scratch from its first write to its last read.
+In every slice of its place a buffer has words of its own: so ops wait for values only, not for the last use of what lay
+in the words before. Where a slice is full, words outside the live range of others are reused: the lowest that are free.
+Parameters and constants keep their words for the whole program, an input until its last use, an output from its first,
+and scratch from its first write to its last read.
 
 Words that are read and never written, such as the border of an image, are zero. Where the words that are free have
 held numbers, the border is made zero before each use, by copies of a word of zeros.
@@ -137,7 +137,7 @@ class Memory:
         self.cleared: dict[ts.BufferOp, None] = {}
         """The buffers whose zeros are made before each use, in the order in which that was found necessary."""
         self.slices: dict[SliceKey, SliceWords] = defaultdict(
-            lambda: SliceWords(self.chip.words, text_reserve(self.chip))
+            lambda: SliceWords(self.chip.words, instruction_reserve(self.chip))
         )
 
     def heavy(self, chip: int) -> bool:
@@ -222,8 +222,8 @@ class Memory:
         )
 
 
-def text_reserve(chip: ChipSpec) -> int:
-    """The words of each slice that are left to the program's text as long as there are others: a 32nd, of which
+def instruction_reserve(chip: ChipSpec) -> int:
+    """The words of each slice that are left to instructions as long as there are others: a 32nd, of which
     two words hold what one fetch brings."""
     return chip.words // 32
 
@@ -254,15 +254,15 @@ def clear_borders(module: ModuleOp, memory: Memory) -> None:
     for buffer in memory.cleared:
         place, zeros = place_of(buffer.buffer), memory.zeros[buffer]
         assert zeros is not None
-        sides = {s.hemisphere for s in place.slices}
+        hemispheres = {s.hemisphere for s in place.slices}
         owners = np.array([place.owner(place.part_of(word)) for word in range(buffer.type.layout.depth)])
-        for side in sorted(sides):
+        for hemisphere in sorted(hemispheres):
             # a group of slices lies in one hemisphere with all its copies; zeros come there from the other one
-            groups = [g for g in range(place.groups) if place.slices[g * place.width].hemisphere == side]
-            source = _zeros(module, memory, buffer.chip_number, "W" if side == "E" else "E", sources)
+            groups = [g for g in range(place.groups) if place.slices[g * place.width].hemisphere == hemisphere]
+            source = _zeros(module, memory, buffer.chip_number, "W" if hemisphere == "E" else "E", sources)
             for byte, mask in enumerate(zeros & np.isin(owners, groups)):
                 for words in _patterns(np.flatnonzero(mask)):
-                    _clear(buffer, source, words, byte, side, first_uses[buffer])
+                    _clear(buffer, source, words, byte, hemisphere, first_uses[buffer])
 
 
 def _first_uses(module: ModuleOp, buffers: list[ts.BufferOp]) -> dict[ts.BufferOp, ts.TimedOp]:

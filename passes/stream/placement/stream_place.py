@@ -1,6 +1,6 @@
 """stream-place: where things are: planes, slices, ALUs, and the direction of every stream.
 
-Planes and ALUs are dealt out in turn, so that independent work may overlap. Buffers that one cluster touches lie in
+Planes and ALUs are assigned in turn, so that independent work may overlap. Buffers that one cluster touches lie in
 different slices, since a slice has one instruction queue; among the slices left the least loaded are taken.
 """
 
@@ -75,7 +75,7 @@ def balance_regions(module: ModuleOp) -> None:
 
 
 def place_alus(module: ModuleOp) -> None:
-    """Numbers the ALUs of every region, dealing them out in turn; those of one cluster work at the same time. Raises
+    """Numbers the ALUs of every region, assigned in turn; those of one cluster work at the same time. Raises
     UnsupportedModel for too many of them."""
     chip = target_of(module).chip
     after: dict[int, int] = defaultdict(int)
@@ -117,7 +117,7 @@ def set_direction(op: ts.DrivingOp) -> None:
     flows = set[str]().union(*ways.values())
     if len(flows) > 1:
         raise ScheduleError(
-            f"{describe(op)}: its consumers lie on both sides; let it rest in SRAM, and put the slices of each of them "
-            "into one hemisphere"
+            f"{describe(op)}: its consumers lie both east and west of it; store it in SRAM, and put the slices of each "
+            "of them into one hemisphere"
         )
     op.direction = StringAttr(flows.pop() if flows else "E")

@@ -1,10 +1,10 @@
 """The account of a scheduled program: where the cycles of its length go, by the tensor op that they are spent on.
 
-The length is told as a **chain**. It begins at the cluster that ends last. A cluster starts when it does because in
-the cycle before, an earlier one of the program still held what it needs (a queue, a stream), or had not yet left what
-it waits for (a word of SRAM, a plane); that one started when it did because of another, and so on to the first cycle.
-The cycles between the starts of two clusters of the chain are those for which the one has the other wait. They sum to
-the length.
+The length is explained as a **chain**. It begins at the cluster that ends last. A cluster starts when it does because
+in the cycle before, an earlier one of the program still held what it needs (a queue, a stream), or had not yet left
+what it waits for (a word of SRAM, a plane); that one started when it did because of another, and so on to the first
+cycle. The cycles between the starts of two clusters of the chain are those for which one makes the other wait. They sum
+to the length.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TILES = "the tiles"
 WRITTEN, STILL_USED, PLANE, STREAMS = "words written", "words still used", "plane's work", "streams"
 
 _KINDS = {"VXM": "ALUs", "MEM": "SRAM ports", "SXM": "SXM", "C2C": "links"}
-"""What is waited for, by the first part of a queue's name; the queues of a plane are told apart."""
+"""What is waited for, by the first part of a queue's name; the queues of a plane are separate."""
 
 
 @dataclass

@@ -88,7 +88,7 @@ def is_scheduled(module: ModuleOp) -> bool:
 
 
 def check_whole(module: ModuleOp) -> None:
-    """Raises ScheduleError, naming the first op, where what is missing in a schedule would have to be decided anew."""
+    """Raises ScheduleError, naming the first op, where what is missing in a schedule would have to be decided again."""
     missing = [
         (op, name)
         for op in timed_ops(module)
@@ -98,8 +98,8 @@ def check_whole(module: ModuleOp) -> None:
     if missing:
         (op, name), more = missing[0], f", as do {len(missing) - 1} others" if len(missing) > 1 else ""
         raise ScheduleError(
-            f"{describe(op)}: lacks its `{name}`{more}, while the module has others; a schedule is checked as it is, "
-            "never completed: write down what is missing, or leave out `at` and `on` of all ops to have a new one"
+            f"{describe(op)}: lacks its `{name}`{more}, while the module has others; a given schedule is checked, "
+            "never completed: add what is missing, or omit `at` and `on` of all ops for a new one"
         )
 
 
@@ -134,7 +134,7 @@ class Scheduler:
         if placed is None:
             raise ScheduleError(
                 f"{describe(cluster[0])}: this op and the {len(cluster) - 1} joined to it by streams need more streams "
-                f"at once than the {self.chip.streams} of a direction; let a value rest in SRAM in between"
+                f"at once than the {self.chip.streams} of a direction; store a value in SRAM in between"
             )
         start, streams = placed
         for body in bodies:
@@ -171,7 +171,7 @@ class Scheduler:
         """The ops of a cluster as rigid bodies, and all that they hold, relative to the start of the first."""
         offsets = relative_starts(cluster, self.system)
         bodies = [Body(op, offsets[op], self.system) for op in cluster]
-        check_apart(bodies)
+        check_no_overlap(bodies)
         footprint = Footprint(
             tuple(need for body in bodies for need in body.needs()),
             tuple(need for body in bodies if (need := body.stream_need()) is not None),
@@ -217,7 +217,7 @@ def relative_starts(cluster: list[ts.TimedOp], system: SystemSpec) -> dict[ts.Ti
             elif starts[other] != starts[op] + lag:
                 slip = abs(starts[other] - starts[op] - lag)
                 raise ScheduleError(
-                    f"{describe(other)}: two streams that meet here come {slip} cycles apart; let one rest in SRAM"
+                    f"{describe(other)}: two streams that meet here come {slip} cycles apart; store one in SRAM"
                 )
     return starts
 
@@ -395,7 +395,7 @@ def access_runs(op: ts.AccessOp) -> tuple[tuple[Slice, int, Run], ...]:
     try:
         found = runs(op.words.data, pace(op), place.starts, repeat_limits(target_of(op).chip))
     except ValueError as e:
-        raise ScheduleError(f"{describe(op)}: its words and its cycles do not go together: {e}") from e
+        raise ScheduleError(f"{describe(op)}: its words and its cycles do not match: {e}") from e
     return tuple(
         (slice_, number, run._replace(at=run.at + shifts[slice_], word=run.word + place.bases[part]))
         for part, run in found
@@ -435,7 +435,7 @@ def slice_shifts(op: ts.AccessOp) -> dict[Slice, int]:
     }
 
 
-def check_apart(bodies: Sequence[Body]) -> None:
+def check_no_overlap(bodies: Sequence[Body]) -> None:
     """Raises ScheduleError where two ops of one cluster need a queue or a link at once: no start would help."""
     held: dict[Hashable, list[tuple[int, int, ts.TimedOp]]] = defaultdict(list)
     for body in bodies:
@@ -450,8 +450,9 @@ def check_apart(bodies: Sequence[Body]) -> None:
             if start < until and op is not before:
                 name = resource_text(resource)
                 raise ScheduleError(
-                    f"{describe(op)}: needs {name} for {until - start} cycles in which {describe(before)}, joined to "
-                    "it by streams, still does; give one of them another buffer, or let a value rest in SRAM in between"
+                    f"{describe(op)}: needs {name} for {until - start} cycles in which {describe(before)}, "
+                    "joined to it by streams, still needs it; give one of them another buffer, or "
+                    "store a value in SRAM in between"
                 )
 
 

@@ -1,9 +1,9 @@
 """stream-search: better places for buffers, by trial.
 
-How long a program is shows only when it is scheduled. So this pass places, allocates and schedules copies of a module,
-each time with other choices for a few buffers, and keeps what made the program shorter, or no longer: a hill climb in
-the space of choices. What it leaves in the module are the places of the best one; the passes that follow decide the
-rest as they did there.
+The length of a program is known only once it is scheduled. So this pass places, allocates and schedules copies of a
+module, each time with other choices for a few buffers, and keeps a change that made the program no longer: a hill climb
+in the space of choices. It leaves the places of the best one in the module; the passes that follow decide the rest as
+they did there.
 """
 
 from __future__ import annotations

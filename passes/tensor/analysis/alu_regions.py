@@ -1,8 +1,8 @@
 """Turns the region of a map into one that ALUs execute: one ALU operation per op.
 
-`arith.fptosi` truncates, an ALU converts to the nearest: a truncation is put before it, unless a rounding stands there,
-which the conversion then does itself. i1 becomes i8, 1 or 0. Where ALUs do in one operation what the region says in
-several, with the same bits, they do: saturating conversions and arithmetic.
+`arith.fptosi` truncates, an ALU converts to the nearest: a truncation is inserted before it, unless a rounding is
+there, which the conversion then does itself. i1 becomes i8, 1 or 0. Where one ALU operation has the bits of several of
+the region, it replaces them: saturating conversions and arithmetic.
 """
 
 from __future__ import annotations

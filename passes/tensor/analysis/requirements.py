@@ -134,13 +134,13 @@ def requirements(body: Block, chip: ChipSpec, most: int | None = None) -> dict[S
             case tsp_tensor.ReshapeOp() | tsp_tensor.TransposeOp() | tsp_tensor.SliceOp():
                 found[op.input] = found[op.input].joined(Requirements(copies=found[op.result].copies))
             case tsp_tensor.MatmulOp():
-                # few rows wait until computed weights are dealt out, the slices of which share the copies
+                # few rows wait until computed weights are distributed, the slices of which share the copies
                 few = shape_of(op.result)[-2] < FEW_ROWS
                 found[op.rhs] = found[op.rhs].joined(Requirements(copies=MOST_COPIES if few else 1))
                 # of a stack of f16 each matrix goes to one pair of planes
-                apart = element_of_value(op.lhs) != i8 and prod(shape_of(op.rhs)[:-2]) > 1
+                one_pair = element_of_value(op.lhs) != i8 and prod(shape_of(op.rhs)[:-2]) > 1
                 found[op.lhs] = found[op.lhs].joined(
-                    Requirements((), 1 if apart else _sharing_passes(op.lhs, chip), True)
+                    Requirements((), 1 if one_pair else _sharing_passes(op.lhs, chip), True)
                 )
             case tsp_tensor.ConvOp():
                 top, left, bottom, right = op.window.pads

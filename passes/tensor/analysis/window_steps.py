@@ -1,8 +1,9 @@
-"""How maxima, or sums of integers, over long windows are made of those over short ones. Plain mathematics, no ops.
+"""How maxima, or sums of integers, over long windows are computed from those over short ones. Plain mathematics, no
+ops.
 
 A map joins a few numbers, so a window along one dimension takes several steps, about as many as the logarithm of its
 taps: numbers over 2 to 4 neighbours, over some of these, and so on. Maxima may count a tap twice; in sums the windows
-that are joined lie beside each other. Of all ways to divide a window that with the fewest cycles is taken.
+that are joined do not overlap. Of all divisions of a window the one with the fewest cycles is taken.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Line:
 
     def runs(self) -> list[tuple[range, list[tuple[Line, int, int]]]]:
         """The numbers as runs that join terms of the same lines, those of all terms first: for each term its line, the
-        first number of it, and how many from one to the next. What lies outside a line is padding and left out."""
+        first number of it, and how many from one to the next. What lies outside a line is padding and omitted."""
         found: list[tuple[Line, int, int, range]] = []
         for line, offset in self.terms:
             at, every = (self.first + offset - line.first) // line.step, self.step // line.step

@@ -208,7 +208,7 @@ class Buffers:
         if isinstance(source, Stored):
             there = cast(ts.BufferOp, source.buffer.owner).chip_number
             if there != chip:
-                raise Unsupported(f"takes a value of chip {there} on chip {chip}; run c2c-partition")
+                raise Unsupported(f"uses a value of chip {there} on chip {chip}; run c2c-partition")
             return source
         layout = rows(tensor.shape, element_bytes(tensor.element), self.chip.lanes, pads)
         return view_of(self.named(source, layout, chip, parts, copies), layout, tensor.shape)
@@ -237,7 +237,7 @@ class Buffers:
     def operand_view(self, tensor: Tensor, columns: int) -> Stored:
         """The words of an operand of a map, in a buffer if it is stored. Raises Unsupported."""
         if tensor.columns not in (1, columns):
-            raise Unsupported(f"an operand of {tensor.columns} columns does not meet {columns}")
+            raise Unsupported(f"an operand of {tensor.columns} columns does not match {columns}")
         if isinstance(tensor.source, Stored):
             if tensor.columns != columns:
                 raise Unsupported(

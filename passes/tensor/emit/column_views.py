@@ -1,8 +1,9 @@
 """Tensors whose rows begin in the middle of words: columns of a wider tensor under dimensions of their own.
 
-What splits the columns of a tensor, such as the heads of an attention, so moves nothing as long as who uses it can do
-with rows that lie where they are. Weights may lie in any columns: the sums then lie in the same. Rows that are joined
-again where they lie are selected lane by lane. For all others the rows are moved to the first lanes (`settled`).
+So an op that splits the columns of a tensor, such as into the heads of an attention, moves nothing if its users can
+take the rows where they are. Weights may lie in any columns: the sums then lie in the same ones. Rows that are joined
+again in the lanes where they lie are selected lane by lane. For all other users the rows are moved to the first lanes
+(`settled`).
 """
 
 from __future__ import annotations

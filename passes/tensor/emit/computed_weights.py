@@ -1,4 +1,4 @@
-"""Matrices that were computed as weights: their rows are dealt out to the slices from which planes are loaded."""
+"""Matrices that were computed as weights: their rows are distributed to the slices from which planes are loaded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def distribute_rows(
     of the taps [*taps, k, columns], to a buffer in the layout of weights, which it returns.
 
     Row k goes to slice k % 16 of those side by side, so each slice takes every sixteenth row; the bytes of wider
-    elements are dealt out one after the other. Rows of the layout that the matrix does not have stay zero.
+    elements are distributed one after the other. Rows of the layout that the matrix does not have stay zero.
     """
     lanes, streams, size = to.chip.lanes, to.chip.weight_streams, element_bytes(element)
     layout = weights(taps, k, columns, size, lanes, streams)

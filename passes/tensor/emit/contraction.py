@@ -43,11 +43,11 @@ class _Emitter:
         self.product, self.to, self.destination, self.epilogue = product, to, destination, epilogue
         self.chip, self.cost, self.planes = to.chip, product.cost(to), product.planes(to)
         self.lanes = self.chip.lanes
-        self.dealt: dict[tuple[str, int], SSAValue] = {}
+        self.distributed: dict[tuple[str, int], SSAValue] = {}
         """The buffers of computed weights, by their user and first tile."""
         full = (*product.stack, *product.space, product.columns)
         view = destination.view
-        if not product.swapped and destination.shape != full:  # a reduction that leaves out its axes
+        if not product.swapped and destination.shape != full:  # a reduction that drops its axes
             view = view.reshaped(destination.shape, full)
             assert view is not None
         out = _shown(product, view, full)
@@ -189,8 +189,8 @@ class _Emitter:
             user = "sums" if source == product.activations.source else ""
             return to.named(source, to.operand_layout(tensor, product.columns), product.chip, parts, copies, user)
         if source.buffer is self.act_view and to.copies_of(source.buffer) < 2 * copies:
-            (apart,) = in_separate_slices([Operand(source.buffer, Rows(0, (), 0))] * 2, (), to, product.chip)[1:]
-            return apart.buffer
+            (separate,) = in_separate_slices([Operand(source.buffer, Rows(0, (), 0))] * 2, (), to, product.chip)[1:]
+            return separate.buffer
         return to.in_rows(tensor, product.chip).buffer
 
     def _copy_beside(self, buffer: SSAValue, share: Share) -> int:
@@ -308,7 +308,7 @@ class _Emitter:
         if any(len(unit.shares) > 1 and not unit.summed for unit in self.division):
             return False  # planes that load the same weights together
         if self.product.repeats or isinstance(self.product.stationary, Stored):
-            return False  # to deal out computed weights once more would take longer than it saves
+            return False  # to distribute computed weights once more would take longer than it saves
         rows_ = max(s.block.rows for u in self.division for s in u.shares)
         return 2 * (self.cost.load + 1) > self.cost.period(rows_)
 
@@ -353,12 +353,12 @@ class _Emitter:
         if not product.stack:
             columns = min(product.columns - first * self.lanes, columns)
         if isinstance(stationary, Stored):
-            if (user, first) not in self.dealt:
-                dealt = distribute_rows(
+            if (user, first) not in self.distributed:
+                distributed = distribute_rows(
                     stationary, product.taps, product.k, columns, first, product.element, self.to, product.chip
                 )
-                self.dealt[user, first] = dealt
-            return self.dealt[user, first], first, 0
+                self.distributed[user, first] = distributed
+            return self.distributed[user, first], first, 0
         first_pass, k = 0, product.k
         dims = len(product.taps)
         size, streams = element_bytes(product.element), self.chip.weight_streams

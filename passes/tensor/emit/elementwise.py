@@ -62,14 +62,14 @@ def emit_rows(
     chip: int,
 ) -> None:
     """Emits a map of some rows: reads, ALUs and writes, block by block."""
-    apart = in_separate_slices(operands, space, to, chip)
-    space, (*shown, written) = join(space, [*(o.rows for o in apart), out.rows])
+    separate = in_separate_slices(operands, space, to, chip)
+    space, (*shown, written) = join(space, [*(o.rows for o in separate), out.rows])
     cut = blocks(space, 1 << 30, pieces(space, to, region))
     for tile in tile_numbers:
         for number, block in enumerate(cut):
             seen: dict[SSAValue, int] = {}
             streams: list[SSAValue] = []
-            for operand, rows_ in zip(apart, shown, strict=True):
+            for operand, rows_ in zip(separate, shown, strict=True):
                 before = seen.setdefault(operand.buffer, 0)
                 seen[operand.buffer] += 1
                 copy = to.copy_for(operand.buffer, before + number)

@@ -1,9 +1,9 @@
 """Maxima and minima over the last dimension, whose order is free: 16 rows at a time, by the transposers.
 
-The rows are dealt out to as many slices as a tile has lanes, and transposed: then the elements of a row that lay in one
-tile lie in as many vectors, which ALUs combine. What is left is a vector for every group of rows, in which each tile
+The rows are distributed to as many slices as a tile has lanes, and transposed: then the elements of a row in one tile
+lie in as many vectors, which ALUs combine. The result is a vector for every group of rows, in which each tile
 has a number for each of them; rotations of whole tiles combine these, and the permuter spreads each number over the
-lanes of its row, where maps want it. A row so costs the permuter one vector for each byte, and a little for its
+lanes of its row, where maps want it. So a row costs the permuter one vector for each byte, and a little for its
 group.
 """
 
@@ -47,7 +47,9 @@ def extremes(kind: str, tensor: Tensor, to: Buffers, chip: int) -> Tensor:
         tensor = move(tensor, to, scratch(tensor.element, tensor.shape, to, chip), chip)
     across = tiles(tensor.columns, side)
     groups = tiles(prod(leading), side)
-    found = _joined_tiles(kind, _turned(_dealt(tensor, to, chip), groups, tensor.element, to, chip), groups, to, chip)
+    found = _joined_tiles(
+        kind, _turned(_distributed(tensor, to, chip), groups, tensor.element, to, chip), groups, to, chip
+    )
     total = Tensor((groups, across * side), tensor.element, found)
     have = 1
     while have < across:
@@ -82,7 +84,7 @@ def _runs(tensor: Tensor, to: Buffers) -> tuple[tuple[int, ...], Rows] | None:
     return (space, joined) if fits else None
 
 
-def _dealt(tensor: Tensor, to: Buffers, chip: int) -> SSAValue:
+def _distributed(tensor: Tensor, to: Buffers, chip: int) -> SSAValue:
     """The rows of each group side by side, byte by byte; rows that the last group does not have are any."""
     runs = _runs(tensor, to)
     assert runs is not None
@@ -106,7 +108,7 @@ def _dealt(tensor: Tensor, to: Buffers, chip: int) -> SSAValue:
     return result
 
 
-def _turned(dealt: SSAValue, groups: int, element: Attribute, to: Buffers, chip: int) -> SSAValue:
+def _turned(distributed: SSAValue, groups: int, element: Attribute, to: Buffers, chip: int) -> SSAValue:
     """The groups transposed: vector i of all of them, in slices of its own, then vector i + 1."""
     side, size = to.chip.lanes_per_tile, element_bytes(element)
     type_ = TensorType[Attribute](element, [side * groups, to.chip.lanes])
@@ -114,7 +116,7 @@ def _turned(dealt: SSAValue, groups: int, element: Attribute, to: Buffers, chip:
     parts = [(i * groups, i) for i in range(side)]
     result = to.make("scratch", "", type_, layout, chip, parts=parts)
     for byte in range(size):
-        vectors = to.read(dealt, AccessPattern.run(byte * groups, groups), chip)
+        vectors = to.read(distributed, AccessPattern.run(byte * groups, groups), chip)
         properties = {"chip": IntegerAttr(chip, i64)}
         turned = to.add(ts.TransposeOp.build(operands=[vectors], result_types=[vectors.type], properties=properties))
         one = ts.StreamType.of((groups, to.chip.lanes), i8)

@@ -1,9 +1,9 @@
 """Rows by numbers that only the run knows: gather and scatter.
 
-An index, in every lane of a word, goes through ALUs that hold it within the table, make a distance in words of it, and
+An index, in every lane of a word, goes through ALUs that clamp it to the table, turn it into an offset in words, and
 put the low byte of that into the first lane of every tile and the high byte into the second: that is the map with which
 a slice reads or writes the words of the row. A table that is larger than a slice is cut into segments of rows: all of
-them are asked, and a second map picks the words of the segment that has the row.
+them are read, and a second map selects the words of the segment that has the row.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Sums, maxima and minima over the last dimension, and over others with it, in the order of docs/numerics.md.
 
-First come the other axes (reductions.py), then the tiles of columns, one after the other. What is left in the lanes of
-a word is halved until one lane has all: the upper half comes down through the permuter, and an ALU combines it with the
-lower one. Of few rows several halvings are one step, with a part of the columns for each operand of a map; so of w
+First come the other axes (reductions.py), then the tiles of columns, one after the other. Then the lanes of a word are
+halved until one lane has all: the upper half comes down through the permuter, and an ALU combines it with the
+lower one. With few rows several halvings are one step, with a part of the columns for each operand of a map; so of w
 columns a row takes at most ceil(log2 w) trips through permuter and ALU.
 """
 

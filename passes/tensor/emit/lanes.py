@@ -1,9 +1,9 @@
 """Moves elements between lanes: any rearrangement of the elements of tensors in rows, word by word.
 
-A word of the result is put together from the words of SRAM that hold its elements. Each of these passes the permuter
-of an SXM, byte by byte, under a map that lets its elements through and makes all other lanes zero; from the second on
-an ALU joins it to what is there already. The words that do alike follow each other in one run. So a word costs a vector
-of the permuter for each byte of the element and each word that it takes elements from.
+A word of the result is put together from the words of SRAM that hold its elements. Each of these goes through the
+permuter of an SXM, byte by byte, under a map that lets its elements through and makes all other lanes zero; from the
+second on an ALU combines it with those before. Words with the same maps follow each other in one run. So a word costs a
+vector of the permuter for each byte of the element and each word that it takes elements from.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ class _Mover:
 
     def _patterns(self, run: Fold, strides: Sequence[Sequence[int]]) -> list[AccessPattern]:
         """The words that a run reads, those of its maps, those that it writes and those that it joins: in the order of
-        the words that it writes, so that who uses the first need not wait for the last."""
+        the words that it writes, so that users of the first need not wait for the last."""
         levels = [[(count, steps[which]) for count, steps in run.levels] for which in range(len(strides))]
         for which, steps in enumerate(strides):
             levels[which] += zip(reversed(self.outer), reversed(steps[: len(self.outer)]), strict=True)

@@ -1,6 +1,7 @@
 """What lies in the lanes beyond the last column of a computed tensor, and its removal where it would matter.
 
-Such lanes meet weights that are zero. Of integers any number will do; of f16, infinity or NaN times zero would be NaN.
+Such lanes meet weights that are zero. For integers any number will do; for f16, infinity or NaN times zero would be
+NaN.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def _scratch(element: Attribute, shape: Shape, copies: int, to: Buffers, chip: i
 class _Slider:
     """Emits the steps of a window along a leading dimension of a tensor.
 
-    Padding never wins, and adds nothing: terms that lie outside are left out, and where all do, there is the number
+    Padding never wins, and adds nothing: terms that lie outside are omitted, and where all do, there is the number
     that changes none.
     """
 

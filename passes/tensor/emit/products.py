@@ -60,7 +60,7 @@ class Product:
     tile_moves: int = 0
     """Words by which the activations move from one tile of the result to the next."""
     one_of_many: bool = False
-    """Whether its result is part of a tensor, so that its rows are not dealt out to slices for each plane."""
+    """Whether its result is part of a tensor, so that its rows are not distributed to slices for each plane."""
     stack: Shape = ()
     """The leading dimensions of a stack of products, each with one tile of columns and matrices of its own: tiles of
     the result are those of one after the other."""
@@ -92,7 +92,7 @@ class Product:
         size = element_bytes(self.element)
         groups = tiles(min(self.k, to.chip.lanes), to.chip.weight_streams)
         one_level = sum(n > 1 for n, _ in self.passes) <= 1
-        # computed weights would be dealt out once more for each plane that shares the passes
+        # computed weights would be distributed once more for each plane that shares the passes
         divisible = self.element == i8 and one_level and not self.repeats and isinstance(self.stationary, Named)
         load, chip = groups * size, to.chip
         turns = chip.weight_streams + size > chip.streams and self.pass_count > 1 and not self.repeats
@@ -331,8 +331,8 @@ def conv_product(op: tsp_tensor.ConvOp, images: Tensor, kernel: Tensor, to: Buff
     depth = taps[0] * taps[1] * channels
     few = channels < depth <= lanes and groups == 1 and images.element == i8
     if isinstance(source, Named) and few and isinstance(kernel.source, Named) and kernel.source.plain:
-        # the host deals out the pixels of all taps to the lanes; sums of integers do not mind the order
-        return _dealt_by_host(source, kernel.source, window, space, channels, outputs, to, chip)
+        # the host distributes the pixels of all taps to the lanes; sums of integers do not mind the order
+        return _distributed_by_host(source, kernel.source, window, space, channels, outputs, to, chip)
     top, left, bottom, right = window.pads
     view, act_layout = _in_rows(images, to, ((0, 0), (top, bottom), (left, right)))
     per_image, per_row, per_pixel = view.strides
@@ -364,7 +364,7 @@ def _grouped(product: Product, groups: Groups, lanes: int) -> Product:
     return replace(product, groups=groups)
 
 
-def _dealt_by_host(
+def _distributed_by_host(
     images: Named, kernel: Named, window: Window, space: Shape, channels: int, outputs: int, to: Buffers, chip: int
 ) -> Product:
     """A convolution of few channels: a word holds the pixels of all taps, as the host puts them there."""

@@ -90,7 +90,7 @@ def emit_reduce(
             if rest == 1:
                 break
     view = to.in_rows(tensor, chip).reshaped(tensor.shape, destination.shape)
-    assert view is not None  # dimensions of size 1 are left out
+    assert view is not None  # dimensions of size 1 are omitted
     return Tensor(destination.shape, element, view)
 
 

@@ -139,7 +139,7 @@ class _Transposer:
         count = kinds * self.groups
         read = AccessPattern(0, ((count, 1), *self._joint(count)))
         vectors = to.read(source, read, self.chip)
-        there: dict[str, Attribute | None] = {"side": StringAttr("E"), "chip": IntegerAttr(self.chip, i64)}
+        there: dict[str, Attribute | None] = {"hemisphere": StringAttr("E"), "chip": IntegerAttr(self.chip, i64)}
         turned = to.add(ts.TransposeOp.build(operands=[vectors], result_types=[vectors.type], properties=there))
         map_words = AccessPattern(0, ((self.groups, 1), (kinds, 0), *self._outer(None)))
         map_ = to.read(self._maps("<u1", maps.reshape(self.groups, -1)), map_words, self.chip)

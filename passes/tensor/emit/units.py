@@ -1,9 +1,9 @@
-"""How the work of a product is divided: into units of one tile of columns and some rows, dealt out to planes.
+"""How the work of a product is divided: into units of one tile of columns and some rows, distributed to planes.
 
 Plain mathematics, no IR. A plane works on a unit for `passes` times the rows, or the time in which the next weights are
 loaded, if that is longer. A unit may be shared by several planes: by those of a hemisphere, each with some of the rows,
-which then load the same weights from the same streams; or by all, each with some of the passes, whose sums are added up
-behind them.
+which then load the same weights from the same streams; or by all, each with some of the passes, whose sums are then
+added.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Beside:
         """A period from `least` on with which streams suffice, for so many cycles of activations and of loading in each
         pass: where activations wait for the weights, that with which so many such units are done first; else, and for
         0, the least. There is one if streams suffice for the weights: with pauses for all activations."""
-        shares = [end - first for first, end in deal(passes, self.planes)]
-        sides = {tuple(shares[: self.planes // 2]), tuple(shares[self.planes // 2 :])}
-        fit = (p for p in count(least) if all(self._suffice(p, activations, load, side) for side in sides))
+        shares = [end - first for first, end in distribute(passes, self.planes)]
+        hemispheres = {tuple(shares[: self.planes // 2]), tuple(shares[self.planes // 2 :])}
+        fit = (p for p in count(least) if all(self._suffice(p, activations, load, shares) for shares in hemispheres))
         found = [next(fit)]
         while units and self.waiting and self._slack(found[-1], activations, load):
             found.append(next(fit))
@@ -78,7 +78,7 @@ class Cost:
     accumulators: int
     """Sums that can wait for the next pass."""
     divisible: bool = False
-    """Whether sums may be added up in another order: whether passes can be dealt out to planes."""
+    """Whether sums may be added up in another order: whether passes can be distributed to planes."""
     repeats: bool = False
     """Whether all passes meet the same weights, so that no loads lie between them."""
 
@@ -175,7 +175,7 @@ def divide(space: Shape, tiles: int, planes: int, together: int, cost: Cost) -> 
         if (division := _with_rest_cut(space, tiles, planes // group, group, cost)) is not None:
             note(division)
         for cut in _cuts(space, planes // group, group, cost):
-            note(_dealt(cut, tiles, planes // group, group, cost))
+            note(_distributed(cut, tiles, planes // group, group, cost))
             if cost.divisible and group == 1 and cost.passes >= planes and prod(space) <= cost.load:
                 division = _with_rest_shared(cut, tiles, planes, cost)
                 # every plane then has weights and sums of its own, which takes slices and ALUs: it must be worth it
@@ -194,10 +194,10 @@ def _cuts(space: Shape, queues: int, group: int, cost: Cost) -> Iterator[list[li
             yield [fine[i::count] for i in range(count)]
 
 
-def _dealt(cut: Sequence[Sequence[Block]], tiles: int, queues: int, group: int, cost: Cost) -> Division:
-    dealt: list[tuple[Unit, ...]] = []
+def _distributed(cut: Sequence[Sequence[Block]], tiles: int, queues: int, group: int, cost: Cost) -> Division:
+    distributed: list[tuple[Unit, ...]] = []
     longest = 0
-    for number, (first, end) in enumerate(deal(tiles * len(cut), queues)):
+    for number, (first, end) in enumerate(distribute(tiles * len(cut), queues)):
         units: list[Unit] = []
         time = 0
         for u in range(first, end):
@@ -205,9 +205,9 @@ def _dealt(cut: Sequence[Sequence[Block]], tiles: int, queues: int, group: int, 
             shares = tuple(Share(number * group + i, block, 0, cost.passes) for i, block in enumerate(parts))
             units.append(Unit(u // len(cut), shares))
             time += cost.of(max(block.rows for block in parts), cost.passes)
-        dealt.append(tuple(units))
+        distributed.append(tuple(units))
         longest = max(longest, time)
-    return Division(tuple(dealt), longest)
+    return Division(tuple(distributed), longest)
 
 
 def _with_rest_cut(space: Shape, tiles: int, queues: int, group: int, cost: Cost) -> Division | None:
@@ -218,14 +218,14 @@ def _with_rest_cut(space: Shape, tiles: int, queues: int, group: int, cost: Cost
     all_rows, cut = blocks(space, cost.most_rows, group), blocks(space, cost.most_rows, queues * group)
     if not whole or not over or len(all_rows) != group or len(cut) != queues * group:
         return None
-    dealt: list[tuple[Unit, ...]] = []
+    distributed: list[tuple[Unit, ...]] = []
     longest = 0
     for number in range(queues):
         first = number * whole + (over if 2 * number >= queues else 0)
         own = [(tile, all_rows) for tile in range(first, first + whole)]
         middle = (queues + 1) // 2 * whole
         shared = [(middle + i, cut[number * group : (number + 1) * group]) for i in range(over)]
-        dealt.append(
+        distributed.append(
             tuple(
                 Unit(tile, tuple(Share(number * group + i, block, 0, cost.passes) for i, block in enumerate(parts)))
                 for tile, parts in (*own, *shared)
@@ -233,7 +233,7 @@ def _with_rest_cut(space: Shape, tiles: int, queues: int, group: int, cost: Cost
         )
         time = sum(cost.of(max(block.rows for block in parts), cost.passes) for _, parts in (*own, *shared))
         longest = max(longest, time)
-    return Division(tuple(dealt), longest)
+    return Division(tuple(distributed), longest)
 
 
 def _with_rest_shared(cut: Sequence[Sequence[Block]], tiles: int, planes: int, cost: Cost) -> Division:
@@ -250,14 +250,15 @@ def _with_rest_shared(cut: Sequence[Sequence[Block]], tiles: int, planes: int, c
     for u in range(planes * whole, count):
         block = cut[u % len(cut)][0]
         shares = tuple(
-            Share(plane, block, first, end - first) for plane, (first, end) in enumerate(deal(cost.passes, planes))
+            Share(plane, block, first, end - first)
+            for plane, (first, end) in enumerate(distribute(cost.passes, planes))
         )
         rest.append(Unit(u // len(cut), shares))
         time += cost.period_in_step(block.rows, 0 if whole else count) * max(share.passes for share in shares) + 1
     return Division((*queues, tuple(rest)), time)
 
 
-def deal(count: int, hands: int) -> list[tuple[int, int]]:
-    """`count` things in order as runs [first, end) of nearly equal length, one for each hand, the longer ones first."""
-    edges = [-(-i * count // hands) for i in range(hands + 1)]
+def distribute(count: int, parts: int) -> list[tuple[int, int]]:
+    """`count` things in order as runs [first, end) of nearly equal length, one for each part, the longer ones first."""
+    edges = [-(-i * count // parts) for i in range(parts + 1)]
     return list(pairwise(edges))

@@ -1,9 +1,9 @@
 """convert-tensor-to-stream: from values to buffers and the streams between them.
 
-Every computed tensor goes to SRAM once; a map that alone uses a product takes the sums as they leave the array.
-Products and convolutions are one thing here (contraction.py): rows of activations meet weights pass by pass. What only
-says which elements are meant (reshapes, slices, transposes of leading dimensions) moves nothing: see views.py. Each op
-has a function that lowers it, in one of the modules `lower_*.py` (lowering.py).
+Every computed tensor goes to SRAM once; a map that is the only user of a product takes the sums as they leave the
+array. Products and convolutions are one thing here (contraction.py): rows of activations meet weights pass by pass.
+What only says which elements are meant (reshapes, slices, transposes of leading dimensions) moves nothing: see
+views.py. Each op has a function that lowers it, in one of the modules `lower_*.py` (registry.py).
 """
 
 from __future__ import annotations

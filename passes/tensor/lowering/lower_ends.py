@@ -70,4 +70,4 @@ def lower_return(op: func.ReturnOp, values: Values) -> None:
 @lowers(func.CallOp)
 def refuse_call(op: func.CallOp, values: Values) -> None:
     """A program is one function."""
-    raise Unsupported("calls a function, and a program is one; write here what it does")
+    raise Unsupported("calls a function, but a program is a single one; inline the call")

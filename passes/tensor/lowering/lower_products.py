@@ -47,7 +47,7 @@ def lower_conv(op: tsp_tensor.ConvOp, values: Values) -> None:
 def images(op: tsp_tensor.ConvOp | tsp_tensor.PoolOp, values: Values) -> Tensor:
     """The images over which a window slides, with room for its padding around them."""
     known, chip, tensor = values[op.input], chip_of(op), values.activations(op.input, chip_of(op))
-    if isinstance(tensor.source, Named) or not any(op.window.pads) or known.demand_met:
+    if isinstance(tensor.source, Named) or not any(op.window.pads) or known.requirement_met:
         return tensor
     top, left, bottom, right = op.window.pads
     layout = rows_layout(known.type, values.chip, ((0, 0), (top, bottom), (left, right)))
@@ -97,12 +97,12 @@ def _each_by_itself(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, values: V
     def matrix(view: Stored, index: tuple[int, ...]) -> Stored:
         return cast(Stored, Tensor(shape, type_.element_type, view).matrix(index).source)
 
-    apart = parts_of(
+    separate = parts_of(
         (AccessPattern(one.offset + tile * one.tile_stride, ()), i % MOST_COPIES)
         for i, one in enumerate(matrix(place.view, index) for index in indices(shape[:-2]))
         for tile in range(tiles(shape[-1], values.chip.lanes))
     )
-    result = place.make(WHOLE if shape[-2] < FEW_ROWS else apart)
+    result = place.make(WHOLE if shape[-2] < FEW_ROWS else separate)
     for index, product in zip(indices(shape[:-2]), products, strict=True):
         layout = rows_layout(type_, values.chip)
         part = Part(to, "scratch", "", type_, layout, chip, place=matrix(result, index))

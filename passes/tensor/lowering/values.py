@@ -30,11 +30,11 @@ class Value:
     """What it is to the host, where it is returned or only reshapes stand between."""
     state: Tensor | Product | ColumnView | None = None
     """Where it is. A tensor is named, so that the host places it, or stored in SRAM; a product is pending: its sums go
-    straight into the map that uses it; apart are rows in columns of words that are not its own. None before its op is
-    lowered, and after if that has no lowering."""
+    straight into the map that uses it; the rows of a column view are columns of the words of a wider tensor. None
+    before its op is lowered, and after if that has no lowering."""
     own: Tensor | None = None
-    """Of a value that lies apart the rows in words of their own, once a user wants them so."""
-    demand_met: bool = False
+    """The rows of a column view in words of their own, once a user wants them so."""
+    requirement_met: bool = False
     """Whether it lies as its users want it: all do that are computed, but none that only views another."""
 
     @property
@@ -83,7 +83,7 @@ class Values:
         return all(self._all[v].state is not None for v in op.operands)
 
     def stored(self, value: SSAValue, chip: int) -> Tensor:
-        """A value in words of its own, as the host places it or in SRAM; rows that lie apart are moved there."""
+        """A value in words of its own, as the host places it or in SRAM; a column view is moved there."""
         known = self._all[value]
         if known.column_view is not None and known.own is None:
             known.own = settled(known.column_view, self.to, known.required.copies, chip)
@@ -107,7 +107,7 @@ class Values:
             known.state = tensor
         else:
             known.own = tensor
-        known.demand_met = True
+        known.requirement_met = True
         return tensor
 
     # -- results -----------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ class Values:
     def destination(self, value: SSAValue, chip: int, swapped: bool = False) -> Destination:
         """Where a computed value will lie, as its users want it: in an output's own buffer, where it is one."""
         known = self._all[value]
-        known.demand_met = True
+        known.requirement_met = True
         layout = rows_layout(known.type, self.chip, known.required.pads, swapped)
         # each plane may write a group of slices of its own, and what is deep takes several: all of them take half a
         # hemisphere at most
@@ -128,7 +128,7 @@ class Values:
     def changed_in_place(self, value: SSAValue) -> None:
         """Says that a value lies in the buffer of an operand, which is that of its output too, if it is one."""
         known = self._all[value]
-        known.demand_met = True
+        known.requirement_met = True
         if known.output is not None:
             known.output.built = True
 

@@ -1,14 +1,14 @@
 """Covers a graph of ALU operations with cones, each of which becomes a map.
 
 A cone is an operation and those before it, down to its leaves: arguments, or results of other cones. What two cones
-need and neither hands on is computed in both. This is technology mapping for lookup tables with other limits
+need and neither outputs is computed in both. This is technology mapping for lookup tables with other limits
 (Mishchenko et al., "Combinational and sequential mapping with priority cuts", ICCAD 2007): a cone has no more ALUs than
 the chip, delays among them, and leaves of so many bytes.
 
 From the arguments on, each operation keeps a few cones, made of those of its operands; what comes before a leaf is
-shared by all who use it. Who they are is known only of a cover, so there are several rounds, each with the users of the
-cover before. Then maps go that can be part of all their users, and the longest chain of maps becomes shorter.
-The work grows as the number of operations, as each keeps no more cones than a chip has ALUs, times a few.
+shared by all its users. These are known only for a whole cover, so there are several rounds, each with the users of the
+cover before. Then maps that can be part of all their users are removed, and the longest chain of maps becomes shorter.
+The work is linear in the number of operations, as each keeps at most a small multiple of the chip's ALUs of cones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Node:
     """An operation, in a sequence of such in which operands come before their users."""
 
     operands: tuple[int, ...]
-    """Numbers of operations; argument i of the graph is `~i`. Constants are left out."""
+    """Numbers of operations; argument i of the graph is `~i`. Constants are omitted."""
     bytes: int | None = 4
     """Those of an element of the result; None where it cannot be a leaf."""
     words: int = 1

@@ -1,7 +1,7 @@
-"""decompose-tensor-ops: writes named tensor ops out as the primitive ones that they stand for.
+"""decompose-tensor-ops: replaces named tensor ops by the primitive ones that they stand for.
 
-Each named op says itself what it stands for (dialects/tsp_tensor/named.py), so the bits are those of running it. Passes
-that come later know of no named op, and of no groups of channels that cannot lie side by side (split_groups.py).
+Each named op defines itself what it stands for (dialects/tsp_tensor/named.py), so the bits are those of running it.
+Later passes see no named op, and no groups of channels that cannot lie side by side (split_groups.py).
 """
 
 from __future__ import annotations

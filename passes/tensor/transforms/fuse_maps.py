@@ -1,8 +1,8 @@
-"""fuse-maps: a map that one other map alone uses becomes part of it, so that its result never goes to memory.
+"""fuse-maps: a map with a single user, another map, becomes part of that, so that its result never goes to memory.
 
 The elements of both correspond one to one: what broadcasts is computed once, and stays where it is. Both together are
-a chain for which the chip has ALUs and streams, and that takes no longer than one after the other do: a long chain
-stands alone where two short ones would each work on several blocks of rows side by side.
+a chain for which the chip has ALUs and streams, and that takes no longer than one after the other: a long chain
+runs alone where two short ones would each work on several blocks of rows side by side.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Grouped convolutions as expressions in which the channels of one group meet no weights of another.
 
 The host can lay the weights of several groups side by side, with zeros in between, so that they meet all channels at
-the same time. That is not possible of weights that are computed, and not of all sizes of groups. And of f16, an
+the same time. That is impossible for weights that are computed, and for some sizes of groups. And in f16, an
 infinity or NaN in a channel of one group would make NaN of the outputs of the others.
 """
 

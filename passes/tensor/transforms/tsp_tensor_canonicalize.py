@@ -1,7 +1,7 @@
 """tsp-tensor-canonicalize: simplifies tensor functions until nothing is left to simplify.
 
-What `canonicalize` knows of tensor ops (dialects/tsp_tensor/simplify.py), with common subexpressions and dead code,
-over and over. Unlike xDSL's `canonicalize` it leaves the ops of other dialects alone.
+The patterns of `canonicalize` for tensor ops (dialects/tsp_tensor/simplify.py), elimination of common subexpressions
+and of dead code, until a fixed point. Unlike xDSL's `canonicalize` it leaves the ops of other dialects alone.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Program text in bulk mode: that every ifetch takes it and no write meets it is proven when a program is loaded;
-whether it lies in SRAM is looked at before every run."""
+"""Instructions in SRAM in bulk mode: that every ifetch takes its own and no write meets one is proven when a program is
+loaded; whether they lie in SRAM is checked before every run."""
 
 from __future__ import annotations
 
@@ -18,37 +18,39 @@ from ....dialects.programs.records import ChipProgram
 from .irregular import Irregular
 
 
-class TextImage:
-    """The words of SRAM that hold the text of a chip's program."""
+class InstructionImage:
+    """The words of SRAM that hold instructions of a chip's program."""
 
     def __init__(self, program: ChipProgram, chip: ChipSpec):
-        image = program.text_image(chip)
+        image = program.instruction_image(chip)
         self._units = np.array([word.unit(chip) for word in image], np.int64)
         self._addresses = np.array([word.address for word in image], np.int64)
         self._bytes = np.frombuffer(b"".join(image.values()), np.uint8).reshape(-1, chip.lanes)
 
     def lies_in(self, sram: npt.NDArray[np.uint8]) -> bool:
-        """Whether SRAM [2 * slices, words, stride] holds it."""
+        """Whether SRAM [2 * slices, words, stride] holds them."""
         found = sram[self._units, self._addresses, : self._bytes.shape[1]]
         return np.array_equal(found, self._bytes)
 
 
-def check_text(issues: Issues, edges: Edges) -> None:
-    """Raises Irregular unless the edges bring every ifetch the words of its text, and no write meets a word of text."""
+def check_fetches(issues: Issues, edges: Edges) -> None:
+    """Raises Irregular unless the edges bring every ifetch its instructions, and no write meets a word of them."""
     program, spec = issues.program, issues.spec
-    images = [chip.text_image(spec) for chip in program.chips]
+    images = [chip.instruction_image(spec) for chip in program.chips]
     if not any(images):
         return
-    texts = [{(fetch.record.queue, fetch.record.at): fetch.text for fetch in chip.fetches} for chip in program.chips]
+    chunks = [
+        {(fetch.record.queue, fetch.record.at): fetch.instructions for fetch in chip.fetches} for chip in program.chips
+    ]
     for edge in np.flatnonzero(issues.kind_of(edges.c) == Effect.FETCH).tolist():
         taker, giver = (int(issues.record_of(side[[edge]])[0]) for side in (edges.c, edges.p))
         chip, record, slot = issues.shape_of(taker).chip, issues.records[taker], int(edges.slot[edge])
-        text = texts[chip][record.queue, record.at][slot * spec.lanes :][: spec.lanes]
+        chunk = chunks[chip][record.queue, record.at][slot * spec.lanes :][: spec.lanes]
         word = _word_read(issues, giver, edges.p[[edge]], chip)
         driven = b"" if word is None else images[chip].get(word, b"")
         on = int(edges.tiles[edge]) * spec.lanes_per_tile
-        if not driven[:on].ljust(len(driven), b"\0").startswith(text):
-            raise Irregular("text-wrong")
+        if not driven[:on].ljust(len(driven), b"\0").startswith(chunk):
+            raise Irregular("fetch-wrong")
     for chip, image in enumerate(images):
         _check_writes(issues, chip, image)
 
@@ -62,8 +64,8 @@ def _word_read(issues: Issues, giver: int, issue: Ints, chip: int) -> Word | Non
 
 
 def _check_writes(issues: Issues, chip: int, image: dict[Word, bytes]) -> None:
-    """Raises Irregular where a run of writes on a chip meets a word of text. Where a scatter writes depends on data: it
-    may."""
+    """Raises Irregular where a run of writes on a chip meets a word of instructions. Where a scatter writes
+    depends on data: it may."""
     slices: dict[int, list[int]] = defaultdict(list)
     for word in image:
         slices[word.unit(issues.spec)].append(word.address)
@@ -75,4 +77,4 @@ def _check_writes(issues: Issues, chip: int, image: dict[Word, bytes]) -> None:
         first, count, step = int(runs.value[run]), int(runs.count[run]), int(runs.step[run])
         written = range(first, first + count * step, step) if step else (first,)
         if shape.kind == Effect.SCATTER or any(address in written for address in slices[shape.queue.unit]):
-            raise Irregular("text-overwritten")
+            raise Irregular("instructions-overwritten")

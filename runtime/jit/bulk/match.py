@@ -15,7 +15,7 @@ from ....dialects.machine.effects import ENTERING, Effect
 from ....dialects.machine.intervals import Ints, distinct, join, ranges, split
 from ....dialects.programs.def_use import Edges, Lines, Way
 from ....dialects.programs.issues import Issues
-from .ifetch import check_text
+from .ifetch import check_fetches
 from .irregular import Irregular, limit_number
 
 MOST_INSTALLS = 1 << 16
@@ -70,7 +70,7 @@ class Matcher:
             edges = Edges.concatenate([edges.take(~received), passed])
         else:
             raise Irregular("a vector passes more links than there are chips without a stop in memory")
-        check_text(self.issues, edges)
+        check_fetches(self.issues, edges)
         edges = edges.take(~np.isin(self.issues.kind_of(edges.c), (Effect.SEND, Effect.FETCH)))
         installs = self._installs()
         return Flow(self._merged(edges), self._merged(sums), installs, self._entries(installs), self._loads(installs))

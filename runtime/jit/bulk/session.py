@@ -22,7 +22,7 @@ from .compiled import CompiledBulk
 from .emit import Emitter, Tables
 from .gemm import array_bytes
 from .half_gemm import INPUT_BYTES
-from .ifetch import TextImage
+from .ifetch import InstructionImage
 from .plan import plan
 from .rows import BLOCK_VECTORS, ENV_WORDS, OPERAND_WORDS, OPERANDS, ROWS_WORDS, Env, Group, Op, Operand, Step
 
@@ -60,7 +60,7 @@ class BulkSession(HostSession):
         self._calls = [*np.flatnonzero(np.diff(done, prepend=0)).tolist(), len(self._groups)]
         self._stats = _stats(planned.segments.issues)
         super().__init__(program, self._sram)
-        self._text = [TextImage(c, chip) for c in program.chips]
+        self._instructions = [InstructionImage(c, chip) for c in program.chips]
 
     def _own_spaces(self, tables: Tables) -> list[npt.NDArray[np.uint8]]:
         """The memory of all spaces but SRAM, in their order. That of numbers is nowhere."""
@@ -95,8 +95,8 @@ class BulkSession(HostSession):
         return rows, steps
 
     def _run(self) -> RunStats:
-        """The program has no hazard, unless its text in SRAM has been changed."""
-        if not all(text.lies_in(sram) for text, sram in zip(self._text, self._sram, strict=True)):
+        """The program has no hazard, unless its instructions in SRAM have been changed."""
+        if not all(image.lies_in(sram) for image, sram in zip(self._instructions, self._sram, strict=True)):
             return self._run_by_cycle()
         first = 0
         for end in self._calls:

@@ -115,18 +115,18 @@ func.func @lanes(%s: !tsp_stream.stream<2x320xi8>, %map: !tsp_stream.stream<2x32
   // CHECK-NEXT: tsp_stream.scatter %s, %0 to %b words <0, 2 step 0> at 50 : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi8>, !tsp_stream.buffer<9x320xi8, words [9 of d0], side [1 of b], lanes [320 of d1]>
   tsp_stream.scatter %s, %0 to %b words <0, 2 step 0> at 50 : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi8>, !tsp_stream.buffer<9x320xi8, words [9 of d0], side [1 of b], lanes [320 of d1]>
   // The SXM of one side moves bytes between lanes.
-  // CHECK-NEXT: %1 = tsp_stream.shift %s by 3 "up" side "E" toward "W" on 1 at 60 : !tsp_stream.stream<2x320xi8> -> !tsp_stream.stream<2x320xi8>
-  %1 = tsp_stream.shift %s by 3 "up" side "E" toward "W" on 1 at 60 : !tsp_stream.stream<2x320xi8> -> !tsp_stream.stream<2x320xi8>
+  // CHECK-NEXT: %1 = tsp_stream.shift %s by 3 "up" hemisphere "E" toward "W" on 1 at 60 : !tsp_stream.stream<2x320xi8> -> !tsp_stream.stream<2x320xi8>
+  %1 = tsp_stream.shift %s by 3 "up" hemisphere "E" toward "W" on 1 at 60 : !tsp_stream.stream<2x320xi8> -> !tsp_stream.stream<2x320xi8>
   // CHECK-NEXT: %2 = tsp_stream.lane_select %s, %0, %1 : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi8> -> !tsp_stream.stream<2x320xi8>
   %2 = tsp_stream.lane_select %s, %0, %1 : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi8> -> !tsp_stream.stream<2x320xi8>
-  // CHECK-NEXT: %3 = tsp_stream.permute %2 by %map side "W" : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi16> -> !tsp_stream.stream<2x320xi8>
-  %3 = tsp_stream.permute %2 by %map side "W" : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi16> -> !tsp_stream.stream<2x320xi8>
+  // CHECK-NEXT: %3 = tsp_stream.permute %2 by %map hemisphere "W" : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi16> -> !tsp_stream.stream<2x320xi8>
+  %3 = tsp_stream.permute %2 by %map hemisphere "W" : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi16> -> !tsp_stream.stream<2x320xi8>
   // CHECK-NEXT: %4 = tsp_stream.distribute %3 by %s : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi8> -> !tsp_stream.stream<2x320xi8>
   %4 = tsp_stream.distribute %3 by %s : !tsp_stream.stream<2x320xi8>, !tsp_stream.stream<2x320xi8> -> !tsp_stream.stream<2x320xi8>
   // CHECK-NEXT: %5 = tsp_stream.rotate %g : !tsp_stream.stream<2x4x320xi8> -> !tsp_stream.stream<2x16x320xi8>
   %5 = tsp_stream.rotate %g : !tsp_stream.stream<2x4x320xi8> -> !tsp_stream.stream<2x16x320xi8>
-  // CHECK-NEXT: %6 = tsp_stream.transpose %5 unit 1 side "E" : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.stream<2x16x320xi8>
-  %6 = tsp_stream.transpose %5 unit 1 side "E" : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.stream<2x16x320xi8>
+  // CHECK-NEXT: %6 = tsp_stream.transpose %5 unit 1 hemisphere "E" : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.stream<2x16x320xi8>
+  %6 = tsp_stream.transpose %5 unit 1 hemisphere "E" : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.stream<2x16x320xi8>
   // One of the vectors side by side.
   // CHECK-NEXT: %7 = tsp_stream.part %6[3] : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.stream<2x320xi8>
   %7 = tsp_stream.part %6[3] : !tsp_stream.stream<2x16x320xi8> -> !tsp_stream.stream<2x320xi8>

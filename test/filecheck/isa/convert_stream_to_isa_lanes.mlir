@@ -19,9 +19,9 @@ func.func @main() {
   // CHECK: tsp_isa.queue "SXM.E.shift" {
   // CHECK-NEXT: tsp_isa.shift at 49 count 5 way up stream E31 to E29 repeat 4
   %0 = tsp_stream.read %x words <0, 4 step 1> toward "E" on 31 at 35 : !tsp_stream.buffer<4x320xi8, words [4 of d0], side [1 of b], lanes [320 of d1]> -> !tsp_stream.stream<4x320xi8>
-  %1 = tsp_stream.shift %0 by 5 "up" side "E" toward "E" on 29 at 49 : !tsp_stream.stream<4x320xi8> -> !tsp_stream.stream<4x320xi8>
+  %1 = tsp_stream.shift %0 by 5 "up" hemisphere "E" toward "E" on 29 at 49 : !tsp_stream.stream<4x320xi8> -> !tsp_stream.stream<4x320xi8>
   %2 = tsp_stream.read %n words <0, 4 step 1> toward "E" on 30 at 39 : !tsp_stream.buffer<4x320xi16, words [4 of d0], side [2 of b], lanes [320 of d1]> -> !tsp_stream.stream<4x320xi16>
-  %3 = tsp_stream.permute %1 by %2 side "E" toward "W" on 31 at 55 : !tsp_stream.stream<4x320xi8>, !tsp_stream.stream<4x320xi16> -> !tsp_stream.stream<4x320xi8>
+  %3 = tsp_stream.permute %1 by %2 hemisphere "E" toward "W" on 31 at 55 : !tsp_stream.stream<4x320xi8>, !tsp_stream.stream<4x320xi16> -> !tsp_stream.stream<4x320xi8>
   tsp_stream.write %3 to %y words <0, 4 step 1> at 82 : !tsp_stream.stream<4x320xi8>, !tsp_stream.buffer<4x320xi8, words [4 of d0], side [1 of b], lanes [320 of d1]>
   %4 = tsp_stream.read %m words <0, 4 step 1> toward "E" on 30 at 35 : !tsp_stream.buffer<4x320xi8, words [4 of d0], side [1 of b], lanes [320 of d1]> -> !tsp_stream.stream<4x320xi8>
   %5 = tsp_stream.gather %4, %t words <7, 4 step 1> toward "E" on 28 at 40 : !tsp_stream.stream<4x320xi8>, !tsp_stream.buffer<50x320xi16, words [50 of d0], side [2 of b], lanes [320 of d1]> -> !tsp_stream.stream<4x320xi16>

@@ -1,7 +1,7 @@
 // RUN: tsp-opt %s -p isa-assemble | filecheck %s
 // RUN: tsp-opt %s -p isa-assemble,isa-verify,isa-disassemble | filecheck %s --check-prefix=BACK
 
-// A queue here holds four instructions, and a fetch brings two. The text of MEM.E0 has seven: sync, and three times nop and
+// A queue here holds four instructions, and a fetch brings two. MEM.E0 has seven: sync, and three times nop and
 // read. Each ifetch makes it longer; at the edge of a gap, where its nop only gets shorter, by one.
 
 // CHECK: builtin.module
@@ -25,8 +25,8 @@ builtin.module attributes {tsp_isa.target = #tsp_isa.target<chip.queue_bytes = 6
       tsp_isa.read at 80 address 1 stream E5
       tsp_isa.read at 100 address 5 stream E4
     }
-    // Where the chunks lie: the highest free words of slices with the least text.
-    // CHECK-SAME: text <E1[8191] E2[8191], E3[8191] W0[8191], E3[8190] W0[8190]>
+    // Where the chunks lie: the highest free words of slices with the fewest instructions.
+    // CHECK-SAME: chunks <E1[8191] E2[8191], E3[8191] W0[8191], E3[8190] W0[8190]>
     // The first word is read onto E30 at the queue's position, where it is a cycle later: sync, nop for 23 cycles, read of
     // word 0x1fff in cycle 58.
     // CHECK-NEXT: tsp_isa.packed "MEM.E1" "03000000000000000000000000000000

@@ -1,6 +1,6 @@
 // RUN: tsp-opt %s -p stream-place | filecheck %s
 
-// Where things are. Planes and ALUs are dealt out in turn, so that independent work can overlap. Buffers of one cluster
+// Where things are. Planes and ALUs are assigned in turn, so that independent work can overlap. Buffers of one cluster
 // lie in different slices, each of which has one queue; weights lie on the side of their plane. Streams flow toward
 // their consumers. What is decided already stays as it is.
 

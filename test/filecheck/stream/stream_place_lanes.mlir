@@ -12,8 +12,8 @@ func.func @main() {
   %z = tsp_stream.buffer "output" "z" : !tsp_stream.buffer<4x320xi32, words [4 of d0], side [4 of b], lanes [320 of d1]>
 
   // Each side has one shifter.
-  // CHECK: tsp_stream.shift %0 by 1 "up" side "E" toward "W" :
-  // CHECK: tsp_stream.shift %1 by 1 "down" side "W" toward "E" :
+  // CHECK: tsp_stream.shift %0 by 1 "up" hemisphere "E" toward "W" :
+  // CHECK: tsp_stream.shift %1 by 1 "down" hemisphere "W" toward "E" :
   %0 = tsp_stream.read %x words <0, 4 step 1> : !tsp_stream.buffer<4x320xi8, words [4 of d0], side [1 of b], lanes [320 of d1]> -> !tsp_stream.stream<4x320xi8>
   %1 = tsp_stream.shift %0 by 1 "up" : !tsp_stream.stream<4x320xi8> -> !tsp_stream.stream<4x320xi8>
   %2 = tsp_stream.shift %1 by 1 "down" : !tsp_stream.stream<4x320xi8> -> !tsp_stream.stream<4x320xi8>
@@ -24,12 +24,12 @@ func.func @main() {
   tsp_stream.write %4 to %z words <0, 4 step 1> : !tsp_stream.stream<4x320xi32>, !tsp_stream.buffer<4x320xi32, words [4 of d0], side [4 of b], lanes [320 of d1]>
 
   // What is decided stays; transposers have numbers.
-  // CHECK: tsp_stream.transpose %{{[0-9]+}} unit 1 side "W" toward
-  // CHECK: tsp_stream.transpose %{{[0-9]+}} unit 0 side "{{[EW]}}" toward
+  // CHECK: tsp_stream.transpose %{{[0-9]+}} unit 1 hemisphere "W" toward
+  // CHECK: tsp_stream.transpose %{{[0-9]+}} unit 0 hemisphere "{{[EW]}}" toward
   %w = tsp_stream.buffer "input" "w" : !tsp_stream.buffer<64x320xi8, words [4 of d0 * 16], side [16 of d0], lanes [320 of d1]>
   %v = tsp_stream.buffer "output" "v" : !tsp_stream.buffer<64x320xi8, words [4 of d0 * 16], side [16 of d0], lanes [320 of d1]>
   %5 = tsp_stream.read %w words <0, 4 step 1> : !tsp_stream.buffer<64x320xi8, words [4 of d0 * 16], side [16 of d0], lanes [320 of d1]> -> !tsp_stream.stream<4x16x320xi8>
-  %6 = tsp_stream.transpose %5 unit 1 side "W" : !tsp_stream.stream<4x16x320xi8> -> !tsp_stream.stream<4x16x320xi8>
+  %6 = tsp_stream.transpose %5 unit 1 hemisphere "W" : !tsp_stream.stream<4x16x320xi8> -> !tsp_stream.stream<4x16x320xi8>
   %7 = tsp_stream.transpose %6 : !tsp_stream.stream<4x16x320xi8> -> !tsp_stream.stream<4x16x320xi8>
   tsp_stream.write %7 to %v words <0, 4 step 1> : !tsp_stream.stream<4x16x320xi8>, !tsp_stream.buffer<64x320xi8, words [4 of d0 * 16], side [16 of d0], lanes [320 of d1]>
   func.return

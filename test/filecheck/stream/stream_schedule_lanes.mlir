@@ -15,13 +15,13 @@ func.func @main() {
   // unit and 4 in it, a permutation 2 and 24; between units of one side there is no way to go.
   // CHECK: %0 = tsp_stream.read %x words <0, 4 step 1> toward "E" on 31 at 35
   %0 = tsp_stream.read %x words <0, 4 step 1> toward "E" : !tsp_stream.buffer<4x320xi8, words [4 of d0], side [1 of b], lanes [320 of d1]> -> !tsp_stream.stream<4x320xi8>
-  // CHECK: %1 = tsp_stream.shift %0 by 5 "up" side "E" toward "E" on 29 at 49
-  %1 = tsp_stream.shift %0 by 5 "up" side "E" toward "E" : !tsp_stream.stream<4x320xi8> -> !tsp_stream.stream<4x320xi8>
+  // CHECK: %1 = tsp_stream.shift %0 by 5 "up" hemisphere "E" toward "E" on 29 at 49
+  %1 = tsp_stream.shift %0 by 5 "up" hemisphere "E" toward "E" : !tsp_stream.stream<4x320xi8> -> !tsp_stream.stream<4x320xi8>
   // The map of 16 bits takes two streams. It comes so that both meet.
   // CHECK: %2 = tsp_stream.read %n words <0, 4 step 1> toward "E" on 30 at 39
   %2 = tsp_stream.read %n words <0, 4 step 1> toward "E" : !tsp_stream.buffer<4x320xi16, words [4 of d0], side [2 of b], lanes [320 of d1]> -> !tsp_stream.stream<4x320xi16>
-  // CHECK: %3 = tsp_stream.permute %1 by %2 side "E" toward "W" on 31 at 55
-  %3 = tsp_stream.permute %1 by %2 side "E" toward "W" : !tsp_stream.stream<4x320xi8>, !tsp_stream.stream<4x320xi16> -> !tsp_stream.stream<4x320xi8>
+  // CHECK: %3 = tsp_stream.permute %1 by %2 hemisphere "E" toward "W" on 31 at 55
+  %3 = tsp_stream.permute %1 by %2 hemisphere "E" toward "W" : !tsp_stream.stream<4x320xi8>, !tsp_stream.stream<4x320xi16> -> !tsp_stream.stream<4x320xi8>
   // CHECK: tsp_stream.write %3 to %y words <0, 4 step 1> at 82
   tsp_stream.write %3 to %y words <0, 4 step 1> : !tsp_stream.stream<4x320xi8>, !tsp_stream.buffer<4x320xi8, words [4 of d0], side [1 of b], lanes [320 of d1]>
 

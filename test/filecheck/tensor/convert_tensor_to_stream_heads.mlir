@@ -1,7 +1,7 @@
 // RUN: tsp-opt %s -p convert-tensor-to-stream | filecheck %s
 
 // Columns that are split into heads and joined again move nothing. The weights of both heads lie in common words: one tile
-// of them is dealt out, and each of the two matrices of the stack meets it. What leaves the array goes through the map on
+// of them is interleaved, and each of the two matrices of the stack meets it. What leaves the array goes through the map on
 // its way, and ALUs then select of each result the lanes that are its own.
 
 // CHECK-LABEL: func.func @main

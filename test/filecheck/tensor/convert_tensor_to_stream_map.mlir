@@ -1,7 +1,7 @@
 // RUN: tsp-opt %s -p convert-tensor-to-stream | filecheck %s
 
 // A map becomes the work of ALUs, one op each. A truncation to an integer is said before the conversion, which would
-// round; what is not used is left out.
+// round; what is not used is omitted.
 
 func.func @main(%x: tensor<2x3x5xi8> {tsp_tensor.name = "x"}) -> (tensor<2x3x5xi8> {tsp_tensor.name = "y"}) {
   %rows = tsp_tensor.constant dense<3> : tensor<3x5xi8>

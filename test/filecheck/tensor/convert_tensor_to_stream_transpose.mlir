@@ -18,8 +18,8 @@ func.func @main(%a: tensor<40x64xf16> {tsp_tensor.name = "a"}) -> (tensor<64x40x
   // CHECK: %[[R:.*]] = tsp_stream.permute %[[V]]
   // CHECK-NEXT: tsp_stream.write %[[R]] to %[[ROWS]] words <0, 3 step 1> byte 0
   // CHECK: %[[G:.*]] = tsp_stream.read %[[ROWS]] words <0, 6 step 1>
-  // CHECK-NEXT: %[[T:.*]] = tsp_stream.transpose %[[G]] side "E"
-  // CHECK: %[[M:.*]] = tsp_stream.shift {{.*}} by 0 "up" side "E"
+  // CHECK-NEXT: %[[T:.*]] = tsp_stream.transpose %[[G]] hemisphere "E"
+  // CHECK: %[[M:.*]] = tsp_stream.shift {{.*}} by 0 "up" hemisphere "E"
   // CHECK-NEXT: tsp_stream.scatter %[[M]], %[[T]] to %[[TURNED]] words <0, 3 step 0, 2 step 20>
   // CHECK: %[[B:.*]] = tsp_stream.read %[[TURNED]] words <0, 4 step 1> byte 0
   // CHECK: %[[P:.*]] = tsp_stream.permute %[[B]]

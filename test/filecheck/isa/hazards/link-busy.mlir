@@ -1,7 +1,7 @@
 // RUN: not tsp-opt %s -p isa-verify 2>&1 | filecheck %s
 
 // A vector takes a link for 24 cycles.
-// CHECK: error: hazard [link-busy] chip 0, cycle 335, link 0: a vector is sent before the slot of the one before it has passed: `send stream E4` (C2C.0, cycle 312) and `send stream E4` (C2C.0, cycle 335)
+// CHECK: error: hazard [link-busy] chip 0, cycle 335, link 0: a vector is sent before the slot of the previous one has passed: `send stream E4` (C2C.0, cycle 312) and `send stream E4` (C2C.0, cycle 335)
 
 builtin.module attributes {tsp_isa.target = #tsp_isa.target<system.chips = 2>} {
   tsp_isa.program @main chip 0 cycles 356 {

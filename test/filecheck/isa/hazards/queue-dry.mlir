@@ -1,7 +1,7 @@
 // RUN: not tsp-opt %s -p isa-verify 2>&1 | filecheck %s
 
 // The queue holds four instructions, and no ifetch brings the fifth, a read in cycle 43.
-// CHECK: error: hazard [queue-dry] chip 0, cycle 43, queue MEM.E0: a queue comes to an instruction that has not been fetched before: `read address 3 stream E4` (MEM.E0, cycle 43)
+// CHECK: error: hazard [queue-dry] chip 0, cycle 43, queue MEM.E0: a queue reaches an instruction that has not been fetched: `read address 3 stream E4` (MEM.E0, cycle 43)
 
 builtin.module attributes {tsp_isa.target = #tsp_isa.target<chip.queue_bytes = 64, chip.fetch_bytes = 32>} {
   tsp_isa.program @main chip 0 cycles 64 {

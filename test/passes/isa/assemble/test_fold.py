@@ -1,4 +1,4 @@
-"""Folding runs into repeat: what a queue dispatches stays, its text shrinks."""
+"""Folding runs into repeat: what a queue dispatches stays, in fewer instructions."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def expanded(records: Sequence[Record]) -> list[tuple[int, tuple[int, ...]]]:
     return [issue for record in records for issue in record.issues()]
 
 
-def text(records: Sequence[Record]) -> int:
-    """Instructions of the queue's text after the first record's cycle."""
+def length(records: Sequence[Record]) -> int:
+    """Instructions of the queue after the first record's cycle."""
     waits = [nops(b.at - a.last - 1) for a, b in pairwise(records)]
     return sum(map(size, records)) + sum(waits)
 
@@ -49,7 +49,7 @@ def test_a_level_that_only_goes_on_is_joined() -> None:
     assert fold(runs, LEVELS) == [Record(0, 40, READ, (0, 4), (Loop(1080, 1, 1),))]
 
 
-def test_the_cut_with_the_least_text() -> None:
+def test_the_cut_with_the_fewest_instructions() -> None:
     """The read in cycle 40 makes a pair with the next; alone it leaves the others their run."""
     folded = fold(reads((40, 0), (50, 1), (52, 4), (54, 7), (56, 10)), LEVELS)
     assert [(r.at, r.loops) for r in folded] == [(40, ()), (50, (Loop(4, 2, 3),))]
@@ -113,8 +113,8 @@ def test_folding_changes_no_dispatch(records: list[Record]) -> None:
         folded = how(records, LEVELS)
         assert expanded(folded) == expanded(records)
         assert all(check_record(r, system) is None for r in folded)
-        assert text(folded) <= text(records)
+        assert length(folded) <= length(records)
         assert how(folded, LEVELS) == folded
-    assert text(fold(records, LEVELS)) <= text(fold_tight(records, LEVELS))
+    assert length(fold(records, LEVELS)) <= length(fold_tight(records, LEVELS))
     assert fold(fold_tight(records, LEVELS), LEVELS) == fold(records, LEVELS)
     assert fold_tight(fold(records, LEVELS), LEVELS) == fold(records, LEVELS)

@@ -1,4 +1,4 @@
-"""The supply of queues with text: small queues make small programs need fetches."""
+"""The supply of queues with instructions: small queues make small programs need fetches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis.strategies import DataObject
 from tspc.dialects.errors import CapacityError, HazardError, MalformedProgram, ScheduleError
 from tspc.dialects.instructions import TABLE
 from tspc.dialects.machine.instruction import INSTRUCTION_BYTES, ElementType, Record, source_immediate, stream_code
-from tspc.dialects.machine.instruction_fetch import Word, chunk_text, first_fault, room
+from tspc.dialects.machine.instruction_fetch import Word, chunk_bytes, first_fault, room
 from tspc.dialects.machine.target import ChipSpec, system_from_overrides
 from tspc.dialects.programs.records import Program, check_program, program_from_module, program_length
 from tspc.dialects.target_attr import TARGET, TargetAttr
@@ -25,11 +25,11 @@ from tspc.passes.isa.verify.proof import first_hazard
 from tspc.passes.pipelines import compile, make_context, parse
 from tspc.runtime.container import from_bytes, to_bytes
 from tspc.runtime.engine import Engine
-from tspc.runtime.executable import Loaded, executable_from_module, load_text
+from tspc.runtime.executable import Loaded, executable_from_module, load_instructions
 from tspc.runtime.interface import interface_of, load_inputs, load_weights
 from tspc.runtime.jit import JitEngine
 from tspc.runtime.reference import ReferenceEngine
-from tspc.tools.report import text_cost
+from tspc.tools.report import fetch_cost
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i64
 
 TINY = {"chip.queue_bytes": 64, "chip.fetch_bytes": 32}
@@ -70,7 +70,7 @@ def assembled(subject: ModuleOp) -> Program:
 
 
 def fetch_places(program: Program, queue: str) -> list[int]:
-    """The places of a queue's ifetches in its text."""
+    """The indices of a queue's ifetches among its instructions."""
     return [i for i, opcode in enumerate(program.chips[0].packed[queue][::INSTRUCTION_BYTES]) if opcode == 0x07]
 
 
@@ -92,23 +92,23 @@ def test_where_an_ifetch_may_stand() -> None:
     be one of the 80 that are there."""
     assert room(0, ChipSpec()) == range(39, 80)
     assert room(1, ChipSpec()) == range(79, 120)
-    text = bytes(200 * INSTRUCTION_BYTES)
-    assert first_fault(text, [39, 79, 119], ChipSpec()) is None
-    assert first_fault(text, [79, 119, 159], ChipSpec()) is None
-    assert first_fault(text, [38, 79, 119], ChipSpec()) == ("queue-full", 38)
-    assert first_fault(text, [39, 120, 121], ChipSpec()) == ("queue-dry", 120)
-    assert first_fault(text, [39, 79], ChipSpec()) == ("queue-dry", 160)
+    packed = bytes(200 * INSTRUCTION_BYTES)
+    assert first_fault(packed, [39, 79, 119], ChipSpec()) is None
+    assert first_fault(packed, [79, 119, 159], ChipSpec()) is None
+    assert first_fault(packed, [38, 79, 119], ChipSpec()) == ("queue-full", 38)
+    assert first_fault(packed, [39, 120, 121], ChipSpec()) == ("queue-dry", 120)
+    assert first_fault(packed, [39, 79], ChipSpec()) == ("queue-dry", 160)
 
 
 # -- placement -----------------------------------------------------------------------------------------------------
 
 
-def test_a_queue_that_holds_its_text_fetches_nothing() -> None:
+def test_a_queue_that_holds_its_instructions_fetches_nothing() -> None:
     """sync and 39 times nop and read make 79 instructions; one more read, and they are 81."""
     for count, fetches in ((39, 0), (40, 1)):
         program = assembled(module({"MEM.E0": apart(count)}, {}))
         assert len(program.chips[0].fetches) == fetches
-        assert len(program.chips[0].text_image(ChipSpec())) == 2 * fetches
+        assert len(program.chips[0].instruction_image(ChipSpec())) == 2 * fetches
 
 
 def test_every_fetch_has_room_and_comes_in_time() -> None:
@@ -116,14 +116,14 @@ def test_every_fetch_has_room_and_comes_in_time() -> None:
     chip, spec = program.chips[0], program.system.chip
     for name, data in chip.packed.items():
         places = fetch_places(program, name)
-        assert len(places) == len(chip.text.get(name, ()))
+        assert len(places) == len(chip.chunks.get(name, ()))
         assert all(place in room(i, spec) for i, place in enumerate(places))
         assert spec.queue_slots + len(places) * spec.fetch_slots >= len(data) // INSTRUCTION_BYTES
     assert len(fetch_places(program, "MEM.E0")) >= (61 - 4) // 4
-    image = chip.text_image(spec)
-    for name, chunks in chip.text.items():
+    image = chip.instruction_image(spec)
+    for name, chunks in chip.chunks.items():
         for i, (first, second) in enumerate(chunks):
-            assert (image[first] + image[second]).startswith(chunk_text(chip.packed[name], i, spec))
+            assert (image[first] + image[second]).startswith(chunk_bytes(chip.packed[name], i, spec))
 
 
 def test_the_program_takes_no_longer() -> None:
@@ -131,25 +131,25 @@ def test_the_program_takes_no_longer() -> None:
     plain = assembled(module({"MEM.E0": apart(10)}, {}))
     fetched = assembled(module({"MEM.E0": apart(10)}, TINY))
     assert fetched.cycles == plain.cycles
-    text = {w for chunks in fetched.chips[0].text.values() for chunk in chunks for w in chunk}
-    own = [r for r in fetched.chips[0].records if Word("E", r.queue, r.values[0]) not in text]
+    fed = {w for chunks in fetched.chips[0].chunks.values() for chunk in chunks for w in chunk}
+    own = [r for r in fetched.chips[0].records if Word("E", r.queue, r.values[0]) not in fed]
     assert [r for r in own if r.queue == 0] == list(plain.chips[0].records)
 
 
-def test_text_lies_where_nothing_else_does() -> None:
+def test_instructions_lie_where_nothing_else_does() -> None:
     """Bound words and words that the program touches are left alone, from the top down; slice 1 has one word left."""
     layout = "words [8191 of d0], side [], lanes []"
     bind = f'tsp_isa.bind "input" "x" : tensor<8191x1xi8> in <{layout}> at <[E1], address 1>'
     busy = [f"read at {40 + 2 * i} address 8191 stream E9 repeat 2" for i in range(2)]
     program = assembled(module({"MEM.E0": apart(6), "MEM.E2": busy}, TINY, bind))
-    words = [w for chunks in program.chips[0].text.values() for chunk in chunks for w in chunk]
+    words = [w for chunks in program.chips[0].chunks.values() for chunk in chunks for w in chunk]
     assert len({*words}) == len(words)
     assert all(w.address == 0 for w in words if w[:2] == ("E", 1))
     assert all(w.address < 8191 for w in words if w[:2] == ("E", 2))
 
 
 def test_a_fetch_overwrites_nothing_that_is_sampled() -> None:
-    """While the streams E30 and W31 carry values past the queue to a write, the text takes others."""
+    """While the streams E30 and W31 carry values past the queue to a write, fetches take others."""
     traffic: dict[str, list[str]] = {}
     for slice_, source, target, stream in ((40, "W", "E", "E30"), (36, "E", "W", "W31")):
         hops = 2 * (1 + slice_ // 4)
@@ -237,14 +237,14 @@ def test_a_long_chain_on_tiny_queues() -> None:
 
 
 def test_another_queue_starts_a_chip() -> None:
-    """Behind what starts the chip the text of C2C.0 could not be fetched: the queue holds four instructions."""
+    """Behind what starts the chip the instructions of C2C.0 could not be fetched: the queue holds four instructions."""
     subject = parse((DIGITS / "digits_two_chips.mlir").read_text().replace("360x", "2x"))
     overrides = {"chip.queue_bytes": 64, "chip.fetch_bytes": 64, "system.chips": 2}
     subject.attributes[TARGET] = TargetAttr(system_from_overrides(overrides))
     compile(subject, until="isa-verify")
     program = program_from_module(subject)
     notify = TABLE.by_name["notify"].encode(())
-    starts = [[name for name, text in chip.packed.items() if notify in text] for chip in program.chips]
+    starts = [[name for name, data in chip.packed.items() if notify in data] for chip in program.chips]
     assert starts == [["C2C.1"], ["C2C.1"]]
 
 
@@ -295,10 +295,10 @@ def test_random_copies_on_a_crowded_chip(data: DataObject) -> None:
     for subject_ in (plain, program):
         session = ReferenceEngine().load(subject_)
         session.sram(0)[:, :128] = contents
-        load_text(subject_, session)
+        load_instructions(subject_, session)
         session.run()
         image = session.sram(0).copy()
-        for word in program.chips[0].text_image(program.system.chip):
+        for word in program.chips[0].instruction_image(program.system.chip):
             image[word.unit(program.system.chip), word.address] = 0
         after.append(image)
     assert np.array_equal(*after)
@@ -312,7 +312,7 @@ def test_random_copies_on_a_crowded_chip(data: DataObject) -> None:
     [
         ({"chip.fetch_bytes": 640}, CapacityError, "holds 4; a fetch brings 40, for which there is never room"),
         ({"chip.fetch_bytes": 16}, CapacityError, "a fetch brings 1, no more than the ifetch itself takes"),
-        ({"chip.words": 2}, CapacityError, "no slice has a word free for its text"),
+        ({"chip.words": 2}, CapacityError, "no slice has a word free for its instructions"),
     ],
 )
 def test_a_chip_that_is_too_small(overrides: dict[str, int], error: type[Exception], message: str) -> None:
@@ -343,27 +343,27 @@ def test_a_fold_gives_way_to_a_fetch() -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=("jit", "bulk", "reference"))
-def test_text_that_arrives_damaged(engine: Engine) -> None:
+def test_instructions_that_arrive_damaged(engine: Engine) -> None:
     """What is in SRAM is compared with what was decoded, in every run."""
     program = assembled(module({"MEM.E0": apart(6)}, TINY))
     session = engine.load(program)
-    load_text(program, session)
+    load_instructions(program, session)
     first, second = session.run(), session.run()
     assert (first.issues == second.issues).all() and first.cycles == second.cycles == (program.cycles,)
-    chunk = program.chips[0].text["MEM.E0"][1]
+    chunk = program.chips[0].chunks["MEM.E0"][1]
     session.sram(0)[chunk[0].unit(program.system.chip), chunk[0].address, 3] ^= 1
     with pytest.raises(HazardError) as e:
         session.run()
-    assert e.value.kind == "text-wrong"
+    assert e.value.kind == "fetch-wrong"
     assert e.value.cycle == program.chips[0].fetches[1].record.at
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=("jit", "bulk", "reference"))
-def test_a_scatter_to_text(engine: Engine) -> None:
+def test_a_scatter_to_instructions(engine: Engine) -> None:
     """Engines see where it writes: the map of 255s gives word 65535 of 8192, which is the last."""
     program = assembled(module({"MEM.E0": apart(3)}, TINY))
     chip, numbers = program.chips[0], program.system.chip.queue_numbers
-    assert chip.text["MEM.E0"][0][0] == Word("E", 1, 8191)
+    assert chip.chunks["MEM.E0"][0][0] == Word("E", 1, 8191)
     code, at = stream_code("E", 5), chip.cycles + 10
     copy = Record(numbers["VXM.0"], at, TABLE.by_name["copy"], (ElementType.I8, source_immediate(255), code))
     later = Record(numbers["MEM.E1"], at + 5, TABLE.by_name["scatter"], (0, code, code))
@@ -371,10 +371,10 @@ def test_a_scatter_to_text(engine: Engine) -> None:
     longer = replace(chip, records=records, cycles=program_length(at + 5, program.system))
     subject = check_program(replace(program, chips=(longer,)))
     session = engine.load(subject)
-    load_text(subject, session)
+    load_instructions(subject, session)
     with pytest.raises(HazardError) as e:
         session.run()
-    assert e.value.key == ("text-overwritten", 0, "word E1[8191]", at + 5)
+    assert e.value.key == ("instructions-overwritten", 0, "word E1[8191]", at + 5)
     proven = first_hazard(subject)
     assert proven is not None and (proven.kind, proven.cycle) == (e.value.kind, e.value.cycle)
 
@@ -384,10 +384,10 @@ def test_a_scatter_to_text(engine: Engine) -> None:
     [
         ("<E1[8191] E2[8191]", "<E1[8191] E1[8190]", "but its words are read side by side"),
         ("<E1[8191] E2[8191]", "<E1[8192] E2[8191]", "a word that the chip does not have"),
-        ("<E1[8191] E2[8191], ", "<", "its text lies in 2 chunks, but what does not fit into the queue makes 3"),
+        ("<E1[8191] E2[8191], ", "<", "its instructions lie in 2 chunks, but what does not fit into the queue makes 3"),
     ],
 )
-def test_places_of_text_that_cannot_be(old: str, new: str, message: str) -> None:
+def test_places_of_instructions_that_cannot_be(old: str, new: str, message: str) -> None:
     subject = module({"MEM.E0": apart(3)}, TINY)
     assembled(subject)
     text = str(subject)
@@ -396,19 +396,19 @@ def test_places_of_text_that_cannot_be(old: str, new: str, message: str) -> None
         parse(text.replace(old, new))
 
 
-def test_text_and_tensors_lie_apart() -> None:
+def test_instructions_and_tensors_share_no_word() -> None:
     subject = module({"MEM.E0": apart(3)}, TINY)
     assembled(subject)
     bind = 'tsp_isa.bind "input" "x" : tensor<2x1xi8> in <words [2 of d0], side [], lanes []> at <[E1], address 8190>\n'
     text = str(subject).replace('tsp_isa.packed "C2C.0"', bind + 'tsp_isa.packed "C2C.0"')
-    with pytest.raises(MalformedProgram, match=r'program text and input "x" lie in E1\[8191\]'):
+    with pytest.raises(MalformedProgram, match=r'instructions and input "x" lie in E1\[8191\]'):
         program_from_module(parse(text))
 
 
-def test_the_report_says_what_text_costs() -> None:
+def test_the_report_says_what_fetches_cost() -> None:
     program = assembled(module({"MEM.E0": apart(3)}, TINY))
     spec, chip = program.system.chip, program.chips[0]
     size = sum(map(len, chip.packed.values()))
     assert len(chip.fetches) == 3
     slots, words = 9 / (144 * program.cycles), 6 / (2 * spec.slices * spec.words)
-    assert text_cost(program) == f"{size} bytes, 3 fetches: {slots:.3%} of the issue slots, {words:.3%} of the SRAM"
+    assert fetch_cost(program) == f"{size} bytes, 3 fetches: {slots:.3%} of the issue slots, {words:.3%} of the SRAM"

@@ -1,4 +1,4 @@
-"""The text of a queue while fetches and reads are put into it and taken back: as if it were written anew each time."""
+"""The instructions of a queue while fetches and reads are put in and taken back: as if written anew each time."""
 
 from __future__ import annotations
 
@@ -29,45 +29,45 @@ def queues(draw: st.DrawFn) -> list[Record]:
     return records
 
 
-def text_of(records: list[Record]) -> QueueInstructions:
+def queue_of(records: list[Record]) -> QueueInstructions:
     return QueueInstructions(QUEUE, records, PROLOGUE, RELEASE, CHIP)
 
 
-def what_it_says(text: QueueInstructions) -> list[object]:
-    """All that others ask of a text."""
-    cycles = {c for r in text.records for c in range(r.at - 2, r.last + 3)} | {RELEASE, 10 * MAX_NOP}
+def what_it_says(queue: QueueInstructions) -> list[object]:
+    """All that others ask of a queue."""
+    cycles = {c for r in queue.records for c in range(r.at - 2, r.last + 3)} | {RELEASE, 10 * MAX_NOP}
     return [
-        text.records,
-        text.size,
-        text.spare,
-        text.fetches,
-        text.window,
-        text.opening,
-        [text.growth(c) for c in sorted(cycles)],
-        [text.cycle_of(slot) for slot in range(text.size + 2)],
-        list(text.openings())[:50],
-        list(text.openings(eager=True))[:50],
+        queue.records,
+        queue.size,
+        queue.spare,
+        queue.fetches,
+        queue.window,
+        queue.opening,
+        [queue.growth(c) for c in sorted(cycles)],
+        [queue.cycle_of(slot) for slot in range(queue.size + 2)],
+        list(queue.openings())[:50],
+        list(queue.openings(eager=True))[:50],
     ]
 
 
 @given(queues(), st.data())
-def test_a_text_that_is_changed_is_the_text_of_what_it_then_has(records: list[Record], data: st.DataObject) -> None:
-    text, added = text_of(records), list[Record]()
+def test_a_queue_that_is_changed_is_the_queue_of_what_it_then_has(records: list[Record], data: st.DataObject) -> None:
+    queue, added = queue_of(records), list[Record]()
     for _ in range(data.draw(st.integers(0, 12))):
         if added and data.draw(st.booleans()):
-            text.remove(added.pop())
-        elif data.draw(st.booleans()) and (openings := list(text.openings())[:20]):
+            queue.remove(added.pop())
+        elif data.draw(st.booleans()) and (openings := list(queue.openings())[:20]):
             cycle, wait = data.draw(st.sampled_from(openings))
             added.append(Record(0, cycle, IFETCH, (0,)))
-            text.insert(added[-1], wait)
-        elif free := [c for r in text.records for c in (r.at - 1, r.last + 1) if text.growth(c) is not None]:
+            queue.insert(added[-1], wait)
+        elif free := [c for r in queue.records for c in (r.at - 1, r.last + 1) if queue.growth(c) is not None]:
             added.append(Record(0, data.draw(st.sampled_from(free)), READ, (1, 4)))
-            grown = text.size + (text.growth(added[-1].at) or 0)
-            text.insert(added[-1])
-            assert text.size == grown
-        if not text.pads:  # a pad is no part of the records
-            assert what_it_says(text) == what_it_says(text_of(text.records))
+            grown = queue.size + (queue.growth(added[-1].at) or 0)
+            queue.insert(added[-1])
+            assert queue.size == grown
+        if not queue.pads:  # a pad is no part of the records
+            assert what_it_says(queue) == what_it_says(queue_of(queue.records))
     while added:
-        text.remove(added.pop())
-    assert not text.pads
-    assert what_it_says(text) == what_it_says(text_of(records))
+        queue.remove(added.pop())
+    assert not queue.pads
+    assert what_it_says(queue) == what_it_says(queue_of(records))

@@ -1,4 +1,4 @@
-"""Instructions of one queue in_dispatch_order: what is dispatched, and when, stays the same."""
+"""Instructions of one queue in the order of dispatch: what is dispatched, and when, stays the same."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def test_instructions_in_dispatch_order_dispatch_the_same_and_keep_the_queue_in_
 
 @given(instructions_of())
 def test_what_is_not_tangled_stays(before: list[ScheduledInstruction]) -> None:
-    apart, at = list[ScheduledInstruction](), 35
+    unrolled, at = list[ScheduledInstruction](), 35
     for instruction in before:
-        apart.append(instruction._replace(at=at))
-        at = apart[-1].last + 1
-    assert in_dispatch_order(reversed(apart)) == apart
+        unrolled.append(instruction._replace(at=at))
+        at = unrolled[-1].last + 1
+    assert in_dispatch_order(reversed(unrolled)) == unrolled

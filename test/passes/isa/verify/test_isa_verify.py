@@ -34,7 +34,7 @@ from tspc.passes.isa.verify.isa_verify import IsaVerifyPass
 from tspc.passes.isa.verify.issues import ChipIssues
 from tspc.passes.isa.verify.proof import first_hazard
 from tspc.runtime.engine import Engine
-from tspc.runtime.executable import load_text
+from tspc.runtime.executable import load_instructions
 from tspc.runtime.jit import JitEngine
 from tspc.runtime.reference import ReferenceEngine
 from xdsl.context import Context
@@ -57,7 +57,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Program], str | None]:
     def outcome(program: Program) -> str | None:
         try:
             session = engine.load(program)
-            load_text(program, session)
+            load_instructions(program, session)
             session.run()
         except HazardError as e:
             return str(e)

@@ -1,4 +1,4 @@
-"""Facts of ops are worked out once while the ops rest, and anew when they may have changed."""
+"""Analyses of ops are computed once while no op changes, and again when one may have changed."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_slices_on_both_sides_of_those_that_are_read(element: type[np.signedinte
 def test_one_that_cannot_be_parted() -> None:
     """Two positions of one write, one on each side of the ALUs."""
     lines = [buffer("a", "[E8]"), buffer("y", "[E20, W2], copies 2"), read("a"), write("%as", "y")]
-    with pytest.raises(ScheduleError, match=r"`tsp_stream\.vxm`: its consumers lie on both sides"):
+    with pytest.raises(ScheduleError, match=r"`tsp_stream\.vxm`: its consumers lie both east and west of it"):
         placed(lines)
 
 

@@ -64,7 +64,7 @@ def test_no_number_is_lost_and_no_zero_is_dirty(wanted: list[tuple[int, tuple[in
 
 
 def test_what_is_preferred() -> None:
-    """Words of its own; words of which others are done; words that are cleared; the words left to text."""
+    """Words of its own; words of which others are done; words that are cleared; the words left to instructions."""
     words = SliceWords(10, reserve=2)
     border = np.array([True, False, False])
     assert words.fit(4, (0, 0), None) == (FRESH, 0)

@@ -312,9 +312,7 @@ APART = [line.replace("%e, %e", "%e, %d") for line in TWICE]
 
 
 def test_operands_that_do_not_meet() -> None:
-    reason = (
-        "<text>:10:1: `arith.maxsi`: its operands come 1 ALUs apart; leave out `alus`, and stream-place inserts delays"
-    )
+    reason = "<text>:10:1: `arith.maxsi`: its operands come 1 ALUs apart; omit `alus`, and stream-place inserts delays"
     with pytest.raises(MalformedProgram) as e:
         lower(function("\n".join([X, Y, READ, vxm("%s, %s alus [0, 1, 2, 3]", *APART), WRITE])))
     assert str(e.value) == reason
@@ -326,11 +324,11 @@ def test_operands_that_do_not_meet() -> None:
         (
             [X, Y, READ, READ.replace("%s", "%r"), vxm("%s, %r", *ADD), WRITE],
             "<text>:5:1: `tsp_stream.read`: needs MEM.E0 for 5 cycles in which <text>:4:1: `tsp_stream.read`, joined "
-            "to it by streams, still does; give one of them another buffer, or let a value rest in SRAM in between",
+            "to it by streams, still needs it; give one of them another buffer, or store a value in SRAM in between",
         ),
         (
             [X, Y, READ, vxm("%s, %s alus [0, 1, 2, 3]", *TWICE), WRITE],
-            "<text>:5:1: `tsp_stream.vxm`: two streams that meet here come 6 cycles apart; let one rest in SRAM",
+            "<text>:5:1: `tsp_stream.vxm`: two streams that meet here come 6 cycles apart; store one in SRAM",
         ),
     ],
     ids=["one slice twice at once", "streams that do not meet"],
@@ -414,7 +412,7 @@ def test_a_schedule_is_taken_as_it_is() -> None:
             "starts in cycle 74, but by the streams that join it to <text>:4:3",
         ),
         ("at 70", "at 12", "starts in cycle 73, but by the streams"),
-        (" at 73", "", "lacks its `at`, while the module has others; a schedule is checked as it is, never completed"),
+        (" at 73", "", "lacks its `at`, while the module has others; a given schedule is checked, never completed"),
         (" on 5", "", "lacks its `on`, while the module has others"),
         (" on 5 at 70", "", "lacks its `at`, as do 1 others, while the module has others"),
     ],

@@ -20,7 +20,7 @@ from xdsl.dialects.func import FuncOp
 CHIP = DEFAULT_SYSTEM.chip
 
 
-def demand(argument: str, *lines: str, others: str = "", chip: ChipSpec = CHIP) -> Requirements:
+def required(argument: str, *lines: str, others: str = "", chip: ChipSpec = CHIP) -> Requirements:
     """What is wanted of the argument %x of a function."""
     module = parse(f"func.func @main(%x: tensor<{argument}>{others}) {{\n" + "\n".join(lines) + "\nfunc.return\n}")
     (function,) = (op for op in module.walk() if isinstance(op, FuncOp))
@@ -43,35 +43,35 @@ def test_blocks_side_by_side(rows: int, blocks: int) -> None:
 @pytest.mark.parametrize(("rows", "copies"), [(1, 2), (2, 2), (3, 4), (20, 4), (21, 2), (400, 2)])
 def test_activations_have_a_copy_for_all_planes_that_read_at_once(rows: int, copies: int) -> None:
     """Those of a hemisphere share; of few rows, though not so few that they wait for each other, every plane reads."""
-    found = demand(f"{rows}x64xi8", *product(rows, "i8"), others=", %w: tensor<64x40xi8>")
+    found = required(f"{rows}x64xi8", *product(rows, "i8"), others=", %w: tensor<64x40xi8>")
     assert found == Requirements(copies=copies, meets_weights=True)
 
 
 def test_a_pair_of_planes_takes_f16() -> None:
-    found = demand("20x64xf16", *product(20, "f16"), others=", %w: tensor<64x40xf16>")
+    found = required("20x64xf16", *product(20, "f16"), others=", %w: tensor<64x40xf16>")
     assert found == Requirements(copies=2, meets_weights=True)
-    stacked = demand("4x20x64xf16", *product(20, "f16", "4x"), others=", %w: tensor<4x64x40xf16>")
+    stacked = required("4x20x64xf16", *product(20, "f16", "4x"), others=", %w: tensor<4x64x40xf16>")
     assert stacked == Requirements(copies=1, meets_weights=True)
 
 
 @pytest.mark.parametrize(("rows", "copies"), [(15, MOST_COPIES), (16, 1)])
 def test_computed_weights_of_few_rows(rows: int, copies: int) -> None:
     lines = [f"%y = tsp_tensor.matmul %v, %x : tensor<{rows}x64xi8>, tensor<64x40xi8> -> tensor<{rows}x40xi32>"]
-    assert demand("64x40xi8", *lines, others=f", %v: tensor<{rows}x64xi8>") == Requirements(copies=copies)
+    assert required("64x40xi8", *lines, others=f", %v: tensor<{rows}x64xi8>") == Requirements(copies=copies)
 
 
 def test_a_machine_with_more_planes_has_more_readers() -> None:
-    found = demand("400x64xi8", *product(400, "i8"), others=", %w: tensor<64x40xi8>", chip=replace(CHIP, planes=8))
+    found = required("400x64xi8", *product(400, "i8"), others=", %w: tensor<64x40xi8>", chip=replace(CHIP, planes=8))
     assert found.copies == 4
 
 
 def test_a_view_wants_what_its_users_want() -> None:
     lines = ["%x2 = tsp_tensor.reshape %x : tensor<20x64xi8> -> tensor<4x5x64xi8>"]
     lines += ['%r = tsp_tensor.reduce "max" %x2 axes [1] : tensor<4x5x64xi8> -> tensor<4x64xi8>']
-    assert demand("20x64xi8", *lines) == Requirements(copies=2)
+    assert required("20x64xi8", *lines) == Requirements(copies=2)
 
 
-def test_demands_are_joined() -> None:
+def test_requirements_are_joined() -> None:
     a, b = Requirements(((1, 0),), 2), Requirements(((0, 2), (3, 3)), 1, True)
     assert a.joined(b) == b.joined(a) == Requirements(((1, 2), (3, 3)), 2, True)
 
@@ -87,7 +87,7 @@ def test_an_operand_that_is_shown_again(shape: str, copies: int) -> None:
         "tsp_tensor.yield %s : f32",
         "}",
     ]
-    assert demand(f"{shape}xf32", *lines, others=f", %z: {out}") == Requirements(copies=copies)
+    assert required(f"{shape}xf32", *lines, others=f", %z: {out}") == Requirements(copies=copies)
 
 
 IMAGES = "1x8x8x64"
@@ -109,18 +109,18 @@ def test_windows_want_a_border(pads: str, wanted: tuple[tuple[int, int], ...]) -
         f"%y = tsp_tensor.conv %x, %w {pads} : tensor<{IMAGES}xi8>, tensor<3x3x64x40xi8> "
         f"-> tensor<1x{height}x{width}x40xi32>"
     )
-    assert demand(f"{IMAGES}xi8", conv, others=", %w: tensor<3x3x64x40xi8>") == Requirements(wanted, 2, True)
+    assert required(f"{IMAGES}xi8", conv, others=", %w: tensor<3x3x64x40xi8>") == Requirements(wanted, 2, True)
     pool = (
         f'%y = tsp_tensor.pool "sum" %x window [3, 3] {pads} : tensor<{IMAGES}xi8> -> tensor<1x{height}x{width}x64xi32>'
     )
-    assert demand(f"{IMAGES}xi8", pool) == Requirements(wanted, 2)
+    assert required(f"{IMAGES}xi8", pool) == Requirements(wanted, 2)
 
 
 @pytest.mark.parametrize(("width", "copies"), [(2, 2), (3, 3), (4, 4), (7, 3)])
 def test_a_maximum_over_windows_reads_the_columns_of_its_first_step_at_once(width: int, copies: int) -> None:
     """Of 7 columns 3 are joined first."""
     pool = f'%y = tsp_tensor.pool "max" %x window [1, {width}] : tensor<{IMAGES}xi8> -> tensor<1x8x{9 - width}x64xi8>'
-    assert demand(f"{IMAGES}xi8", pool) == Requirements(copies=copies)
+    assert required(f"{IMAGES}xi8", pool) == Requirements(copies=copies)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_an_operand_that_meets_sums(rows: int, columns: int, copies: int) -> Non
         "tsp_tensor.yield %r : i32",
         "}",
     ]
-    assert demand(x[7:-1], *lines, others=f", %a: {a}, %w: {w}") == Requirements(copies=copies)
+    assert required(x[7:-1], *lines, others=f", %a: {a}, %w: {w}") == Requirements(copies=copies)
 
 
 def test_activations_that_also_meet_their_sums() -> None:
@@ -153,4 +153,4 @@ def test_activations_that_also_meet_their_sums() -> None:
         "tsp_tensor.yield %r : i32",
         "}",
     ]
-    assert demand("20x64xi8", *lines, others=", %w: tensor<64x64xi8>") == Requirements(copies=4, meets_weights=True)
+    assert required("20x64xi8", *lines, others=", %w: tensor<64x64xi8>") == Requirements(copies=4, meets_weights=True)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tspc.passes.tensor.analysis.views import Block
-from tspc.passes.tensor.emit.units import Cost, Division, Unit, deal, divide
+from tspc.passes.tensor.emit.units import Cost, Division, Unit, distribute, divide
 
 costs = st.builds(
     Cost,
@@ -63,11 +63,11 @@ def test_tiles_that_do_not_go_round_are_shared_by_their_rows() -> None:
 
 
 @given(st.integers(0, 50), st.integers(1, 9))
-def test_dealt_hands_are_nearly_equal(count: int, hands: int) -> None:
-    dealt = deal(count, hands)
-    assert [i for first, end in dealt for i in range(first, end)] == list(range(count))
-    sizes = [end - first for first, end in dealt]
-    assert len(sizes) == hands and max(sizes) - min(sizes) <= 1
+def test_distributed_parts_are_nearly_equal(count: int, parts: int) -> None:
+    distributed = distribute(count, parts)
+    assert [i for first, end in distributed for i in range(first, end)] == list(range(count))
+    sizes = [end - first for first, end in distributed]
+    assert len(sizes) == parts and max(sizes) - min(sizes) <= 1
 
 
 # -- what a pass costs -----------------------------------------------------------------------------------------------
@@ -119,8 +119,8 @@ def test_the_planes_of_a_hemisphere_share_the_rows_of_a_tile() -> None:
     """Three tiles on two pairs: a whole one for each, half of the rows for each plane; of the middle one a quarter."""
     cost = Cost(passes=3, every=2, load=40, accumulators=256)
     division = divide((256,), 3, 4, 2, cost)
-    dealt = [[(u.tile, [(s.plane, s.block.rows) for s in u.shares]) for u in queue] for queue in division.queues]
-    assert dealt == [
+    distributed = [[(u.tile, [(s.plane, s.block.rows) for s in u.shares]) for u in queue] for queue in division.queues]
+    assert distributed == [
         [(0, [(0, 128), (1, 128)]), (1, [(0, 64), (1, 64)])],
         [(2, [(2, 128), (3, 128)]), (1, [(2, 64), (3, 64)])],
     ]

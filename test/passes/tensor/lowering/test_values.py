@@ -69,7 +69,7 @@ def test_each_value_is_in_one_state() -> None:
 
 
 def test_what_is_computed_lies_as_its_users_want_it_and_a_view_as_it_is() -> None:
-    met = {name: value.demand_met for name, value in Lowered().states.items()}
+    met = {name: value.requirement_met for name, value in Lowered().states.items()}
     assert met == {"a": True, "heads": False, "first": False, "p": False, "y": True, "all": True}
 
 
