@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from threading import RLock
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from ..dialects.machine.topology import Port
 from ..dialects.programs.records import Program
 
 
@@ -22,6 +24,8 @@ class RunStats:
     """[chips, queues]: cycles in which each queue dispatched; an `abc` of n vectors counts n, an `ifetch` nothing."""
     corrected: tuple[int, ...] | None = None
     """Code words that the units of each chip have corrected, in the same order; None without SECDED."""
+    repaired: Mapping[Port, int] = field(default_factory=dict[Port, int])
+    """By receiving port of a link the packets in which a bit was flipped back."""
     corrected_by_host: int = 0
     """Code words that the host has corrected when it read the outputs after the run."""
 

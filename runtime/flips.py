@@ -25,6 +25,16 @@ class Register(NamedTuple):
         return register_text(self.code, self.position)
 
 
+class Packet(NamedTuple):
+    """The packet that leaves by a link: `packet on link 3`. The flip's cycle is that in which its `send` is
+    dispatched."""
+
+    link: int
+
+    def __str__(self) -> str:
+        return f"packet on link {self.link}"
+
+
 @dataclass(frozen=True)
 class Flip:
     """One bit that flips in a cycle, in tile 0's time: after the drives of the cycle, before its instructions. In a
@@ -32,9 +42,10 @@ class Flip:
 
     chip: int
     cycle: int
-    place: Word | Register
+    place: Word | Register | Packet
     bit: int
-    """8 * lane + bit of the lane; after the lanes, check bits, code word by code word."""
+    """8 * lane + bit of the lane; after the lanes, check bits, code word by code word; of a packet, what link_code.py
+    says."""
 
 
 FlipsByCycle = Mapping[int, Sequence[Flip]]
@@ -47,11 +58,12 @@ def bits_of(chip: ChipSpec) -> int:
 
 
 def flips_by_chip(flips: Sequence[Flip], secded: bool, program: Program) -> dict[int, FlipsByCycle]:
-    """The flips for each chip of a program.
+    """The flips for each chip of a program, those of packets apart (link_errors.py).
 
     Raises InputError for flips without SECDED, and for a cycle, place or bit that there is not; LinkError for a chip
     that runs no program.
     """
+    flips = [flip for flip in flips if not isinstance(flip.place, Packet)]
     if flips and not secded:
         raise InputError("flips need SECDED: without it nothing would detect them")
     chips: dict[int, dict[int, list[Flip]]] = {c.chip: {} for c in program.chips}
@@ -69,7 +81,7 @@ def flips_by_chip(flips: Sequence[Flip], secded: bool, program: Program) -> dict
 def _check_place(flip: Flip, spec: ChipSpec) -> None:
     if isinstance(flip.place, Register):
         check_register(*flip.place, spec)
-    else:
+    elif isinstance(flip.place, Word):
         if flip.place.slice >= spec.slices:
             raise InputError(f"slice {flip.place.hemisphere}{flip.place.slice}: the chip has 0..{spec.slices - 1}")
         check_word(flip.place.unit(spec), flip.place.address, spec)

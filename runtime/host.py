@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from threading import RLock
 
 import numpy as np
@@ -13,6 +14,8 @@ from ..dialects.errors import Actor, FlipError
 from ..dialects.machine.instruction_fetch import word_of
 from ..dialects.programs.records import Program
 from .engine import RunStats
+from .flips import Flip
+from .link_errors import link_errors
 from .secded import Bytes, Checks, Secded
 
 
@@ -82,9 +85,18 @@ class HostSession(ABC):
     """What sessions of all engines are to the host: the memories of their chips, and runs that one thread makes at a
     time. A run uses the memory, the streams and the tables of the session, of which there is one of each."""
 
-    def __init__(self, program: Program, srams: Sequence[Bytes], code: Secded | None = None, start: int = 0):
+    def __init__(
+        self,
+        program: Program,
+        srams: Sequence[Bytes],
+        code: Secded | None = None,
+        start: int = 0,
+        flips: Sequence[Flip] = (),
+    ):
         """`srams` are those of the chip programs, in their order: [2 * slices, words, bytes], of which the first are
-        the lanes; with a code those from number `start` on are the check bits."""
+        the lanes; with a code those from number `start` on are the check bits. Of `flips` those of packets are made
+        here."""
+        self.link_errors = link_errors(flips, program)
         self.lock = RLock()
         """What a thread holds that uses the session."""
         self.memories: list[HostMemory] = []
@@ -99,10 +111,12 @@ class HostSession(ABC):
         """Runs from cycle 0. SRAM keeps what was written; streams, planes, accumulators and links start empty.
 
         Raises HazardError for the earliest hazard, FlipError for flipped bits that come first; SRAM is undefined then.
+        Damaged packets on links are reported before anything runs.
         """
         with self.lock:
             self.seal()
-            return self._run()
+            self.link_errors.check()
+            return replace(self._run(), repaired=self.link_errors.repaired)
 
     @abstractmethod
     def _run(self) -> RunStats:

@@ -420,7 +420,7 @@ class ReferenceSession(HostSession):
         self._code = Secded(chip) if secded else None
         size = chip.lanes + (2 * self._code.words if self._code else 0)
         self._sram = [np.zeros((2 * chip.slices, chip.words, size), np.uint8) for _ in program.chips]
-        super().__init__(program, self._sram, self._code, chip.lanes)
+        super().__init__(program, self._sram, self._code, chip.lanes, flips)
 
     def _run(self) -> RunStats:
         chips = self._begin()
@@ -438,6 +438,7 @@ class ReferenceSession(HostSession):
             raise InputError(f"cycle {cycle}: the program has the cycles 0..{self.program.cycles - 1}")
         with self.lock:
             self.seal()
+            self.link_errors.check(cycle)
             chips = self._begin()
             self._advance(chips, cycle)
             return Snapshot(cycle, self.program.system, {c.program.chip: c.state(cycle) for c in chips})

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dialects.errors import FLIPPED, Hazard
+from ..dialects.machine.instruction_fetch import Word
 from ..dialects.machine.stream_code import StreamCode, diagonal_of, group_of, register_text
 from ..dialects.machine.target import ChipSpec, Queue
 from ..dialects.semantics.arithmetic import Array
@@ -118,6 +119,7 @@ class ChipVectors:
             found = self.streams.get((flip.place.code, diagonal_of(*flip.place, t)))
             vector = None if found is None else found[1]
         else:
+            assert isinstance(flip.place, Word)  # packets are not ours: link_errors.py
             vector = self.sram[flip.place.unit(self.spec), flip.place.address]
         if vector is not None:
             self.code.flip(*self.code.split(vector, self.spec.lanes), flip.bit)

@@ -8,15 +8,19 @@ from ..dialects.errors import InputError
 from ..dialects.machine.instruction_fetch import Word
 from ..dialects.machine.stream_code import stream_code
 from ..dialects.machine.target import ChipSpec
-from ..runtime.flips import Flip, Register
+from ..runtime.flips import Flip, Packet, Register
+from ..runtime.link_code import CHECK_BITS, HEADER_BYTES
 
-FORMS = "stream:E4@-3:lane17.3:cycle119 or sram:E12:0x10:check4.8:cycle0, where :chip1 may follow"
+FORMS = (
+    "stream:E4@-3:lane17.3:cycle119, sram:E12:0x10:check4.8:cycle0 or link:3:lane17.3:cycle119, where :chip1 may follow"
+)
 """How a flip is written, for messages."""
 
 _FLIP = re.compile(
     r"(?:stream:(?P<stream>[EW]\d{1,9})@(?P<position>[+-]?\d{1,9})"
-    r"|sram:(?P<slice>[EW]\d{1,9}):(?P<address>0x[0-9a-fA-F]{1,8}|\d{1,9}))"
-    r":(?P<kind>lane|check)(?P<index>\d{1,9})\.(?P<bit>\d{1,9})"
+    r"|sram:(?P<slice>[EW]\d{1,9}):(?P<address>0x[0-9a-fA-F]{1,8}|\d{1,9})"
+    r"|link:(?P<link>\d{1,9}))"
+    r":(?P<kind>lane|header|check)(?P<index>\d{1,9})\.(?P<bit>\d{1,9})"
     r":cycle(?P<cycle>\d{1,15})(?::chip(?P<chip>\d{1,9}))?"
 )
 
@@ -31,20 +35,32 @@ def parse_flip(text: str, spec: ChipSpec) -> Flip:
         number = int(match["stream"][1:])
         if number >= spec.streams:
             raise InputError(f"--flip {text}: the chip has streams 0..{spec.streams - 1} in each direction")
-        place: Word | Register = Register(stream_code(match["stream"][0], number), int(match["position"]))
+        place: Word | Register | Packet = Register(stream_code(match["stream"][0], number), int(match["position"]))
+    elif match["link"]:
+        place = Packet(int(match["link"]))
     else:
         place = Word(match["slice"][0], int(match["slice"][1:]), int(match["address"], 0))
     return Flip(int(match["chip"] or 0), int(match["cycle"]), place, _bit(text, match, spec))
 
 
 def _bit(text: str, match: re.Match[str], spec: ChipSpec) -> int:
-    """The number of a bit of a vector: those of the lanes first, then the check bits of the code words."""
+    """The number of a bit of a vector: those of the lanes first, then the check bits of the code words; or of a packet,
+    whose lanes are followed by the bytes of the header and of the check."""
     index, bit = int(match["index"]), int(match["bit"])
-    if match["kind"] == "lane":
+    if match["link"] and match["kind"] != "lane":
+        before, there = spec.lanes, HEADER_BYTES
+        if match["kind"] == "check":
+            before, there = before + there, CHECK_BITS // 8
+        what, bits, before = f"{match['kind']} bytes", 8, 8 * before
+    elif match["kind"] == "header":
+        raise InputError(f"--flip {text}: only a packet on a link has a header")
+    elif match["kind"] == "lane":
         what, there, bits, before = "lanes", spec.lanes, 8, 0
     else:
         words = 8 * spec.lanes // spec.secded_data_bits
         what, there, bits, before = "code words", words, spec.secded_check_bits, 8 * spec.lanes
     if index >= there or bit >= bits:
-        raise InputError(f"--flip {text}: a vector has {what} 0..{there - 1} with bits 0..{bits - 1} in each")
+        raise InputError(
+            f"--flip {text}: a {'packet' if match['link'] else 'vector'} has {what} 0..{there - 1} with bits 0..{bits - 1} in each"
+        )
     return before + bits * index + bit

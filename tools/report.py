@@ -63,6 +63,9 @@ def print_report(program: Program, stats: RunStats, engine: str, compiled: float
         if len(stats.corrected) > 1:
             by_units += f" ({', '.join(f'{c.chip}: {n}' for c, n in zip(program.chips, stats.corrected, strict=True))})"
         table.add_row("flips corrected", f"{by_units}, {stats.corrected_by_host} in the outputs")
+    if stats.repaired:
+        ports = ", ".join(f"{port}: {count}" for port, count in sorted(stats.repaired.items()))
+        table.add_row("packets repaired", f"{sum(stats.repaired.values())} (by chip.link that received them, {ports})")
     table.add_row("host time", f"compile {compiled:.3f} s, simulate {simulated:.3f} s ({engine})")
     Console(width=120).print(table)
 
@@ -93,6 +96,8 @@ def json_report(
         result |= {"engine": engine, "mode": mode, "simulate_seconds": simulated, "busy": utilisation(program, stats)}
         if stats.corrected is not None:
             result["flips_corrected"] = {"by_units": sum(stats.corrected), "in_outputs": stats.corrected_by_host}
+        if stats.repaired:
+            result["packets_repaired"] = {str(port): count for port, count in sorted(stats.repaired.items())}
     return result
 
 

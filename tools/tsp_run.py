@@ -76,7 +76,8 @@ def make_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="BIT",
-        help="with --secded: what flips, as stream:E4@3:lane17.3:cycle119 or sram:E12:0x10:check4.8:cycle0; repeatable",
+        help="what flips: with --secded stream:E4@3:lane17.3:cycle119 or sram:E12:0x10:check4.8:cycle0, and always "
+        "link:3:lane17.3:cycle119; repeatable",
     )
     return parser
 
@@ -113,7 +114,7 @@ def check_options(args: argparse.Namespace) -> None:
     """Raises UsageError for options that do not go together, and for files that could not be written at the end."""
     if args.stop_at is None and (args.watch or args.watch_chip is not None):
         raise UsageError("--watch and --watch-chip show the state in a cycle: say which, with --stop-at CYCLE")
-    if args.flip and not args.secded:
+    if not args.secded and any(not text.startswith("link:") for text in args.flip):
         raise UsageError("--flip needs --secded: without check bits nothing would detect the flips")
     if args.json and (args.profile or args.account or args.stop_at is not None):
         raise UsageError("--json prints the result of a run; omit it with --profile, --account and --stop-at")

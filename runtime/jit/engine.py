@@ -8,7 +8,7 @@ from functools import partial
 
 from ...dialects.errors import TargetError
 from ...dialects.programs.records import Program
-from ..flips import Flip
+from ..flips import Flip, Packet
 from .bulk.compiled import shared_bulk_kernel
 from .bulk.irregular import Irregular
 from .bulk.session import BulkSession
@@ -52,7 +52,8 @@ class JitEngine:
         program has a hazard, which the run then reports.
 
         Raises InputError or LinkError for flips that cannot be, TargetError for a machine that SECDED does not fit."""
-        if self.mode == "bulk" and not (self.secded or self.flips):
+        on_links = all(isinstance(flip.place, Packet) for flip in self.flips)
+        if self.mode == "bulk" and not self.secded and on_links:
             with suppress(Irregular):
-                return BulkSession(program, shared_bulk_kernel(self.path, self._cache), self._cache)
+                return BulkSession(program, shared_bulk_kernel(self.path, self._cache), self._cache, self.flips)
         return JitSession(program, shared_kernel(self.path, self._cache, self.secded), self.secded, self.flips)

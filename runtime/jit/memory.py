@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ...dialects.machine.effects import Effect
 from ...dialects.machine.instruction import MOST_OPERANDS
+from ...dialects.machine.instruction_fetch import Word
 from ...dialects.machine.target import ChipSpec, SystemSpec
 from ..flips import Flip, Register
 from ..secded import Secded
@@ -262,6 +263,7 @@ class ChipMemory:
                 return
             row = self._pool[vector]
         else:
+            assert isinstance(flip.place, Word)  # packets are not ours: link_errors.py
             row = self._sram[flip.place.unit(self.chip_spec), flip.place.address]
         self._code.flip(*self._code.split(row, stride_of(self.chip_spec)), flip.bit)
 

@@ -39,7 +39,7 @@ class JitSession(HostSession):
         self._decoded = {c.chip: decoder.decode(c) for c in program.chips}
         stride = stride_of(chip, self._code)
         sram = {c.chip: zeros((2 * chip.slices, chip.words, stride), np.uint8) for c in program.chips}
-        super().__init__(program, list(sram.values()), self._code, stride_of(chip))
+        super().__init__(program, list(sram.values()), self._code, stride_of(chip), flips)
         cables = dict(self._cables())
         sends = [self._decoded[port.chip].issues(Effect.SEND, port.link) for port in cables]
         self._inboxes = Inboxes(len(cables), max(sends, default=0), program.system, stride)

@@ -11,7 +11,7 @@ from tspc.dialects.errors import InputError
 from tspc.dialects.machine.instruction import stream_code
 from tspc.dialects.machine.instruction_fetch import Word
 from tspc.dialects.machine.target import ChipSpec
-from tspc.runtime.flips import Flip, Register
+from tspc.runtime.flips import Flip, Packet, Register
 from tspc.tools import tsp_run
 from tspc.tools.flips import parse_flip
 
@@ -27,6 +27,9 @@ STREAM, CHECK = "stream:E26@1:lane17.3:cycle119", "sram:W1:0:check4.8:cycle0"
         ("stream:W4@-13:lane319.7:cycle0:chip2", Flip(2, 0, Register(stream_code("W", 4), -13), 8 * 320 - 1)),
         (CHECK, Flip(0, 0, Word("W", 1, 0), 8 * 320 + 4 * 9 + 8)),
         ("sram:E43:0x1fff:check0.0:cycle7", Flip(0, 7, Word("E", 43, 8191), 8 * 320)),
+        ("link:3:lane17.3:cycle9", Flip(0, 9, Packet(3), 8 * 17 + 3)),
+        ("link:0:header1.2:cycle9:chip1", Flip(1, 9, Packet(0), 8 * 321 + 2)),
+        ("link:0:check5.7:cycle9", Flip(0, 9, Packet(0), 2623)),
     ],
 )
 def test_how_flips_are_written(text: str, flip: Flip) -> None:
@@ -36,12 +39,18 @@ def test_how_flips_are_written(text: str, flip: Flip) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("stream:E4@3:lane17:cycle0", "write it as stream:E4@-3:lane17.3:cycle119 or sram:E12:0x10:check4.8:cycle0"),
+        (
+            "stream:E4@3:lane17:cycle0",
+            "as stream:E4@-3:lane17.3:cycle119, sram:E12:0x10:check4.8:cycle0 or link:3",
+        ),
         ("alu:3:lane0.0:cycle0", "write it as"),
         ("sram:E1:0:lane0.0", "write it as"),
         ("stream:E32@0:lane0.0:cycle0", "the chip has streams 0..31 in each direction"),
         ("sram:E1:0:lane320.0:cycle0", "a vector has lanes 0..319 with bits 0..7 in each"),
         ("sram:E1:0:lane0.8:cycle0", "a vector has lanes 0..319 with bits 0..7 in each"),
+        ("sram:E1:0:header0.0:cycle0", "only a packet on a link has a header"),
+        ("link:1:check6.0:cycle0", "a packet has check bytes 0..5 with bits 0..7 in each"),
+        ("link:1:header2.0:cycle0", "a packet has header bytes 0..1 with bits 0..7 in each"),
         ("sram:E1:0:check20.0:cycle0", "a vector has code words 0..19 with bits 0..8 in each"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,6 +11,7 @@ from ....dialects.machine.effects import Effect
 from ....dialects.programs.issues import Issues
 from ....dialects.programs.records import Program, program_length
 from ...engine import RunStats
+from ...flips import Flip
 from ...host import HostSession
 from ..cache import shared_kernel
 from ..dots import DOTS
@@ -35,9 +38,9 @@ class BulkSession(HostSession):
 
     mode = "bulk"
 
-    def __init__(self, program: Program, compiled: CompiledBulk, cached: bool = True):
-        """Plans the program; `cached` says whether its chains are kept on disk. Raises Irregular where it must run in
-        cycle mode."""
+    def __init__(self, program: Program, compiled: CompiledBulk, cached: bool = True, flips: Sequence[Flip] = ()):
+        """Plans the program; `cached` says whether its chains are kept on disk; `flips` are in packets. Raises
+        Irregular where it must run in cycle mode."""
         self.program, self._compiled, self._cached = program, compiled, cached
         chip = program.system.chip
         dot, stride = DOTS[compiled.path](), stride_of(chip)
@@ -59,7 +62,7 @@ class BulkSession(HostSession):
         done = np.cumsum(self._groups[:, Group.COUNT]) // _CALL
         self._calls = [*np.flatnonzero(np.diff(done, prepend=0)).tolist(), len(self._groups)]
         self._stats = _stats(planned.segments.issues)
-        super().__init__(program, self._sram)
+        super().__init__(program, self._sram, flips=flips)
         self._instructions = [InstructionImage(c, chip) for c in program.chips]
 
     def _own_spaces(self, tables: Tables) -> list[npt.NDArray[np.uint8]]:
