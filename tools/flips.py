@@ -60,7 +60,6 @@ def _bit(text: str, match: re.Match[str], spec: ChipSpec) -> int:
         words = 8 * spec.lanes // spec.secded_data_bits
         what, there, bits, before = "code words", words, spec.secded_check_bits, 8 * spec.lanes
     if index >= there or bit >= bits:
-        raise InputError(
-            f"--flip {text}: a {'packet' if match['link'] else 'vector'} has {what} 0..{there - 1} with bits 0..{bits - 1} in each"
-        )
+        whole = "packet" if match["link"] else "vector"
+        raise InputError(f"--flip {text}: a {whole} has {what} 0..{there - 1} with bits 0..{bits - 1} in each")
     return before + bits * index + bit
