@@ -67,6 +67,7 @@ class TspCompilePass(ModulePass):
 
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     **STAGES,
+    "cut-runs": _lazy(".stream.cut_runs", "CutRunsPass"),
     "stream-search": _lazy(".stream.stream_search", "StreamSearchPass"),
     "set-target": _lazy(".set_target", "SetTargetPass"),
     "isa-disassemble": _lazy(".isa.isa_disassemble", "IsaDisassemblePass"),
@@ -122,8 +123,8 @@ def _run(
 ) -> None:
     """Applies stages. The module is verified at their end, and where one has completed its level.
 
-    Where the copies that let several units read a tensor at once leave too few words or slices, the tensors are lowered
-    once more without them.
+    Where words or slices are too few, the tensors are lowered once more without the copies that let several units read
+    a tensor at once; and where they still are, with runs cut where they go from one group of slices to another.
     """
     from ..dialects.errors import CapacityError
     from ..dialects.verify import verify_module
@@ -131,7 +132,7 @@ def _run(
     def apply(names: Sequence[str], **options: int) -> None:
         for name in names:
             start = time.perf_counter()
-            STAGES[name]()(**(options if name == _LOWERING else {})).apply(context, module)
+            PASSES[name]()(**(options if name == _LOWERING else {})).apply(context, module)
             if name in _COMPLETE or (name == stages[-1] and name != "isa-verify"):
                 verify_module(module)
             if took is not None:
@@ -141,14 +142,21 @@ def _run(
         if _LOWERING not in stages:
             apply(stages)
             return
-        lowering = stages.index(_LOWERING)
-        apply(stages[:lowering])
+        before, after = stages[: stages.index(_LOWERING)], stages[stages.index(_LOWERING) + 1 :]
+        apply(before)
         tensors = module.clone()
         try:
-            apply(stages[lowering:])
+            apply([_LOWERING, *after])
+            return
         except CapacityError:
             _restore(module, tensors)
-            apply(stages[lowering:], copies=1)
+        tensors = module.clone()
+        try:
+            apply([_LOWERING, *after], copies=1)
+            return
+        except CapacityError:
+            _restore(module, tensors)
+        apply([_LOWERING, "cut-runs", *after], copies=1)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects.errors import CapacityError, MalformedProgram
 from ...dialects.layout import AccessPattern, rows
 from ...dialects.locations import describe, located
+from ...dialects.names import quoted
 from ...dialects.placement import Place, PlaceAttr, Slice
 from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
@@ -90,7 +91,8 @@ def lifetimes(module: ModuleOp) -> dict[ts.BufferOp, tuple[int, int]]:
                 used[op.buffer.owner] += first, last
     lives: dict[ts.BufferOp, tuple[int, int]] = {}
     for buffer in [b for b in module.walk() if isinstance(b, ts.BufferOp)]:
-        mine = used[buffer] or [-1, end]
+        unread = buffer.kind.data == "input" and buffer.returned is None
+        mine = used[buffer] or ([-1] if unread else [-1, end])
         match buffer.kind.data:
             case "scratch":
                 lives[buffer] = min(mine), max(mine)
@@ -241,7 +243,7 @@ def holds_weights(buffer: ts.BufferOp) -> bool:
 
 def _owner(claim: Claim) -> str:
     buffer = cast(ts.BufferOp, claim.owner)
-    return f"{buffer.kind.data} {buffer.tensor_name.data if buffer.tensor_name else buffer.type.tensor}"
+    return f"{buffer.kind.data} {quoted(buffer.tensor_name.data) if buffer.tensor_name else buffer.type.tensor}"
 
 
 # -- borders -------------------------------------------------------------------------------------------------------

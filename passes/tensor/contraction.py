@@ -21,7 +21,7 @@ from ...dialects.layout import AccessPattern, Axis, grouped_weights, identity, w
 from .buffers import WHOLE, Buffers, Destination, Parts
 from .dealing import deal_rows
 from .demand import FEW_ROWS
-from .elementwise import Operand, parts_of, set_apart
+from .elementwise import copied, parts_of
 from .products import Epilogue, Product, summing_region
 from .units import Share, Unit
 from .views import Block, Named, Rows, Shape, Stored, Tensor, join
@@ -188,9 +188,8 @@ class _Emitter:
         if isinstance(source, Named):
             user = "sums" if source == product.activations.source else ""
             return to.named(source, to.operand_layout(tensor, product.columns), product.chip, parts, copies, user)
-        if source.buffer is self.act_view and to.copies_of(source.buffer) < 2 * copies:
-            (apart,) = set_apart([Operand(source.buffer, Rows(0, (), 0))] * 2, (), to, product.chip)[1:]
-            return apart.buffer
+        if source.buffer is self.act_view and to.copies_of(source.buffer) < 2:
+            return copied(source.buffer, to, product.chip)
         return to.in_rows(tensor, product.chip).buffer
 
     def _copy_beside(self, buffer: SSAValue, share: Share) -> int:

@@ -14,6 +14,7 @@ from ...dialects.layout import Layout, tiles
 from .apart import Apart, settled
 from .buffers import Buffers, Destination, Output, rows_layout
 from .demand import Demand, demands
+from .joining import Interleaved
 from .padding import emit_masked, harmless
 from .products import Product
 from .views import Tensor
@@ -28,10 +29,10 @@ class Value:
     """What its users want of its buffer."""
     output: Output | None
     """What it is to the host, where it is returned or only reshapes stand between."""
-    state: Tensor | Product | Apart | None = None
+    state: Tensor | Product | Apart | Interleaved | None = None
     """Where it is. A tensor is named, so that the host places it, or stored in SRAM; a product is pending: its sums go
-    straight into the map that uses it; apart are rows in columns of words that are not its own. None before its op is
-    lowered, and after if that has no lowering."""
+    straight into the map that uses it; apart are rows in columns of words that are not its own; what is interleaved is
+    made by the reshape that uses it. None before its op is lowered, and after if that has no lowering."""
     own: Tensor | None = None
     """Of a value that lies apart the rows in words of their own, once a user wants them so."""
     demand_met: bool = False
@@ -49,6 +50,10 @@ class Value:
     @property
     def apart(self) -> Apart | None:
         return self.state if isinstance(self.state, Apart) else None
+
+    @property
+    def interleaved(self) -> Interleaved | None:
+        return self.state if isinstance(self.state, Interleaved) else None
 
 
 class Values:
@@ -72,7 +77,7 @@ class Values:
     def __getitem__(self, value: SSAValue) -> Value:
         return self._all[value]
 
-    def define(self, value: SSAValue, state: Tensor | Product | Apart) -> None:
+    def define(self, value: SSAValue, state: Tensor | Product | Apart | Interleaved) -> None:
         """Says where a value is."""
         self._all[value].state = state
 
@@ -114,6 +119,8 @@ class Values:
         """Where a computed value will lie, as its users want it: in an output's own buffer, where it is one."""
         known = self._all[value]
         known.demand_met = True
+        if isinstance(value.owner, tsp_tensor.ReshapeOp) and self._all[value.owner.input].interleaved is not None:
+            known.output = self._all[value.owner.input].output
         layout = rows_layout(known.type, self.chip, known.demand.pads, swapped)
         # each plane may write a group of slices of its own, and what is deep takes several: all of them take half a
         # hemisphere at most

@@ -10,6 +10,7 @@ from harness import ENGINES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tensors import DTYPES, Array, assert_bits, module_of, random_array
+from tspc.dialects import tsp_stream as ts
 from tspc.passes.pipelines import compile, parse
 from tspc.passes.tensor.lanes import fold
 from tspc.runtime.levels import run_module
@@ -247,6 +248,28 @@ def test_attention_of_computed_heads() -> None:
         %u = tsp_tensor.transpose %o permutation [1, 0, 2] : tensor<2x6x10xf16> -> tensor<6x2x10xf16>
         %y = tsp_tensor.reshape %u : tensor<6x2x10xf16> -> tensor<6x20xf16>"""
     check(text, [a, b], "tensor<6x20xf16>")
+
+
+def test_interleaved_columns_are_never_rows_of_their_own() -> None:
+    """Pairs of neighbours from two rows: the bits, and that no buffer has a word for every element or pair."""
+    a = random_array(np.random.default_rng(5), (3, 10), "f16")
+    text = (
+        computed((3, 10), "f16")
+        + """
+        %w = tsp_tensor.map %x : (tensor<3x10xf16>) -> tensor<3x10xf16> {
+        ^bb0(%v: f16):
+          %s = arith.mulf %v, %v : f16
+          tsp_tensor.yield %s : f16
+        }
+        %c = tsp_tensor.reshape %x : tensor<3x10xf16> -> tensor<3x5x2xf16>
+        %d = tsp_tensor.reshape %w : tensor<3x10xf16> -> tensor<3x5x2xf16>
+        %e = tsp_tensor.concat dim(2) %d, %c, %d : (tensor<3x5x2xf16>, tensor<3x5x2xf16>, tensor<3x5x2xf16>)
+          -> tensor<3x5x6xf16>
+        %y = tsp_tensor.reshape %e : tensor<3x5x6xf16> -> tensor<3x30xf16>"""
+    )
+    check(text, [a], "tensor<3x30xf16>")
+    module = compile(parse(module_of(text, [a], "tensor<3x30xf16>", LANES)), until="convert-tensor-to-stream")
+    assert {op.type.layout.depth for op in module.walk() if isinstance(op, ts.BufferOp)} == {3}
 
 
 @pytest.mark.parametrize("element", ["i8", "f16"])
