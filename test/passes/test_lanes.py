@@ -305,3 +305,19 @@ def test_convolutions_of_floats_see_their_channels_only(pads: int) -> None:
         }}
         %y = tsp_tensor.conv %x, %b pads {[pads] * 4} : {image_type}, {type_of(weights.shape, "f16")} -> {result}"""
     check(text, [image, weights], result)
+
+
+def test_more_maps_than_a_slice_holds() -> None:
+    """Every element goes from a lane to another by a map of its own."""
+    a = random_array(np.random.default_rng(6), (12, 40), "i8")
+    text = (
+        computed((12, 40), "i8")
+        + "%y = tsp_tensor.transpose %x permutation [1, 0] : tensor<12x40xi8> -> tensor<40x12xi8>"
+    )
+    source = module_of(text, [a], "tensor<40x12xi8>", 48).replace(
+        "chip.tiles", "chip.words = 256, chip.streams = 16, chip.weight_streams = 8, chip.tiles"
+    )
+    module = compile(parse(source), until="convert-tensor-to-stream")
+    maps = [b for b in module.walk() if isinstance(b, ts.BufferOp) and b.kind.data == "constant"]
+    assert [b.type.layout.depth for b in maps] == [256, 480 - 256]
+    assert_bits(run_module(compile(module), {"a": a}, {}, ENGINES["jit"]()).outputs["y"], (a + 3).T.copy())
