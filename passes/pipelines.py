@@ -68,6 +68,7 @@ class TspCompilePass(ModulePass):
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     **STAGES,
     "cut-runs": _lazy(".stream.cut_runs", "CutRunsPass"),
+    "save-words": _lazy(".stream.save_words", "SaveWordsPass"),
     "stream-search": _lazy(".stream.stream_search", "StreamSearchPass"),
     "set-target": _lazy(".set_target", "SetTargetPass"),
     "isa-disassemble": _lazy(".isa.isa_disassemble", "IsaDisassemblePass"),
@@ -156,7 +157,7 @@ def _run(
             return
         except CapacityError:
             _restore(module, tensors)
-        apply([_LOWERING, "cut-runs", *after], copies=1)
+        apply([_LOWERING, "save-words", "cut-runs", *after], copies=1)
 
 
 @contextmanager

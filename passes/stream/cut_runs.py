@@ -24,7 +24,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects.layout import AccessPattern
 from ...dialects.locations import located
 from ...dialects.target_attr import target_of
-from .clusters import clusters
+from .clusters import clusters, with_parts
 from .timing import writes
 
 MOST_PIECES = 256
@@ -101,7 +101,7 @@ def regular_pieces(patterns: Sequence[AccessPattern], edges: Sequence[int]) -> I
 def _divide(cluster: Sequence[ts.TimedOp], pieces: Sequence[tuple[int, int]]) -> None:
     """Puts the pieces of every op in its place."""
     values: list[dict[SSAValue, SSAValue]] = [{} for _ in pieces]
-    ops = [*_with_parts(cluster)]
+    ops = [*with_parts(cluster)]
     for op in ops:
         for piece, known in zip(pieces, values, strict=True):
             made = located(_piece_of(op, piece, known), op)
@@ -110,15 +110,6 @@ def _divide(cluster: Sequence[ts.TimedOp], pieces: Sequence[tuple[int, int]]) ->
     for op in reversed(ops):
         op.detach()
         op.erase()
-
-
-def _with_parts(cluster: Sequence[ts.TimedOp]) -> Iterator[Operation]:
-    """The ops of a rigid body, and behind each those that name single streams of the group that it drives."""
-    todo: list[Operation] = [*reversed(cluster)]
-    while todo:
-        op = todo.pop()
-        yield op
-        todo += [use.operation for result in op.results for use in result.uses if isinstance(use.operation, ts.PartOp)]
 
 
 def _piece_of(op: Operation, piece: tuple[int, int], values: dict[SSAValue, SSAValue]) -> Operation:

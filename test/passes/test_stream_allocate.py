@@ -48,6 +48,11 @@ def test_no_number_is_lost_and_no_zero_is_dirty(wanted: list[tuple[int, tuple[in
             continue
         cleared |= {*words.take(start, depth, life, number, zeros, stays)}
         placed[number] = start, life, np.zeros(depth, bool) if zeros is None else zeros
+    again = SliceWords(WORDS, reserve=2)
+    for number, (start, life, zeros) in placed.items():
+        must = zeros if zeros.any() and number not in cleared else None
+        assert again.overlap(start, len(zeros), life, must) is None
+        again.take(start, len(zeros), life, number, must)
     sram = np.zeros(WORDS, np.int64)
     for _ in range(2):
         for moment in range(-1, MOMENTS + 1):
@@ -87,6 +92,15 @@ def test_images_with_equal_borders_share_words() -> None:
     assert words.fit(4, (2, 3), border) == (AGAIN, 0)
     assert words.fit(4, (2, 3), None) == (CLEARED, 0)
     assert words.take(0, 4, (2, 3), "c", None) == ["a"]  # whose border has numbers now
+
+
+def test_those_that_share_zeros_are_all_made_zero_again() -> None:
+    """Where a block is, in another of its slices, its writes are not known as zeros here."""
+    words, border = SliceWords(WORDS), np.arange(4) < 2
+    assert words.take(0, 4, (0, 1), "a", border) == words.take(0, 4, (2, 3), "b", border) == []
+    assert words.clear("a") == ["b"]
+    assert words.take(0, 4, (4, 5), "c", None) == []
+    assert words.fit(4, (6, 7), border) == (FRESH, 4)
 
 
 @pytest.mark.parametrize(
