@@ -125,7 +125,8 @@ def _run(
     """Applies stages. The module is verified at their end, and where one has completed its level.
 
     Where words or slices are too few, the tensors are lowered once more without the copies that let several units read
-    a tensor at once; and where they still are, with runs cut where they go from one group of slices to another.
+    a tensor at once; and where they still are, in an order that saves words, and with runs that are cut where they go
+    from one group of slices to another.
     """
     from ..dialects.errors import CapacityError
     from ..dialects.verify import verify_module

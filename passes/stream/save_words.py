@@ -123,10 +123,11 @@ def saving_order(bodies: Sequence[Body]) -> list[int]:
         taken.append(number)
         changed: set[int] = set()
         for buffer in bodies[number].visits:
-            if buffer not in needed or bodies[number].writes(buffer):
+            written = bodies[number].writes(buffer)
+            writers[buffer] -= written
+            if buffer not in needed or (written and writers[buffer] == 1):
                 changed |= {*users[buffer]}
             needed.add(buffer)
-            writers[buffer] -= bodies[number].writes(buffer)
         for other in before[number]:
             waiting[other] -= 1
             changed.add(other)
@@ -139,10 +140,13 @@ def saving_order(bodies: Sequence[Body]) -> list[int]:
 def _before(bodies: Sequence[Body]) -> list[set[int]]:
     """For each body those that must come before it, since they visit the same words."""
     before: list[set[int]] = [set() for _ in bodies]
-    visits: dict[SSAValue, list[tuple[int, Visit]]] = defaultdict(list)
+    reads: dict[SSAValue, list[tuple[int, Visit]]] = defaultdict(list)
+    writes_: dict[SSAValue, list[tuple[int, Visit]]] = defaultdict(list)
     for number, body in enumerate(bodies):
         for buffer, those in body.visits.items():
-            earlier = visits[buffer]
+            earlier = [*writes_[buffer], *(reads[buffer] if body.writes(buffer) else ())]
             before[number] |= {other for other, visit in earlier if any(visit.meets(v) for v in those)}
-            earlier += [(number, visit) for visit in those]
+        for buffer, those in body.visits.items():
+            for visit in those:
+                (writes_ if visit.written else reads)[buffer].append((number, visit))
     return before
