@@ -21,11 +21,11 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from ...dialects import tsp_stream as ts
-from ...dialects.layout import AccessPattern
 from ...dialects.locations import located
+from ...dialects.machine.layout import AccessPattern
 from ...dialects.target_attr import target_of
-from .clusters import clusters, with_parts
-from .timing import writes
+from .analysis.clusters import clusters, with_parts
+from .analysis.timing import writes
 
 MOST_PIECES = 256
 """Of a rigid body. One with more goes to and fro between groups, and stays whole."""

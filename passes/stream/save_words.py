@@ -22,8 +22,8 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from ...dialects import tsp_stream as ts
-from .clusters import clusters, with_parts
-from .timing import writes
+from .analysis.clusters import clusters, with_parts
+from .analysis.timing import writes
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from tensors import assert_bits, module_of, random_array
 from tspc.dialects import tsp_stream as ts
 from tspc.dialects.errors import CapacityError
-from tspc.dialects.layout import AccessPattern
+from tspc.dialects.machine.layout import AccessPattern
 from tspc.passes.pipelines import PASSES, compile, make_context, parse
-from tspc.passes.stream.clusters import clusters
+from tspc.passes.stream.analysis.clusters import clusters
 from tspc.passes.stream.cut_runs import CutRunsPass, regular_pieces
-from tspc.passes.tensor.convert_tensor_to_stream import ConvertTensorToStreamPass
+from tspc.passes.tensor.lowering.convert_tensor_to_stream import ConvertTensorToStreamPass
 from tspc.runtime.jit import JitEngine
 from tspc.runtime.levels import run_module
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from tensors import assert_bits, module_of, random_array
 from test_lanes import type_of
 from tspc.passes.pipelines import compile, make_context, parse
+from tspc.passes.stream.placement.stream_allocate import lifetimes
 from tspc.passes.stream.save_words import Body, SaveWordsPass, Visit, saving_order
-from tspc.passes.stream.stream_allocate import lifetimes
-from tspc.passes.tensor.convert_tensor_to_stream import ConvertTensorToStreamPass
+from tspc.passes.tensor.lowering.convert_tensor_to_stream import ConvertTensorToStreamPass
 from tspc.runtime.jit import JitEngine
 from tspc.runtime.levels import run_module
 from xdsl.dialects.builtin import ModuleOp, i8
