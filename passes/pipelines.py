@@ -67,6 +67,8 @@ class TspCompilePass(ModulePass):
 
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     **STAGES,
+    "cut-runs": _lazy(".stream.placement.cut_runs", "CutRunsPass"),
+    "save-words": _lazy(".stream.placement.save_words", "SaveWordsPass"),
     "stream-search": _lazy(".stream.schedule.stream_search", "StreamSearchPass"),
     "set-target": _lazy(".set_target", "SetTargetPass"),
     "outline-programs": _lazy(".outline_programs", "OutlineProgramsPass"),
@@ -124,8 +126,9 @@ def _run(
 ) -> None:
     """Applies stages. The module is verified at their end, and where one has completed its level.
 
-    Where the copies that let several units read a tensor at once leave too few words or slices, the tensors are lowered
-    once more without them.
+    Where words or slices are too few, the tensors are lowered once more without the copies that let several units read
+    a tensor at once; and where they still are, in an order that saves words, and with runs that are cut where they go
+    from one group of slices to another.
     """
     from ..dialects.errors import CapacityError
     from ..dialects.verify import verify_module
@@ -133,7 +136,7 @@ def _run(
     def apply(names: Sequence[str], **options: int) -> None:
         for name in names:
             start = time.perf_counter()
-            STAGES[name]()(**(options if name == _LOWERING else {})).apply(context, module)
+            PASSES[name]()(**(options if name == _LOWERING else {})).apply(context, module)
             if name in _COMPLETE or (name == stages[-1] and name != "isa-verify"):
                 verify_module(module)
             if took is not None:
@@ -143,14 +146,21 @@ def _run(
         if _LOWERING not in stages:
             apply(stages)
             return
-        lowering = stages.index(_LOWERING)
-        apply(stages[:lowering])
+        before, after = stages[: stages.index(_LOWERING)], stages[stages.index(_LOWERING) + 1 :]
+        apply(before)
         tensors = module.clone()
         try:
-            apply(stages[lowering:])
+            apply([_LOWERING, *after])
+            return
         except CapacityError:
             _restore(module, tensors)
-            apply(stages[lowering:], copies=1)
+        tensors = module.clone()
+        try:
+            apply([_LOWERING, *after], copies=1)
+            return
+        except CapacityError:
+            _restore(module, tensors)
+        apply([_LOWERING, "save-words", "cut-runs", *after], copies=1)
 
 
 @contextmanager

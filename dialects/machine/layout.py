@@ -316,6 +316,25 @@ class AccessPattern:
             result = (np.arange(count, dtype=np.int64)[:, None] * step + result[None, :]).reshape(-1)
         return result
 
+    def regular(self, first: int, most: int) -> int:
+        """How many visits, from number `first` on and at most so many, are a pattern again, as `part` gives it."""
+        size = 1
+        for count, _ in self.levels:
+            if first % (size * count) or size * count > most:
+                return size * min(most // size, count - first // size % count)
+            size *= count
+        return size
+
+    def part(self, first: int, count: int) -> AccessPattern:
+        """So many visits from number `first` on, which are a pattern again (`regular`)."""
+        offset, levels = self.offset, list[tuple[int, int]]()
+        for rounds, step in self.levels:
+            offset += first % rounds * step
+            first //= rounds
+            levels.append((min(count, rounds), step))
+            count = -(-count // rounds)
+        return AccessPattern(offset, tuple(levels)).canonicalize()
+
     @property
     def low(self) -> int:
         """The least word visited."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
 from itertools import pairwise
@@ -9,7 +10,7 @@ from typing import cast
 
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 from xdsl.utils.disjoint_set import DisjointSet
 
 from ....dialects import tsp_stream as ts
@@ -37,6 +38,15 @@ def consumers(value: SSAValue) -> list[ts.TimedOp]:
         elif isinstance(use.operation, ts.TimedOp):
             found.append(use.operation)
     return found
+
+
+def with_parts(cluster: Sequence[ts.TimedOp]) -> Iterator[Operation]:
+    """The ops of a rigid body, and behind each those that name single streams of the group that it drives."""
+    todo: list[Operation] = [*reversed(cluster)]
+    while todo:
+        op = todo.pop()
+        yield op
+        todo += [use.operation for result in op.results for use in result.uses if isinstance(use.operation, ts.PartOp)]
 
 
 def weights_load(op: ts.MatmulOp) -> ts.LoadWeightsOp:

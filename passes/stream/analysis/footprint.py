@@ -98,12 +98,14 @@ class Reservations:
 
         Wide streams choose first, so that groups never leave gaps, and then those that begin first, which colours
         intervals with the fewest streams. Seldom another choice fits earlier. Where the footprint's own streams are in
-        each other's way like that, those that pass most zones choose first. None when they still are.
+        each other's way like that, those that pass most zones choose first, and where they still are, those that last
+        longest, since of several that come after each other each has the choice. None when no order does.
         """
         lines = [(self.timelines[need.resource], need.spans) for need in footprint.needs]
         orders = [
             sorted(footprint.streams, key=lambda n: (-n.width, n.spans[0][0])),
             sorted(footprint.streams, key=lambda n: (-len(n.zones), -n.width, n.spans[0][0])),
+            sorted(footprint.streams, key=lambda n: (n.spans[0][0] - n.spans[-1][1], -n.width)),
         ]
         start = earliest
         while True:

@@ -19,6 +19,7 @@ from xdsl.utils.disjoint_set import DisjointSet
 from ....dialects import tsp_stream as ts
 from ....dialects.errors import CapacityError
 from ....dialects.locations import describe
+from ....dialects.names import quoted
 from ....dialects.placement import Place, PlaceAttr, Slice
 from ....dialects.target_attr import target_of
 from ..analysis.clusters import clusters, consumers
@@ -458,5 +459,5 @@ def _writes_to(op: Operation, buffer: ts.BufferOp) -> bool:
 
 
 def _name(buffer: ts.BufferOp) -> str:
-    name = f" `{buffer.tensor_name.data}`" if buffer.tensor_name else ""
+    name = f" {quoted(buffer.tensor_name.data)}" if buffer.tensor_name else ""
     return f"{buffer.kind.data}{name} {buffer.type.tensor}"

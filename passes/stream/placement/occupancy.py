@@ -7,7 +7,7 @@ each use.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -116,29 +116,46 @@ class SliceWords:
         """Takes a block, of which `zeros` must be zero at all times unless they are made so. Gives the owners of blocks
         whose words must be made zero from now on, since numbers lie there at other times: this one, or others."""
         mine = Claim(start, start + depth, *life, owner, zeros)
-        met = [c for c in self.claims if mine.meets(c)] if depth else []
-        cleared: list[Claim] = []
-        for other in met:
-            cleared += [c for c in (mine, other) if c.zeros is not None]
-            mine.zeros = other.zeros = None
         self.claims.append(mine)
-        for claim in self.claims if cleared else [mine]:
-            self._note(claim)
-        if cleared:
-            self._zeros[:] = False
-            for claim in self.claims:
-                if claim.zeros is not None:
-                    self._zeros[claim.low : claim.high] |= claim.zeros
+        cleared = self._settle([mine] if depth else [])
+        self._note(self.claims if cleared else [mine])
         if stays:
             self._high = min(self._high, start)
         else:
             self._low = max(self._low, start + depth)
-        return [c.owner for c in cleared]
+        return cleared
 
-    def _note(self, claim: Claim) -> None:
-        """Takes note of the words of a block that hold numbers, and of those that must be zero."""
-        if claim.zeros is None:
-            self._numbers[claim.low : claim.high] = True
-        else:
-            self._numbers[claim.low : claim.high] |= ~claim.zeros
-            self._zeros[claim.low : claim.high] |= claim.zeros
+    def clear(self, owner: Hashable) -> list[Hashable]:
+        """Takes it that the blocks of an owner are made zero before each use. Gives the owners of others that must be
+        from now on."""
+        mine = [c for c in self.claims if c.owner == owner and c.zeros is not None]
+        for claim in mine:
+            claim.zeros = None
+        cleared = self._settle([*mine])
+        if mine:
+            self._note(self.claims)
+        return cleared
+
+    def _settle(self, changed: list[Claim]) -> list[Hashable]:
+        """Has blocks be made zero before each use where they meet some that changed, which are written then: so until
+        none meet. Gives their owners."""
+        cleared: list[Hashable] = []
+        while changed:
+            one = changed.pop()
+            for other in [c for c in self.claims if c is not one and one.meets(c)]:
+                now = [c for c in (one, other) if c.zeros is not None]
+                cleared += [c.owner for c in now]
+                changed += now
+                one.zeros = other.zeros = None
+        return cleared
+
+    def _note(self, claims: Sequence[Claim]) -> None:
+        """Takes note of the words that hold numbers, and of those that must be zero, of one more block or of all."""
+        if claims is self.claims:
+            self._zeros[:] = False
+        for claim in claims:
+            if claim.zeros is None:
+                self._numbers[claim.low : claim.high] = True
+            else:
+                self._numbers[claim.low : claim.high] |= ~claim.zeros
+                self._zeros[claim.low : claim.high] |= claim.zeros

@@ -12,7 +12,7 @@ held numbers, the border is made zero before each use, by copies of a word of ze
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import accumulate
 from typing import cast
 
@@ -28,6 +28,7 @@ from ....dialects.errors import CapacityError, MalformedProgram
 from ....dialects.locations import describe, located
 from ....dialects.machine.layout import AccessPattern, rows
 from ....dialects.machine.target import ChipSpec
+from ....dialects.names import quoted
 from ....dialects.placement import Place, PlaceAttr, Slice
 from ....dialects.target_attr import target_of
 from ..analysis.clusters import clusters, timed_ops
@@ -90,7 +91,8 @@ def lifetimes(module: ModuleOp) -> dict[ts.BufferOp, tuple[int, int]]:
                 used[op.buffer.owner] += first, last
     lives: dict[ts.BufferOp, tuple[int, int]] = {}
     for buffer in [b for b in module.walk() if isinstance(b, ts.BufferOp)]:
-        mine = used[buffer] or [-1, end]
+        unread = buffer.kind.data == "input" and buffer.returned is None
+        mine = used[buffer] or ([-1] if unread else [-1, end])
         match buffer.kind.data:
             case "scratch":
                 lives[buffer] = min(mine), max(mine)
@@ -136,6 +138,8 @@ class Memory:
             self._weights[buffer.chip_number] += buffer.type.layout.depth
         self.cleared: dict[ts.BufferOp, None] = {}
         """The buffers whose zeros are made before each use, in the order in which that was found necessary."""
+        self._taken: dict[ts.BufferOp, Sequence[Slice]] = {}
+        """The slices in which buffers have their words."""
         self.slices: dict[SliceKey, SliceWords] = defaultdict(
             lambda: SliceWords(self.chip.words, instruction_reserve(self.chip))
         )
@@ -175,11 +179,18 @@ class Memory:
 
     def take(self, buffer: ts.BufferOp, place: Place) -> None:
         """Takes the words of an allocated place."""
+        cleared: list[Hashable] = []
+        self._taken[buffer] = place.slices
         depth = place.depth_of(buffer.type.layout.depth)
         for (s, zeros), address in zip(self._masks(buffer, place), place.addresses, strict=True):
             words = self.slices[buffer.chip_number, s]
-            cleared = words.take(address, depth, self.lives[buffer], buffer, zeros, stays(buffer))
-            self.cleared |= dict.fromkeys(cast("list[ts.BufferOp]", cleared))
+            cleared += words.take(address, depth, self.lives[buffer], buffer, zeros, stays(buffer))
+        while cleared:  # in all their slices
+            other = cast(ts.BufferOp, cleared.pop(0))
+            if other not in self.cleared:
+                self.cleared[other] = None
+                for s in self._taken[other]:
+                    cleared += self.slices[other.chip_number, s].clear(other)
 
     def check(self, buffer: ts.BufferOp) -> None:
         """Takes the words of a buffer that has them. Raises MalformedProgram where they are needed by another."""
@@ -241,7 +252,7 @@ def holds_weights(buffer: ts.BufferOp) -> bool:
 
 def _owner(claim: Claim) -> str:
     buffer = cast(ts.BufferOp, claim.owner)
-    return f"{buffer.kind.data} {buffer.tensor_name.data if buffer.tensor_name else buffer.type.tensor}"
+    return f"{buffer.kind.data} {quoted(buffer.tensor_name.data) if buffer.tensor_name else buffer.type.tensor}"
 
 
 # -- borders -------------------------------------------------------------------------------------------------------

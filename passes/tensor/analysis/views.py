@@ -165,6 +165,17 @@ class Tensor:
         offset = source.offset + sum(i * step for i, step in zip(at, source.strides, strict=False))
         return Tensor(self.shape[-2:], self.element, replace(source, offset=offset, strides=source.strides[-1:]))
 
+    def part(self, start: Shape, shape: Shape, lanes: int) -> Tensor:
+        """The part of this shape from an index on, whose columns begin with a tile."""
+        if shape == self.shape:
+            return self
+        ones = (1,) * len(shape)
+        if isinstance(self.source, Named):
+            return Tensor(shape, self.element, self.source.sliced(start, ones, shape))
+        view = self.source.sliced(start, ones, lanes)
+        assert view is not None, f"columns from {start[-1]} on begin within a word"
+        return Tensor(shape, self.element, view)
+
     @property
     def leading(self) -> Shape:
         return self.shape[:-1]

@@ -49,8 +49,10 @@ class Buffers:
 
     Others ask and tell by methods."""
 
-    def __init__(self, chip: ChipSpec, at: Operation):
+    def __init__(self, chip: ChipSpec, at: Operation, most_copies: int | None = None):
         self.chip = chip
+        self.most_copies = most_copies
+        """Copies of a buffer at most, other than a constant, of which each SXM may have one; None for all wanted."""
         self._block = Block()
         self._at = at
         self.nowhere: SSAValue = Block(arg_types=[i8]).args[0]
@@ -130,6 +132,8 @@ class Buffers:
         copies: int = 1,
         returned: str | None = None,
     ) -> SSAValue:
+        if self.most_copies is not None and kind != "constant":
+            copies = min(copies, self.most_copies)
         properties: dict[str, Attribute | None] = {
             "kind": StringAttr(kind),
             "tensor_name": StringAttr(name) if name else None,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr, TensorType
+from xdsl.ir import SSAValue
 
 from ....dialects import tsp_tensor
 from ....dialects.elements import element_bytes
 from ....dialects.machine.layout import BYTE, AccessPattern, Axis, Layout, tiles
 from ....dialects.semantics.tensor import number
-from ....dialects.tsp_tensor.types import dense
+from ....dialects.tsp_tensor.types import dense, shape_of
 from ..analysis.views import Block, Named, Rows, Shape, Stored, Tensor, rows_of
 from .buffers import WHOLE, Buffers, Destination, Part
 from .elementwise import Operand, copy_rows, emit_rows
-from .lanes import joined, move_lanes
+from .lanes import Numbers, joined, move_lanes
 from .padding import mask_region, ones, set_padding
 
 
@@ -29,6 +31,44 @@ def emit_concat(tensors: Sequence[Tensor], dim: int, to: Buffers, destination: D
     for tensor, at in zip(tensors, starts, strict=True):
         copy_rows(tensor, part(result, [at if d == dim else 0 for d in range(len(shape))], to), to, chip)
     return Tensor(shape, destination.type.element_type, result)
+
+
+@dataclass(frozen=True)
+class Interleaved:
+    """Tensors [*outer, n * c] of whose columns c take turns in a tensor [*outer, n * sum of c]. It is made when that is
+    its shape: under [*outer, n, sum of c], as the concatenation says, every few columns would take a word."""
+
+    rows: tuple[Tensor, ...]
+    count: int
+    """How often each has its turn."""
+
+
+def interleaved(op: tsp_tensor.ConcatOp) -> list[SSAValue] | None:
+    """The values [*outer, n * c] that a concatenation to [*outer, n, sum of c] puts together, if they are there, and
+    only [*outer, n * sum of c] is used of it."""
+    shape, use = op.result.type.get_shape(), op.result.get_user_of_unique_use()
+    if len(shape) < 2 or op.dim.value.data != len(shape) - 1 or not isinstance(use, tsp_tensor.ReshapeOp):
+        return None
+    *outer, count, columns = shape
+    if shape_of(use.result) != (*outer, count * columns):
+        return None
+    found: list[SSAValue] = []
+    for value in op.inputs:
+        own = (*outer, count * shape_of(value)[-1])
+        if not isinstance(value.owner, tsp_tensor.ReshapeOp) or shape_of(value.owner.input) != own:
+            return None
+        found.append(value.owner.input)
+    return found
+
+
+def emit_interleaved(given: Interleaved, to: Buffers, destination: Destination, chip: int) -> Tensor:
+    """Emits the tensor [*outer, n * sum of c]."""
+    first, turns = 0, list[Numbers]()
+    for tensor in given.rows:
+        turns.append(np.arange(first, first + tensor.columns).reshape(given.count, -1))
+        first += tensor.columns
+    elements = np.concatenate(turns, axis=1).reshape(-1)
+    return move_lanes(given.rows, len(destination.shape) - 1, elements, to, destination, chip)
 
 
 def part(whole: Stored, offsets: Sequence[int], to: Buffers) -> Stored:

@@ -22,7 +22,7 @@ from ..analysis.requirements import FEW_ROWS
 from ..analysis.views import Block, Named, Rows, Shape, Stored, Tensor, join
 from .buffers import WHOLE, Buffers, Destination, Parts
 from .computed_weights import distribute_rows
-from .elementwise import Operand, in_separate_slices, parts_of
+from .elementwise import copied, parts_of
 from .products import Epilogue, Product, summing_region
 from .units import Share, Unit
 
@@ -188,9 +188,8 @@ class _Emitter:
         if isinstance(source, Named):
             user = "sums" if source == product.activations.source else ""
             return to.named(source, to.operand_layout(tensor, product.columns), product.chip, parts, copies, user)
-        if source.buffer is self.act_view and to.copies_of(source.buffer) < 2 * copies:
-            (separate,) = in_separate_slices([Operand(source.buffer, Rows(0, (), 0))] * 2, (), to, product.chip)[1:]
-            return separate.buffer
+        if source.buffer is self.act_view and to.copies_of(source.buffer) < 2:
+            return copied(source.buffer, to, product.chip)
         return to.in_rows(tensor, product.chip).buffer
 
     def _copy_beside(self, buffer: SSAValue, share: Share) -> int:

@@ -56,13 +56,13 @@ def emit_rows(
     operands: Sequence[Operand],
     out: Operand,
     space: Shape,
-    tile_numbers: Iterable[int],
+    tile_numbers: range,
     element: Attribute,
     to: Buffers,
     chip: int,
 ) -> None:
     """Emits a map of some rows: reads, ALUs and writes, block by block."""
-    separate = in_separate_slices(operands, space, to, chip)
+    separate = in_separate_slices(operands, space, tile_numbers, to, chip)
     space, (*shown, written) = join(space, [*(o.rows for o in separate), out.rows])
     cut = blocks(space, 1 << 30, pieces(space, to, region))
     for tile in tile_numbers:
@@ -83,24 +83,46 @@ def emit_rows(
             to.write(to.add(vxm), out.buffer, written.pattern(block, tile), chip)
 
 
-def in_separate_slices(operands: Sequence[Operand], space: Shape, to: Buffers, chip: int) -> list[Operand]:
+def in_separate_slices(
+    operands: Sequence[Operand], space: Shape, tile_numbers: range, to: Buffers, chip: int
+) -> list[Operand]:
     """Operands that can be read at the same time: of a buffer with too few copies, those that are too many are copied
     to buffers of their own."""
     counts: dict[SSAValue, int] = {}
     result: list[Operand] = []
     for operand in operands:
         counts[operand.buffer] = counts.get(operand.buffer, 0) + 1
-        if counts[operand.buffer] <= to.copies_of(operand.buffer):
-            result.append(operand)
-            continue
-        type_ = operand.buffer.type
-        assert isinstance(type_, ts.BufferType)
-        layout = type_.layout
-        made = to.make("scratch", "", type_.tensor, layout, chip)
-        words = AccessPattern.run(0, layout.depth)
-        to.write(to.read(operand.buffer, words, chip), made, words, chip)
-        result.append(Operand(made, operand.rows))
+        enough = counts[operand.buffer] <= to.copies_of(operand.buffer)
+        result.append(operand if enough else _copied(operand, space, tile_numbers, to, chip))
     return result
+
+
+def copied(buffer: SSAValue, to: Buffers, chip: int) -> SSAValue:
+    """A buffer with the same words as another."""
+    type_ = buffer.type
+    assert isinstance(type_, ts.BufferType)
+    made = to.make("scratch", "", type_.tensor, type_.layout, chip)
+    words = AccessPattern.run(0, type_.layout.depth)
+    to.write(to.read(buffer, words, chip), made, words, chip)
+    return made
+
+
+def _copied(operand: Operand, space: Shape, tile_numbers: range, to: Buffers, chip: int) -> Operand:
+    """An operand in a buffer of its own: all of it, or the words that it shows if they are fewer."""
+    type_ = operand.buffer.type
+    assert isinstance(type_, ts.BufferType)
+    shown = tuple(1 if step == 0 else n for n, step in zip(space, operand.rows.steps, strict=True))
+    count = prod(shown)
+    if count * len(tile_numbers) >= type_.layout.depth:
+        return Operand(copied(operand.buffer, to, chip), operand.rows)
+    element = type_.tensor.element_type
+    of_rows = TensorType(element, (count * len(tile_numbers), to.chip.lanes))
+    made = to.make("scratch", "", of_rows, rows_layout(of_rows, to.chip), chip)
+    for at, tile in enumerate(tile_numbers):
+        words = operand.rows.pattern(Block((0,) * len(shown), shown), tile)
+        to.write(to.read(operand.buffer, words, chip), made, AccessPattern.run(at * count, count), chip)
+    steps = tuple(0 if step == 0 else prod(shown[d + 1 :]) for d, step in enumerate(operand.rows.steps))
+    return Operand(made, Rows(-tile_numbers.start * count, steps, count))
 
 
 def pieces(space: Sequence[int], to: Buffers, region: Region) -> int:

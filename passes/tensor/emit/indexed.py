@@ -2,12 +2,15 @@
 
 An index, in every lane of a word, goes through ALUs that clamp it to the table, turn it into an offset in words, and
 put the low byte of that into the first lane of every tile and the high byte into the second: that is the map with which
-a slice reads or writes the words of the row. A table that is larger than a slice is cut into segments of rows: all of
-them are read, and a second map selects the words of the segment that has the row.
+a slice reads or writes the words of the row. The rows of a table that is larger than a slice are cut into pieces, so
+that a slice holds one of all rows. Where it cannot, since there are more rows than words, the table is cut into
+segments of rows too. To gather, all of them are read, and a second map selects the words of the segment that has the
+row; to scatter, each takes all updates, into an extra row those of rows that it does not have.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -25,7 +28,7 @@ from ....dialects.machine.layout import BYTE, AccessPattern, Axis, Layout, rows,
 from ..analysis.requirements import Requirements
 from ..analysis.views import Block as Box
 from ..analysis.views import Named, Rows, Shape, Stored, Tensor, blocks, join
-from .buffers import WHOLE, Buffers, Destination, Output, Unsupported, rows_layout, view_of
+from .buffers import WHOLE, Buffers, Destination, Output, rows_layout, view_of
 from .elementwise import copy_rows, move
 from .lanes import move_lanes, reshaped, scratch
 from .padding import padding_of, set_padding
@@ -37,10 +40,18 @@ def emit_gather(table: Tensor, indices: Tensor, to: Buffers, destination: Destin
         between = scratch(table.element, (*indices.shape, 1), to, chip)
         found = emit_gather(_column(table, to, chip), indices, to, between, chip)
         return reshaped(found, to, destination, chip)
-    result = destination.make(WHOLE)
-    segments = _segments(table, to, chip)
-    space, (at, out, *inside) = _space(table, indices, [result, *(s.view for s in segments)], to)
+    gathered = Tensor(destination.shape, table.element, destination.make(WHOLE))
     numbers = _Numbers(indices, to, chip)
+    for columns in _columns(table, to):
+        _gather(columns(table), numbers, columns(gathered), to, chip)
+    set_padding(gathered, padding_of(table, to), to)
+    return gathered
+
+
+def _gather(table: Tensor, numbers: _Numbers, gathered: Tensor, to: Buffers, chip: int) -> None:
+    """Emits the gather of a table whose rows are short enough to where its result lies."""
+    result, segments = cast(Stored, gathered.source), _segments(table, to, chip)
+    space, (at, out, *inside) = _space(table, numbers.shape, [result, *(s.view for s in segments)], to)
     most = max(1, to.chip.words // len(segments)) if len(segments) > 1 else 1 << 30
     size = element_bytes(table.element)
     # slices of several positions meet map and words only if both flow one way: then it is byte by byte
@@ -54,13 +65,12 @@ def emit_gather(table: Tensor, indices: Tensor, to: Buffers, destination: Destin
         if len(segments) > 1:
             streams = [_picked(streams, numbers.segment(at.pattern(box), segments, box.rows), element, to, chip)]
         to.write(streams[0], result.buffer, out.pattern(box), chip, byte)
-    gathered = Tensor(destination.shape, table.element, result)
-    set_padding(gathered, padding_of(table, to), to)
-    return gathered
 
 
-def in_place(op: tsp_tensor.ScatterOp, table: Tensor, output: Output | None, chip: int) -> bool:
-    """Whether a scatter may change its table where that lies, since nothing else uses it.
+def in_place(
+    op: tsp_tensor.ScatterOp, table: Tensor, output: Output | None, required: Requirements, to: Buffers, chip: int
+) -> bool:
+    """Whether a scatter may change its table where that lies, since nothing else uses it and a slice holds it.
 
     That is an input, whose words become those of the output if the result is one, or what was computed for this op.
     """
@@ -70,10 +80,11 @@ def in_place(op: tsp_tensor.ScatterOp, table: Tensor, output: Output | None, chi
     if len(list(op.table.uses)) > 1 or len(table.shape) < 2 or isinstance(op.table.owner, views):
         return False
     if isinstance(table.source, Named):
-        return table.source.kind == "input" and table.source.plain and table.source.host == type_
+        held = rows_layout(type_, to.chip, required.pads).depth <= to.chip.words
+        return held and table.source.kind == "input" and table.source.plain and table.source.host == type_
     buffer = cast(ts.BufferOp, table.source.buffer.owner)
     whole = buffer.kind.data == "scratch" and buffer.type.tensor == type_ and buffer.chip_number == chip
-    return output is None and whole and len(buffer.wanted.starts) == 1
+    return output is None and whole and _in_one_slice(table.source, to)
 
 
 def own_table(table: Tensor, output: Output | None, required: Requirements, to: Buffers, chip: int) -> Tensor:
@@ -95,22 +106,47 @@ def emit_scatter(
         between = scratch(table.element, (*table.shape, 1), to, chip)
         table, updates = (_column(t, to, chip) for t in (table, updates))
         return reshaped(emit_scatter(table, indices, updates, to, between, chip), to, destination, chip)
-    if destination is not None:
-        table = move(table, to, destination, chip)
+    numbers = _Numbers(indices, to, chip)
+    if destination is None or destination.layout.depth <= to.chip.words:
+        result = table if destination is None else move(table, to, destination, chip)
+        _scatter(result, updates, numbers, None, to, chip)
+    else:
+        result = Tensor(table.shape, table.element, destination.make(WHOLE))
+        for columns in _columns(table, to):
+            _scatter_apart(columns(table), columns(updates), numbers, columns(result), to, chip)
+    set_padding(result, None, to)
+    return result
+
+
+def _scatter(
+    table: Tensor, updates: Tensor, numbers: _Numbers, others: tuple[int, int] | None, to: Buffers, chip: int
+) -> None:
+    """Emits the change of a table in one slice. If it holds some rows of another, as many as `others` says from the
+    first that it says on, its last row is none of them: it takes the updates of all that it does not hold."""
     view, source = cast(Stored, table.source), to.in_rows(updates, chip)
-    (whole, *more) = _segments(table, to, chip)
-    if more:
-        raise Unsupported(
-            f"writes by number to {'x'.join(map(str, table.shape))}, which takes more than the {to.chip.words} words "
-            "of a slice; scatter into parts of it"
-        )
-    space, (at, given, there) = _space(table, indices, [source, view], to)
+    space, (at, given, there) = _space(table, numbers.shape, [source, view], to)
     box = Box((0,) * len(space), space)
-    map_ = _Numbers(indices, to, chip).within(at.pattern(box), whole)
+    held = _Segment(view, 0, table.shape[0])
+    map_ = numbers.within(at.pattern(box), held) if others is None else numbers.only(at.pattern(box), held, *others)
     stream = _beside(to.read(source.buffer, given.pattern(box), chip), to, chip)
     to.add(ts.ScatterOp.build(operands=[map_, stream, view.buffer], properties=_words(there.pattern(box), chip)))
-    set_padding(table, None, to)
-    return table
+
+
+def _scatter_apart(table: Tensor, updates: Tensor, numbers: _Numbers, result: Tensor, to: Buffers, chip: int) -> None:
+    """Emits the change of a copy of a table whose rows are short enough, and copies it to where the result lies: as
+    many rows at a time as a slice holds."""
+    count, *row = table.shape
+    each = prod(row[:-1]) * tiles(table.columns, to.chip.lanes)
+    most = count if count * each <= to.chip.words else to.chip.words // each - 1
+    for first in range(0, count, most):
+        rows_ = min(most, count - first)
+        shape = (rows_ + (rows_ < count), *row)
+        made = Tensor(shape, table.element, scratch(table.element, shape, to, chip).make(WHOLE))
+        start, held = (first, *(0,) * len(row)), (rows_, *row)
+        inner = made.part((0,) * len(shape), held, to.chip.lanes)
+        copy_rows(table.part(start, held, to.chip.lanes), cast(Stored, inner.source), to, chip)
+        _scatter(made, updates, numbers, (first, count) if rows_ < count else None, to, chip)
+        copy_rows(inner, cast(Stored, result.part(start, held, to.chip.lanes).source), to, chip)
 
 
 def _column(table: Tensor, to: Buffers, chip: int) -> Tensor:
@@ -120,6 +156,32 @@ def _column(table: Tensor, to: Buffers, chip: int) -> Tensor:
         return Tensor(shape, table.element, table.source.reshaped(shape))
     stored = Tensor(table.shape, table.element, to.in_rows(table, chip))
     return reshaped(stored, to, scratch(table.element, shape, to, chip), chip)
+
+
+def _columns(table: Tensor, to: Buffers) -> Iterator[Callable[[Tensor], Tensor]]:
+    """The pieces into which the rows of a table [n, *row] are cut, as what takes them out of tensors [..., *row]: as
+    few as lets a slice hold a piece of all rows, or a word of as many as it can."""
+    count, *row = table.shape
+    lanes, columns = to.chip.lanes, table.columns
+    space = (*row[:-1], tiles(columns, lanes))
+    held = isinstance(table.source, Stored) and _in_one_slice(table.source, to)
+    most = 1 << 30 if held else max(1, to.chip.words // count)
+    for box in blocks(space, most, 1):
+        *start, tile = box.start
+        *extent, across = box.extent
+        first, shape = (*start, tile * lanes), (*extent, min(across * lanes, columns - tile * lanes))
+
+        def taken(tensor: Tensor, first: Shape = first, shape: Shape = shape) -> Tensor:
+            before = tensor.shape[: len(tensor.shape) - len(row)]
+            return tensor.part((*(0,) * len(before), *first), (*before, *shape), lanes)
+
+        yield taken
+
+
+def _in_one_slice(view: Stored, to: Buffers) -> bool:
+    """Whether each slice of a buffer holds all of its words."""
+    buffer = cast(ts.BufferOp, view.buffer.owner)
+    return buffer.type.layout.depth <= to.chip.words and len(buffer.wanted.starts) == 1
 
 
 @dataclass(frozen=True)
@@ -137,45 +199,34 @@ class _Segment:
 
 
 def _segments(table: Tensor, to: Buffers, chip: int) -> list[_Segment]:
-    """A table cut so that a slice holds each segment; all but the last have the same number of rows, a power of two.
-    Raises Unsupported."""
-    words = to.chip.words
-    count, each = table.shape[0], prod(table.shape[1:-1]) * tiles(table.columns, to.chip.lanes)
-    if each > words:
-        raise Unsupported(
-            f"a row of {'x'.join(map(str, table.shape))} takes {each} words, and a slice has {words}; split the table "
-            "into some with shorter rows"
-        )
-    if isinstance(table.source, Stored):
-        buffer = cast(ts.BufferOp, table.source.buffer.owner)
-        if buffer.type.layout.depth <= words and len(buffer.wanted.starts) == 1:
-            return [_Segment(table.source, 0, count)]
+    """A table cut so that a slice holds each segment; all but the last have the same number of rows, a power of two."""
+    words, count = to.chip.words, table.shape[0]
+    if isinstance(table.source, Stored) and _in_one_slice(table.source, to):
+        return [_Segment(table.source, 0, count)]
+    each = prod(table.shape[1:-1]) * tiles(table.columns, to.chip.lanes)
     size = count if count * each <= words else 1 << (words // each).bit_length() - 1
     found: list[_Segment] = []
     for first in range(0, count, size):
-        shape = (min(size, count - first), *table.shape[1:])
-        found.append(_Segment(_segment(table, first, shape, to, chip), first, shape[0]))
+        start, shape = (first, *(0,) * (len(table.shape) - 1)), (min(size, count - first), *table.shape[1:])
+        found.append(_Segment(_segment(table.part(start, shape, to.chip.lanes), to, chip), first, shape[0]))
     return found
 
 
-def _segment(table: Tensor, first: int, shape: Shape, to: Buffers, chip: int) -> Stored:
-    """Rows of a table from the first on, in a buffer of their own."""
-    start, ones = (first, *(0,) * (len(shape) - 1)), (1,) * len(shape)
-    if isinstance(table.source, Named):
-        layout = rows(shape, element_bytes(table.element), to.chip.lanes)
-        buffer = to.named(table.source.sliced(start, ones), layout, chip, user="by number")
-        return view_of(buffer, layout, shape)
-    view = table.source.sliced(start, ones, to.chip.lanes)
-    assert view is not None
-    made = scratch(table.element, shape, to, chip).make(WHOLE)
-    copy_rows(Tensor(shape, table.element, view), made, to, chip)
+def _segment(part: Tensor, to: Buffers, chip: int) -> Stored:
+    """Rows of a table in a buffer of their own."""
+    if isinstance(part.source, Named):
+        layout = rows(part.shape, element_bytes(part.element), to.chip.lanes)
+        buffer = to.named(part.source, layout, chip, user="by number")
+        return view_of(buffer, layout, part.shape)
+    made = scratch(part.element, part.shape, to, chip).make(WHOLE)
+    copy_rows(part, made, to, chip)
     return made
 
 
-def _space(table: Tensor, indices: Tensor, views: list[Stored], to: Buffers) -> tuple[Shape, list[Rows]]:
-    """All words of the rows that indices name, an index after the other, and where they are: their index, the words of
-    the first view [*indices, *row], and those of the others, [n, *row], in row number 0."""
-    count, row = indices.shape, table.shape[1:-1]
+def _space(table: Tensor, count: Shape, views: list[Stored], to: Buffers) -> tuple[Shape, list[Rows]]:
+    """All words of the rows that indices [*count] name, an index after the other, and where they are: their index, the
+    words of the first view [*count, *row], and those of the others, [n, *row], in row number 0."""
+    row = table.shape[1:-1]
     across = tiles(table.columns, to.chip.lanes)
     space = (*count, *row, across)
     at = [prod(count[d + 1 :]) for d in range(len(count))]
@@ -192,7 +243,7 @@ class _Numbers:
     """The maps that indices become."""
 
     def __init__(self, indices: Tensor, to: Buffers, chip: int):
-        self.to, self.chip = to, chip
+        self.to, self.chip, self.shape = to, chip, indices.shape
         self.words = _wide(indices, to, chip)
         lanes, each = to.chip.lanes, to.chip.lanes_per_tile
         type_ = TensorType(i8, [lanes])
@@ -202,28 +253,46 @@ class _Numbers:
 
     def within(self, at: AccessPattern, segment: _Segment) -> SSAValue:
         """For each index the words from the first row of a segment to its row, or to the nearest."""
-        return self._map(at, segment.first, segment.rows, segment.stride, 0)
+        return self._map(at, segment.first, segment.rows, segment.stride)
+
+    def only(self, at: AccessPattern, segment: _Segment, first: int, count: int) -> SSAValue:
+        """The same for a segment that holds rows from the first on of a table with `count`, and behind them one more
+        row: that is where all other indices lead."""
+        return self._map(at, 0, count, segment.stride, (first, segment.rows - 1))
 
     def segment(self, at: AccessPattern, segments: list[_Segment], words: int) -> SSAValue:
         """For each index the number of the segment with its row, times `words`."""
         rows_ = sum(s.rows for s in segments)
-        return self._map(at, 0, rows_, words, segments[0].rows.bit_length() - 1)
+        return self._map(at, 0, rows_, words, shift=segments[0].rows.bit_length() - 1)
 
-    def _map(self, at: AccessPattern, first: int, count: int, stride: int, shift: int) -> SSAValue:
-        """(index - first, held between 0 and count - 1) >> shift times stride, as the maps of gather and scatter."""
+    def _map(
+        self,
+        at: AccessPattern,
+        first: int,
+        count: int,
+        stride: int,
+        held: tuple[int, int] | None = None,
+        shift: int = 0,
+    ) -> SSAValue:
+        """(index - first, held between 0 and count - 1) >> shift times stride, as the maps of gather and scatter. Of
+        the numbers from the first of those `held` on so many are counted from there, and all others are the next."""
         block = Block(arg_types=[i32, i8])
         index, second = block.args
 
         def constant(value: int) -> SSAValue:
             return add(arith.ConstantOp(IntegerAttr(value, i32)))
 
-        def add(op: arith.ConstantOp | arith.MaxSIOp | arith.MinSIOp | arith.SubiOp | arith.ShRSIOp | arith.MuliOp):
+        def add(op: arith.ConstantOp | arith.SignlessIntegerBinaryOperation | ts.CompareOp | ts.SelectOp):
             block.add_op(op)
             return op.result
 
         value = add(arith.MinSIOp(add(arith.MaxSIOp(index, constant(first))), constant(first + count - 1)))
         if first:
             value = add(arith.SubiOp(value, constant(first)))
+        if held is not None:
+            value = add(arith.SubiOp(value, constant(held[0]))) if held[0] else value
+            before = add(ts.CompareOp("lt", value, constant(0)))
+            value = add(arith.MinSIOp(add(ts.SelectOp(before, constant(held[1]), value)), constant(held[1])))
         if shift:
             value = add(arith.ShRSIOp(value, constant(shift)))
         if stride != 1:

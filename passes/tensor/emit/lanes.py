@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from math import prod
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ from ....dialects import tsp_stream as ts
 from ....dialects.elements import element_bytes, numpy_of
 from ....dialects.machine.layout import AccessPattern, rows
 from ..analysis.views import Shape, Stored, Tensor
-from .buffers import WHOLE, Buffers, Destination, Parts, Unsupported
+from .buffers import WHOLE, Buffers, Destination, Parts
 from .padding import set_padding
 from .transposes import transpose_tiles, worth_tiles
 
@@ -67,8 +68,10 @@ def move_lanes(
     targets, wanted = _wanted(destination.view, shape, outer, elements, lanes)
     pairs = _pairs(wanted, source, words, lane, lanes)
     result = destination.make(parts)
-    mover = _Mover(to, chip, destination.type.element_type, shape[:outer], views, result)
-    mover.maps = _map_buffer(pairs.maps, to, chip)
+    maps = [
+        _map_buffer(pairs.maps[at : at + to.chip.words], to, chip) for at in range(0, len(pairs.maps), to.chip.words)
+    ]
+    mover = _Mover(to, chip, destination.type.element_type, shape[:outer], views, maps, result)
     counts = np.bincount(pairs.target, minlength=len(targets))
     for count in np.unique(counts).tolist():
         group = np.flatnonzero(counts == count)
@@ -138,11 +141,7 @@ def _pairs(wanted: Numbers, source: Numbers, words: Numbers, lane: Numbers, lane
 
 
 def _map_buffer(maps: npt.NDArray[np.int16], to: Buffers, chip: int) -> SSAValue:
-    """The constant maps of the permuter, one in each word."""
-    if len(maps) > to.chip.words:
-        raise Unsupported(
-            f"needs {len(maps)} different maps between lanes, and a slice holds {to.chip.words}; split the tensor"
-        )
+    """Constant maps of the permuter, one in each word, as many as a slice holds."""
     type_ = TensorType(i16, maps.shape)
     value = DenseIntOrFPElementsAttr(type_, BytesAttr(maps.astype("<i2").tobytes()))
     return to.constant_maps(type_, value, chip)
@@ -152,11 +151,17 @@ class _Mover:
     """Emits the runs of one rearrangement."""
 
     def __init__(
-        self, to: Buffers, chip: int, element: Attribute, outer: Shape, views: Sequence[Stored], result: Stored
+        self,
+        to: Buffers,
+        chip: int,
+        element: Attribute,
+        outer: Shape,
+        views: Sequence[Stored],
+        maps: Sequence[SSAValue],
+        result: Stored,
     ):
         self.to, self.chip, self.element, self.outer = to, chip, element, outer
-        self.views, self.result = views, result
-        self.maps: SSAValue = cast(SSAValue, None)
+        self.views, self.maps, self.result = views, maps, result
 
     def emit(self, steps: Sequence[Numbers]) -> None:
         """Emits words that take elements from as many words each as there are steps. A step is the source, word, target
@@ -170,9 +175,10 @@ class _Mover:
             target = self.result.buffer if last else between[k % 2]
             target_strides = self.result.strides if last else joint
             numbers = np.arange(size, dtype=np.int64)
-            points: Numbers = np.stack([step[1], step[3], step[2] if last else numbers, numbers], axis=1)
-            for source, view in enumerate(self.views):
-                mine: list[list[int]] = points[step[0] == source].tolist()
+            held = self.to.chip.words
+            points: Numbers = np.stack([step[1], step[3] % held, step[2] if last else numbers, numbers], axis=1)
+            for (source, view), (which, maps) in product(enumerate(self.views), enumerate(self.maps)):
+                mine: list[list[int]] = points[(step[0] == source) & (step[3] // held == which)].tolist()
                 for run in fold(mine):
                     read, map_, write, joined = self._patterns(
                         run, (view.strides, (0,) * len(self.outer), target_strides, joint)
@@ -180,7 +186,7 @@ class _Mover:
                     for byte in range(element_bytes(self.element)):
                         stream = permuted(
                             self.to.read(view.buffer, read, self.chip, byte=byte),
-                            self.to.read(self.maps, map_, self.chip, copy=self.to.copy_for(self.maps, byte)),
+                            self.to.read(maps, map_, self.chip, copy=self.to.copy_for(maps, byte)),
                             self.to,
                             self.chip,
                         )

@@ -18,7 +18,7 @@ from ....dialects import tsp_stream as ts
 from ....dialects.machine.layout import tiles
 from ....dialects.tsp_tensor.types import is_float
 from ....dialects.tsp_tensor.window import Window
-from ..analysis.requirements import ways
+from ..analysis.requirements import MOST_COPIES, ways
 from ..analysis.views import Pads, Rows, Shape, Stored, Tensor, indices, rows_of
 from .buffers import WHOLE, Buffers, Destination, Unsupported, rows_layout, view_of
 from .elementwise import Operand, copy_rows, emit_rows, scratch_like, separate_slices
@@ -78,8 +78,10 @@ def emit_reduce(
     for axis in left:
         while True:
             size = tensor.shape[axis]
-            last = axis == left[-1] and size <= ways(tensor.element)
-            rest = -(-size // ways(tensor.element)) if size > ways(tensor.element) else 1
+            # what has no copies is cut in halves, of which one is copied
+            most = min(ways(tensor.element), max(2, to.most_copies or MOST_COPIES))
+            last = axis == left[-1] and size <= most
+            rest = -(-size // most) if size > most else 1
             smaller = (*tensor.shape[:axis], rest, *tensor.shape[axis + 1 :])
             between = (
                 destination
@@ -172,11 +174,11 @@ def emit_in_order(
     """Emits the sums of rows, each to a tensor of `shape`, one after the other."""
     element, space = destination.type.element_type, shape[:-1]
     numbers = range(tiles(shape[-1], to.chip.lanes))
-    most = ways(element)
     total: Operand | None = None
     at = 0
     while True:
-        taken = rows[at : at + most - (total is not None)]
+        most = min(ways(element) - (total is not None), to.copies_of(buffer))
+        taken = rows[at : at + most]
         at += len(taken)
         end = at == len(rows)
         place = destination if end else scratch_like(Tensor(shape, element, tensor.source), shape, to, chip)

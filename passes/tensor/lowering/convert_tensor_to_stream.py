@@ -45,7 +45,7 @@ class ConvertTensorToStreamPass(ModulePass):
     name = "convert-tensor-to-stream"
 
     copies: int | None = None
-    """Copies of a computed tensor at most, for units that read it at once; None for as many as they want."""
+    """Copies of a tensor at most, for units that read it at once; None for as many as they want."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         check_sizes(op)
@@ -75,7 +75,7 @@ class Converter:
     def __init__(self, function: func.FuncOp, copies: int | None = None):
         self.function = function
         self.problems: list[str] = []
-        self.to = Buffers(target_of(function).chip, function)
+        self.to = Buffers(target_of(function).chip, function, copies)
         body = function.body.block
         self.values = Values(body, self._outputs(body), self.to, copies)
 

@@ -22,7 +22,7 @@ def lower_scatter(op: tsp_tensor.ScatterOp, values: Values) -> None:
     (table, numbers, updates), chip = values.operands(op), chip_of(op)
     known = values[op.result]
     output = known.output
-    if in_place(op, table, output, chip):
+    if in_place(op, table, output, known.required, values.to, chip):
         table, place = own_table(table, output, known.required, values.to, chip), None
         values.changed_in_place(op.result)
     else:

@@ -7,7 +7,7 @@ from xdsl.dialects import func
 from ....dialects import tsp_tensor
 from ..analysis.views import Named, Tensor
 from ..emit.column_views import emit_joined, joins, split
-from ..emit.concatenation import emit_concat, emit_pad
+from ..emit.concatenation import Interleaved, emit_concat, emit_interleaved, emit_pad, interleaved
 from ..emit.lanes import reshaped, sliced, transposed
 from .registry import lowers
 from .values import Values, chip_of
@@ -17,6 +17,10 @@ from .values import Values, chip_of
 def lower_reshape(op: tsp_tensor.ReshapeOp, values: Values) -> None:
     """Rows that were split are joined where they lie, and columns are split where they lie; else a view, or moves."""
     shape, chip, view = op.result.type.get_shape(), chip_of(op), values[op.input].column_view
+    if (given := values[op.input].interleaved) is not None:
+        place = values.destination(op.result, chip)
+        values.define(op.result, emit_interleaved(given, values.to, place, chip))
+        return
     if view is not None and joins(view, shape, values.chip.lanes):
         place = values.destination(op.result, chip)
         values.define(op.result, emit_joined(view, values.to, place, chip))
@@ -85,8 +89,13 @@ def lower_slice(op: tsp_tensor.SliceOp, values: Values) -> None:
 
 @lowers(tsp_tensor.ConcatOp)
 def lower_concat(op: tsp_tensor.ConcatOp, values: Values) -> None:
-    """Copies all operands to the buffer of the result."""
-    tensors, chip = values.operands(op), chip_of(op)
+    """Copies all operands to the buffer of the result. Columns that are interleaved are left to the reshape."""
+    chip, rows = chip_of(op), interleaved(op)
+    if rows is not None:
+        tensors = tuple(values.stored(value, chip) for value in rows)
+        values.define(op.result, Interleaved(tensors, op.result.type.get_shape()[-2]))
+        return
+    tensors = values.operands(op)
     place = values.destination(op.result, chip)
     values.define(op.result, emit_concat(tensors, op.dim.value.data, values.to, place, chip))
 

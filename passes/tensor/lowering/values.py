@@ -15,6 +15,7 @@ from ..analysis.requirements import Requirements, requirements
 from ..analysis.views import Tensor
 from ..emit.buffers import Buffers, Destination, Output, rows_layout
 from ..emit.column_views import ColumnView, settled
+from ..emit.concatenation import Interleaved
 from ..emit.padding import emit_masked, harmless
 from ..emit.products import Product
 
@@ -28,10 +29,11 @@ class Value:
     """What its users want of its buffer."""
     output: Output | None
     """What it is to the host, where it is returned or only reshapes stand between."""
-    state: Tensor | Product | ColumnView | None = None
+    state: Tensor | Product | ColumnView | Interleaved | None = None
     """Where it is. A tensor is named, so that the host places it, or stored in SRAM; a product is pending: its sums go
-    straight into the map that uses it; the rows of a column view are columns of the words of a wider tensor. None
-    before its op is lowered, and after if that has no lowering."""
+    straight into the map that uses it; the rows of a column view are columns of the words of a wider tensor; what is
+    interleaved is made by the reshape that uses it. None before its op is lowered, and after if that has no
+    lowering."""
     own: Tensor | None = None
     """The rows of a column view in words of their own, once a user wants them so."""
     requirement_met: bool = False
@@ -49,6 +51,10 @@ class Value:
     @property
     def column_view(self) -> ColumnView | None:
         return self.state if isinstance(self.state, ColumnView) else None
+
+    @property
+    def interleaved(self) -> Interleaved | None:
+        return self.state if isinstance(self.state, Interleaved) else None
 
 
 class Values:
@@ -74,7 +80,7 @@ class Values:
     def __getitem__(self, value: SSAValue) -> Value:
         return self._all[value]
 
-    def define(self, value: SSAValue, state: Tensor | Product | ColumnView) -> None:
+    def define(self, value: SSAValue, state: Tensor | Product | ColumnView | Interleaved) -> None:
         """Says where a value is."""
         self._all[value].state = state
 
@@ -116,6 +122,8 @@ class Values:
         """Where a computed value will lie, as its users want it: in an output's own buffer, where it is one."""
         known = self._all[value]
         known.requirement_met = True
+        if isinstance(value.owner, tsp_tensor.ReshapeOp) and self._all[value.owner.input].interleaved is not None:
+            known.output = self._all[value.owner.input].output
         layout = rows_layout(known.type, self.chip, known.required.pads, swapped)
         # each plane may write a group of slices of its own, and what is deep takes several: all of them take half a
         # hemisphere at most

@@ -237,3 +237,16 @@ def test_a_decided_start_is_claimed(first: Footprint, second: Footprint, start: 
             assert (found[0] if isinstance(found, tuple) else found) in busy
             return
         taken |= held.keys()
+
+
+def test_what_lasts_longest_may_choose_first() -> None:
+    """Weights that come in bursts, rows that meet them meanwhile, and behind the last of them two results: no group is
+    free for the rows once all others have theirs."""
+    bursts = tuple((at, at + 4) for at in range(0, 400, 100))
+    rows_, results = ((0, 400),), ((310, 410),)
+    streams = ((8, bursts), (1, rows_), (1, rows_), (4, results), (4, results))
+    needs_ = tuple(StreamNeed(key, "W", width, spans, (-1,)) for key, (width, spans) in enumerate(streams))
+    placed = Reservations(16).place(Footprint((), needs_), 0)
+    assert placed is not None and placed[0] == 0
+    taken = Counter(cells(Footprint((), needs_), *placed))
+    assert max(taken.values()) == 1

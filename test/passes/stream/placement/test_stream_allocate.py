@@ -48,6 +48,11 @@ def test_no_number_is_lost_and_no_zero_is_dirty(wanted: list[tuple[int, tuple[in
             continue
         cleared |= {*words.take(start, depth, life, number, zeros, stays)}
         placed[number] = start, life, np.zeros(depth, bool) if zeros is None else zeros
+    again = SliceWords(WORDS, reserve=2)
+    for number, (start, life, zeros) in placed.items():
+        must = zeros if zeros.any() and number not in cleared else None
+        assert again.overlap(start, len(zeros), life, must) is None
+        again.take(start, len(zeros), life, number, must)
     sram = np.zeros(WORDS, np.int64)
     for _ in range(2):
         for moment in range(-1, MOMENTS + 1):
@@ -87,6 +92,15 @@ def test_images_with_equal_borders_share_words() -> None:
     assert words.fit(4, (2, 3), border) == (AGAIN, 0)
     assert words.fit(4, (2, 3), None) == (CLEARED, 0)
     assert words.take(0, 4, (2, 3), "c", None) == ["a"]  # whose border has numbers now
+
+
+def test_those_that_share_zeros_are_all_made_zero_again() -> None:
+    """Where a block is, in another of its slices, its writes are not known as zeros here."""
+    words, border = SliceWords(WORDS), np.arange(4) < 2
+    assert words.take(0, 4, (0, 1), "a", border) == words.take(0, 4, (2, 3), "b", border) == []
+    assert words.clear("a") == ["b"]
+    assert words.take(0, 4, (4, 5), "c", None) == []
+    assert words.fit(4, (6, 7), border) == (FRESH, 4)
 
 
 @pytest.mark.parametrize(
@@ -146,3 +160,23 @@ def test_borders_are_made_zero_again(words: int) -> None:
     loaded = Loaded(executable_from_module(compile(module), weights_), JitEngine(mode="bulk"))
     for _ in range(2):
         assert np.array_equal(loaded.run(inputs)[0]["y"], expected)
+
+
+def test_an_input_that_nothing_reads_leaves_its_words_to_others() -> None:
+    """The host writes it before a run, and from then on they may hold anything: all inputs and outputs together are
+    larger than SRAM."""
+    rng = np.random.default_rng(3)
+    a, b = random_array(rng, (7000, 20), "i8"), random_array(rng, (1000, 20), "i8")
+    source = """func.func @main(%a: tensor<7000x20xi8> {tsp_tensor.name = "a"},
+        %b: tensor<1000x20xi8> {tsp_tensor.name = "b"}) -> (tensor<1000x20xi32> {tsp_tensor.name = "y"}) {
+      %y = tsp_tensor.map %b : (tensor<1000x20xi8>) -> tensor<1000x20xi32> {
+      ^bb0(%q: i8):
+        %r = arith.extsi %q : i8 to i32
+        tsp_tensor.yield %r : i32
+      }
+      func.return %y : tensor<1000x20xi32> }"""
+    module = parse(source)
+    module.attributes[TARGET] = TargetAttr(SystemSpec(chip=ChipSpec(tiles=2, slices=20, words=256)))
+    loaded = Loaded(executable_from_module(compile(module), {}), JitEngine())
+    for _ in range(2):
+        assert np.array_equal(loaded.run({"a": a, "b": b})[0]["y"], b.astype(np.int32))

@@ -134,6 +134,25 @@ def test_a_table_larger_than_a_slice(element: str) -> None:
         check(text, [a, b], result, table[np.clip(b, 0, 8999)])
 
 
+@pytest.mark.parametrize("shape", [(5, 60, 100), (300, 100)], ids=["long rows", "many rows"])
+def test_a_table_of_which_a_slice_holds_a_part(shape: Shape) -> None:
+    """Long rows are cut into pieces of which a slice holds all; of more rows than words, it holds some."""
+    rng = np.random.default_rng(6)
+    b = np.array([0, 3, 4, -1, shape[0], shape[0] - 2, 3], np.int32)
+    a, c = random_array(rng, shape, "i16"), random_array(rng, (len(b), *shape[1:]), "i16")
+    changed = a.copy()
+    for at, row in zip(np.clip(b, 0, shape[0] - 1), c, strict=True):
+        changed[at] = row
+    table, rows = type_of(shape, "i16"), type_of(c.shape, "i16")
+    for text, result, expected in (
+        (f"%y = tsp_tensor.gather %a, %b : {table}, tensor<7xi32> -> {rows}", rows, a[np.clip(b, 0, shape[0] - 1)]),
+        (f"%y = tsp_tensor.scatter %a, %b, %c : {table}, tensor<7xi32>, {rows} -> {table}", table, changed),
+    ):
+        source = module_of(text, [a, b, c], result, LANES).replace("chip.tiles", "chip.words = 256, chip.tiles")
+        module = compile(parse(source))
+        assert_bits(run_module(module, {"a": a, "b": b, "c": c}, {}, JitEngine()).outputs["y"], expected)
+
+
 @pytest.mark.parametrize("element", ["f16", "f32"])
 def test_slices_of_many_positions(element: str) -> None:
     """The bytes of an element lie in slices that map and words reach at different times."""

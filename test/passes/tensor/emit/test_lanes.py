@@ -10,6 +10,7 @@ from harness import ENGINES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tensors import DTYPES, Array, assert_bits, module_of, random_array
+from tspc.dialects import tsp_stream as ts
 from tspc.passes.pipelines import compile, parse
 from tspc.passes.tensor.emit.lanes import fold
 from tspc.runtime.levels import run_module
@@ -249,6 +250,28 @@ def test_attention_of_computed_heads() -> None:
     check(text, [a, b], "tensor<6x20xf16>")
 
 
+def test_interleaved_columns_are_never_rows_of_their_own() -> None:
+    """Pairs of neighbours from two rows: the bits, and that no buffer has a word for every element or pair."""
+    a = random_array(np.random.default_rng(5), (3, 10), "f16")
+    text = (
+        computed((3, 10), "f16")
+        + """
+        %w = tsp_tensor.map %x : (tensor<3x10xf16>) -> tensor<3x10xf16> {
+        ^bb0(%v: f16):
+          %s = arith.mulf %v, %v : f16
+          tsp_tensor.yield %s : f16
+        }
+        %c = tsp_tensor.reshape %x : tensor<3x10xf16> -> tensor<3x5x2xf16>
+        %d = tsp_tensor.reshape %w : tensor<3x10xf16> -> tensor<3x5x2xf16>
+        %e = tsp_tensor.concat dim(2) %d, %c, %d : (tensor<3x5x2xf16>, tensor<3x5x2xf16>, tensor<3x5x2xf16>)
+          -> tensor<3x5x6xf16>
+        %y = tsp_tensor.reshape %e : tensor<3x5x6xf16> -> tensor<3x30xf16>"""
+    )
+    check(text, [a], "tensor<3x30xf16>")
+    module = compile(parse(module_of(text, [a], "tensor<3x30xf16>", LANES)), until="convert-tensor-to-stream")
+    assert {op.type.layout.depth for op in module.walk() if isinstance(op, ts.BufferOp)} == {3}
+
+
 @pytest.mark.parametrize("element", ["i8", "f16"])
 @pytest.mark.parametrize("side", ["lhs", "rhs"])
 def test_computed_operands_are_transposed(element: str, side: str) -> None:
@@ -282,3 +305,19 @@ def test_convolutions_of_floats_see_their_channels_only(pads: int) -> None:
         }}
         %y = tsp_tensor.conv %x, %b pads {[pads] * 4} : {image_type}, {type_of(weights.shape, "f16")} -> {result}"""
     check(text, [image, weights], result)
+
+
+def test_more_maps_than_a_slice_holds() -> None:
+    """Every element goes from a lane to another by a map of its own."""
+    a = random_array(np.random.default_rng(6), (12, 40), "i8")
+    text = (
+        computed((12, 40), "i8")
+        + "%y = tsp_tensor.transpose %x permutation [1, 0] : tensor<12x40xi8> -> tensor<40x12xi8>"
+    )
+    source = module_of(text, [a], "tensor<40x12xi8>", 48).replace(
+        "chip.tiles", "chip.words = 256, chip.streams = 16, chip.weight_streams = 8, chip.tiles"
+    )
+    module = compile(parse(source), until="convert-tensor-to-stream")
+    maps = [b for b in module.walk() if isinstance(b, ts.BufferOp) and b.kind.data == "constant"]
+    assert [b.type.layout.depth for b in maps] == [256, 480 - 256]
+    assert_bits(run_module(compile(module), {"a": a}, {}, ENGINES["jit"]()).outputs["y"], (a + 3).T.copy())
