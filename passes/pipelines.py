@@ -128,7 +128,7 @@ def _run(
     from ..dialects.errors import CapacityError
     from ..dialects.verify import verify_module
 
-    def apply(names: Sequence[str], **options: int) -> None:
+    def apply(names: Sequence[str], **options: bool) -> None:
         for name in names:
             start = time.perf_counter()
             STAGES[name]()(**(options if name == _LOWERING else {})).apply(context, module)
@@ -148,7 +148,7 @@ def _run(
             apply(stages[lowering:])
         except CapacityError:
             _restore(module, tensors)
-            apply(stages[lowering:], copies=1)
+            apply(stages[lowering:], tight=True)
 
 
 @contextmanager

@@ -128,12 +128,25 @@ class _Placer:
         except CapacityError:
             if by_number(buffer):
                 raise
-            for pieces in _PIECES:
-                finer = buffer.wanted.cut(layout.depth, max(1, -(-depth // pieces)))
-                if finer.groups * layout.width * finer.copies <= 2 * self.chip.slices:
+            for shape in self._other_shapes(buffer, depth):
+                if shape.groups * layout.width * shape.copies <= 2 * self.chip.slices:
                     with suppress(CapacityError):
-                        return self._place(buffer, finer, choice)
+                        return self._place(buffer, shape, choice)
             raise
+
+    def _other_shapes(self, buffer: ts.BufferOp, depth: int) -> Iterator[Place]:
+        """Other ways to cut a buffer whose groups take `depth` words as wanted: each group into smaller ones; or, as
+        these take many slices, all words anew into as few groups as slices have room for, so that who visits a part may
+        wait for others."""
+        layout = buffer.type.layout
+        for pieces in _PIECES:
+            yield buffer.wanted.cut(layout.depth, max(1, -(-depth // pieces)))
+        whole = Place((), copies=buffer.wanted.copies)
+        rooms = sorted((self.memory.room(buffer, s) for side in "EW" for s in self._all(side)), reverse=True)
+        for groups in range(1, 2 * self.chip.slices // (layout.width * whole.copies) + 1):
+            least = -(-layout.depth // groups)
+            if rooms[groups * layout.width * whole.copies - 1] >= least:
+                yield whole.cut(layout.depth, least)
 
     def _place(self, buffer: ts.BufferOp, shape: Place, choice: Choice) -> Place:
         """A place for a buffer that is cut so: groups that one run of visits joins in one hemisphere, with all their
@@ -200,9 +213,10 @@ class _Placer:
         key = buffer.chip_number
         if weights:
             # next to the planes; where each plane of the hemisphere has its own weights, beside those of the others
-            own, even = len(weights) == 1, self.memory.heavy(key)
+            own, even = len(weights) == 1, self.memory.even_slices(key)
             skip = weights[0] % (self.chip.planes // 2) * wanted if own and not even and self._loads_most(buffer) else 0
-            free.sort(key=lambda s: (full[s], self.words[key, s] if even else 0, -s.number))
+            beyond = self.chip.slices - even
+            free.sort(key=lambda s: (full[s], even and s.number < beyond, self.words[key, s] if even else 0, -s.number))
             picked = free[skip : skip + wanted] if len(free) >= skip + wanted else free[:wanted]
         elif not self._is_written(buffer) and depth <= _SMALL:
             # what meets every row lies in the same slices for all ops, beside the weights and away from the rows

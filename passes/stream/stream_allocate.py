@@ -11,8 +11,9 @@ held numbers, the border is made zero before each use, by copies of a word of ze
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import accumulate
 from typing import cast
 
@@ -33,6 +34,9 @@ from ...dialects.target_attr import target_of
 from .clusters import clusters, timed_ops
 from .occupancy import FULL, Claim, Mask, SliceWords
 from .timing import place_of
+
+_FULL = 15, 16
+"""The part of the slices that weights fill, where these have most of the words."""
 
 SliceKey = tuple[int, Slice]
 """Chip and slice."""
@@ -71,22 +75,27 @@ def check_allocation(module: ModuleOp) -> None:
         allocate_buffers(module)  # there is nothing left to decide
 
 
-def lifetimes(module: ModuleOp) -> dict[ts.BufferOp, tuple[int, int]]:
+def lifetimes(module: ModuleOp, cleared: Container[ts.BufferOp] = ()) -> dict[ts.BufferOp, tuple[int, int]]:
     """The first and the last op of the program, by its place in it, for which every buffer keeps its words; -1 is
     before the first, for what the host puts there.
 
     Rigid bodies are placed one after the other, all ops of one together. So a buffer is kept for all bodies between its
-    first and its last, and for all ops of these.
+    first and its last, and for all ops of these. Those that may have to be `cleared` are so by a body right before the
+    first op of the first body: it waits for nothing, so it may come before bodies of earlier ops that wait.
     """
     bodies = clusters(module)
     place = {op: number for number, op in enumerate(timed_ops(module))}
     end = len(place)
-    firsts = [*accumulate((min(place[op] for op in body) for body in reversed(bodies)), min)][::-1]
+    heads = [min(place[op] for op in body) for body in bodies]
+    firsts = [*accumulate(reversed(heads), min)][::-1]
     lasts = [*accumulate((max(place[op] for op in body) for body in bodies), max)]
+    latest = [*accumulate(heads, max)]
     used: dict[ts.BufferOp, list[int]] = defaultdict(list)
-    for first, last, body in zip(firsts, lasts, bodies, strict=True):
+    for head, first, last, body in zip(heads, firsts, lasts, bodies, strict=True):
         for op in body:
             if isinstance(op, ts.AccessOp) and isinstance(op.buffer.owner, ts.BufferOp):
+                if not used[op.buffer.owner] and op.buffer.owner in cleared:
+                    used[op.buffer.owner].append(firsts[bisect_left(latest, head)])
                 used[op.buffer.owner] += first, last
     lives: dict[ts.BufferOp, tuple[int, int]] = {}
     for buffer in [b for b in module.walk() if isinstance(b, ts.BufferOp)]:
@@ -103,23 +112,36 @@ def lifetimes(module: ModuleOp) -> dict[ts.BufferOp, tuple[int, int]]:
     return lives
 
 
-def zero_words(buffer: ts.BufferOp) -> Mask | None:
-    """The words [width, depth] of a buffer that are read and never written, which must be zero; None if none must."""
+def zero_words(buffer: ts.BufferOp) -> tuple[Mask | None, bool]:
+    """The words [width, depth] of a buffer without an element that are read and never written, which must be zero; None
+    if none must. And whether the program makes them so, by copies of a word of zeros."""
     if buffer.kind.data != "scratch":
-        return None
+        return None, False
     zeros = buffer.type.layout.empty_words(buffer.type.shape)
     if not zeros.any():
-        return None
-    read = np.zeros_like(zeros)
+        return None, False
+    read, made = np.zeros_like(zeros), False
     for op in [use.operation for use in buffer.buffer.uses]:
         if isinstance(op, ts.ReadOp | ts.WriteOp):
-            byte = ts.only_byte(op)
+            byte, words = ts.only_byte(op), op.words.data.words()
             side = slice(None) if byte is None else byte
-            (zeros if isinstance(op, ts.WriteOp) else read)[side, op.words.data.words()] = isinstance(op, ts.ReadOp)
+            if isinstance(op, ts.ReadOp):
+                read[side, words] = True
+            elif _brings_zeros(op) and zeros[side, words].all():
+                made = True
+            else:
+                zeros[side, words] = False
         elif isinstance(op, ts.GatherOp):
             read[:] = True  # which words, the run decides
     zeros &= read
-    return zeros if zeros.any() else None
+    return (zeros, made) if zeros.any() else (None, False)
+
+
+def _brings_zeros(op: ts.WriteOp) -> bool:
+    """Whether what is written is a constant of zeros, as it comes from SRAM."""
+    source = op.stream.owner.buffer.owner if isinstance(op.stream.owner, ts.ReadOp) else None
+    value = source.value if isinstance(source, ts.BufferOp) else None
+    return isinstance(value, DenseIntOrFPElementsAttr) and not any(value.data.data)
 
 
 class Memory:
@@ -128,8 +150,14 @@ class Memory:
     def __init__(self, module: ModuleOp):
         self.chip = target_of(module).chip
         self.buffers = [b for b in module.walk() if isinstance(b, ts.BufferOp)]
-        self.lives = lifetimes(module)
-        self.zeros = {b: zero_words(b) for b in self.buffers}
+        self.zeros: dict[ts.BufferOp, Mask | None] = {}
+        """The words of each that are zero while it is used, beside numbers."""
+        self.made: set[ts.BufferOp] = set()
+        """The buffers of which the program makes them so."""
+        for buffer in self.buffers:
+            self.zeros[buffer], made = zero_words(buffer)
+            self.made |= {buffer} if made else set()
+        self.lives = lifetimes(module, {b for b, zeros in self.zeros.items() if zeros is not None} - self.made)
         self._weights: dict[int, int] = defaultdict(int)
         """Words of all weights in each slice of a group, by chip."""
         for buffer in filter(holds_weights, self.buffers):
@@ -140,11 +168,13 @@ class Memory:
             lambda: SliceWords(self.chip.words, text_reserve(self.chip))
         )
 
-    def heavy(self, chip: int) -> bool:
-        """Whether the weights of a chip fill most of the groups of slices from which planes load. Then they are laid
-        evenly into all slices, of which such groups would leave some over."""
-        groups = 2 * (self.chip.slices // self.chip.weight_streams)
-        return 4 * self._weights[chip] > 3 * groups * self.chip.words
+    def even_slices(self, chip: int) -> int:
+        """Where the weights of a chip fill most of the groups of slices from which planes load, of which such groups
+        would leave some over, the slices of each hemisphere that have room for all; else 0."""
+        words, streams = self._weights[chip], self.chip.weight_streams
+        if 4 * words <= 3 * 2 * (self.chip.slices // streams) * self.chip.words:
+            return 0
+        return min(self.chip.slices, -(-words * streams * _FULL[1] // (2 * self.chip.words * _FULL[0])))
 
     def order(self) -> list[ts.BufferOp]:
         """All buffers in the order in which they take their words: those that have them; then weights, for which many
@@ -162,6 +192,10 @@ class Memory:
         mask = None if zeros is None else np.resize(zeros[0], depth)
         return self.slices[buffer.chip_number, s].fit(depth, self.lives[buffer], mask, stays(buffer))[0]
 
+    def room(self, buffer: ts.BufferOp, s: Slice) -> int:
+        """The words of the longest block of a buffer for which a slice has room."""
+        return self.slices[buffer.chip_number, s].room(self.lives[buffer])
+
     def fit(self, buffer: ts.BufferOp, place: Place) -> tuple[list[int], int]:
         """The addresses of a buffer in the slices of a place, and how it fits into the worst of them."""
         addresses: list[int] = []
@@ -178,7 +212,8 @@ class Memory:
         depth = place.depth_of(buffer.type.layout.depth)
         for (s, zeros), address in zip(self._masks(buffer, place), place.addresses, strict=True):
             words = self.slices[buffer.chip_number, s]
-            cleared = words.take(address, depth, self.lives[buffer], buffer, zeros, stays(buffer))
+            made = buffer in self.made
+            cleared = words.take(address, depth, self.lives[buffer], buffer, zeros, stays(buffer), made)
             self.cleared |= dict.fromkeys(cast("list[ts.BufferOp]", cleared))
 
     def check(self, buffer: ts.BufferOp) -> None:
@@ -187,7 +222,7 @@ class Memory:
         depth = place.depth_of(buffer.type.layout.depth)
         for (s, zeros), address in zip(self._masks(buffer, place), place.addresses, strict=True):
             words = self.slices[buffer.chip_number, s]
-            if (other := words.overlap(address, depth, self.lives[buffer], zeros)) is not None:
+            if (other := words.overlap(address, depth, self.lives[buffer], zeros, buffer in self.made)) is not None:
                 raise MalformedProgram(
                     f"{describe(buffer)}: its words {address}..{address + depth - 1} of {s} overlap {_owner(other)} in "
                     f"words {other.low}..{other.high - 1}, and both are needed at once"

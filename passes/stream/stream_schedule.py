@@ -32,7 +32,7 @@ from .alu_levels import alu_levels
 from .clusters import clusters, consumers, timed_ops, weights_load
 from .facts import fact, ops_rest
 from .footprint import BREAK, Footprint, Need, Reservations, Spans, StreamNeed, break_of
-from .stream_allocate import check_allocation
+from .stream_allocate import check_allocation, stays
 from .timing import (
     access_parts,
     access_positions,
@@ -350,9 +350,10 @@ class Body:
         return StreamNeed(touch.value, (self.op.chip_number, way), width, spans, zones(min(positions), max(positions)))
 
     def _accesses(self) -> Iterator[Access]:
-        """The words that the op reads or writes, of those that some op of the program writes."""
+        """The words that the op reads or writes, of those that some op of the program writes: all but of what keeps its
+        words. An input may lose them to others once it is last read."""
         op = self.op
-        if not isinstance(op, ts.AccessOp) or not is_written(op.buffer):
+        if not isinstance(op, ts.AccessOp) or (stays(cast(ts.BufferOp, op.buffer.owner)) and not is_written(op.buffer)):
             return
         place = place_of(op.buffer)
         if not place.addresses:

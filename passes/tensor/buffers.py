@@ -49,8 +49,10 @@ class Buffers:
 
     Others ask and tell by methods."""
 
-    def __init__(self, chip: ChipSpec, at: Operation):
+    def __init__(self, chip: ChipSpec, at: Operation, tight: bool = False):
         self.chip = chip
+        self.tight = tight
+        """Whether words are scarce, so that nothing lies there twice to be read by several at once."""
         self._block = Block()
         self._at = at
         self.nowhere: SSAValue = Block(arg_types=[i8]).args[0]
