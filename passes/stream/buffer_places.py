@@ -44,6 +44,7 @@ def place_buffers(module: ModuleOp, choices: Mapping[int, Choice] | None = None)
     """Gives every buffer its slices, by `choices` for some of the buffers, numbered in program order. Raises
     CapacityError when too few slices are free of conflicts."""
     placer = _Placer(module)
+    placer.memory.check_bytes(module)
     chosen = {placer.memory.buffers[number]: choice for number, choice in (choices or {}).items()}
     for buffer in placer.memory.order():
         if buffer.place is None:
@@ -261,8 +262,10 @@ class _Placer:
         mine = self.clusters_of[buffer]
         if not mine:
             return 0
-        low, high = mine[0] - _NEAR, mine[-1] + _NEAR
-        return sum(depth for n, depth in self.busy[buffer.chip_number, s].items() if low <= n <= high)
+        near, busy = range(mine[0] - _NEAR, mine[-1] + _NEAR + 1), self.busy[buffer.chip_number, s]
+        if len(near) < len(busy):
+            return sum(busy.get(n, 0) for n in near)
+        return sum(depth for n, depth in busy.items() if n in near)
 
     def _crowded(self, buffer: ts.BufferOp, picked: list[Slice], depth: int) -> int:
         return max(self.memory.how(buffer, s, depth) for s in picked)

@@ -229,6 +229,36 @@ class Memory:
                 )
         self.take(buffer, place)
 
+    def check_bytes(self, module: ModuleOp) -> None:
+        """Raises CapacityError where the buffers that are needed at once have more bytes than a chip, with the op at
+        which that is worst."""
+        ops = timed_ops(module)
+        for chip in sorted({b.chip_number for b in self.buffers}):
+            change = np.zeros(len(ops) + 3, np.int64)
+            mine = {b: self._bytes(b) for b in self.buffers if b.chip_number == chip}
+            for buffer, size in mine.items():
+                first, last = self.lives[buffer]
+                change[first + 1] += size
+                change[last + 2] -= size
+            needed = np.cumsum(change)
+            worst, total = int(needed.argmax()), 2 * self.chip.slices * self.chip.words * self.chip.lanes
+            if needed[worst] <= total:
+                continue
+            always = sum(size for buffer, size in mine.items() if stays(buffer))
+            alive = [b for b in mine if not stays(b) and self.lives[b][0] < worst <= self.lives[b][1] + 1]
+            largest = ", ".join(f"{_named(b)}: {mine[b]} bytes" for b in sorted(alive, key=lambda b: -mine[b])[:5])
+            raise CapacityError(
+                f"{describe(ops[min(max(worst - 1, 0), len(ops) - 1)])}: {needed[worst]} bytes of SRAM are needed at "
+                f"once here, {needed[worst] - total} more than the {total} of chip {chip}: {always} by parameters and "
+                f"constants, {needed[worst] - always} by other tensors{f' ({largest})' if largest else ''}; "
+                "split the model over more chips, or use a larger chip"
+            )
+
+    def _bytes(self, buffer: ts.BufferOp) -> int:
+        """The bytes of SRAM that all copies of a buffer take, at least."""
+        layout, copies = buffer.type.layout, buffer.wanted.copies
+        return layout.depth * layout.width * copies * self.chip.lanes
+
     def _masks(self, buffer: ts.BufferOp, place: Place) -> Iterator[tuple[Slice, Mask | None]]:
         """The slices of a place, and which words of the buffer there must be zero."""
         zeros = self.zeros[buffer]
@@ -275,7 +305,10 @@ def holds_weights(buffer: ts.BufferOp) -> bool:
 
 
 def _owner(claim: Claim) -> str:
-    buffer = cast(ts.BufferOp, claim.owner)
+    return _named(cast(ts.BufferOp, claim.owner))
+
+
+def _named(buffer: ts.BufferOp) -> str:
     return f"{buffer.kind.data} {buffer.tensor_name.data if buffer.tensor_name else buffer.type.tensor}"
 
 

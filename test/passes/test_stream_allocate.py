@@ -89,6 +89,25 @@ def test_images_with_equal_borders_share_words() -> None:
     assert words.take(0, 4, (2, 3), "c", None) == ["a"]  # whose border has numbers now
 
 
+def test_a_border_that_is_made_zero_disturbs_no_other() -> None:
+    """Two images share a word of their borders. That of one is made zero, since numbers lie in another word of it."""
+    words = SliceWords(8)
+    border = np.array([True, False, False, True])
+    words.take(6, 1, (0, 1), "numbers", None)
+    assert words.take(0, 4, (1, 2), "a", border) == []
+    assert words.overlap(3, 4, (3, 4), border) is not None
+    assert words.take(3, 4, (3, 4), "b", border) == ["b"]
+    assert words.overlap(3, 4, (5, 6), border, made=True) is None
+
+
+def test_the_room_of_a_slice_is_its_longest_gap() -> None:
+    words = SliceWords(20)
+    words.take(17, 3, (-1, 9), "w", None, stays=True)
+    words.take(4, 5, (1, 3), "a", None)
+    words.take(9, 2, (3, 4), "b", None)
+    assert [words.room((at, at)) for at in (0, 1, 3, 4)] == [17, 8, 6, 9]
+
+
 @pytest.mark.parametrize(
     ("layout", "shape", "element"),
     [

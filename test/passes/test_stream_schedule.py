@@ -224,6 +224,16 @@ def test_words_are_read_before_they_are_overwritten() -> None:
     assert start(only(module, ts.ReadOp, "b")) >= start(only(module, ts.WriteOp, "b")) + 5
 
 
+def test_an_input_is_read_before_others_take_its_words() -> None:
+    """The host wrote `a`, no op did; it is read late, when the words of `c` are free, and `b` waits for that."""
+    kinds = {"c": "scratch", "d": "scratch", "b": "scratch", "u": "output", "y": "output", "z": "output"}
+    places = {"x": "W0", "q": "W4", "a": "E0", "b": "E0", "c": "E8", "d": "E8", "y": "E12", "u": "E16", "z": "E20"}
+    buffers = [buffer(n, f"[{s}], address 0", kind=kinds.get(n, "input")) for n, s in places.items()]
+    steps = [copy("x", "d"), copy("d", "y"), copy("a", "c"), copy("c", "u"), copy("q", "b"), copy("b", "z")]
+    module = lower(function("\n".join([*buffers, *steps])))
+    assert start(only(module, ts.WriteOp, "b")) >= start(only(module, ts.ReadOp, "a")) + 5
+
+
 def two_products(planes: tuple[int, int]) -> ModuleOp:
     buffers = [
         buffer("x", "[W0], address 0"),
