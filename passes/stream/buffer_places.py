@@ -4,7 +4,7 @@ slices left those that are used least at the time.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -23,7 +23,7 @@ from ...dialects.placement import Place, PlaceAttr, Slice
 from ...dialects.target_attr import target_of
 from .clusters import clusters, consumers
 from .occupancy import FRESH, FULL
-from .stream_allocate import Memory
+from .stream_allocate import SMALL, Memory
 from .timing import is_written, pace, slice_position, writes
 
 _NEAR = 8
@@ -46,14 +46,17 @@ def place_buffers(module: ModuleOp, choices: Mapping[int, Choice] | None = None)
     placer = _Placer(module)
     placer.memory.check_bytes(module)
     chosen = {placer.memory.buffers[number]: choice for number, choice in (choices or {}).items()}
-    for buffer in placer.memory.order():
-        if buffer.place is None:
-            buffer.place = PlaceAttr(placer.choose(buffer, chosen.get(buffer, Choice.FIRST)))
-        placer.count(buffer)
-
-
-_SMALL = 64
-"""Words of a read-only buffer that is no matrix but a vector for every row."""
+    *orders, last = placer.memory.orders()
+    for order in orders:
+        try:
+            placer.place_all(order, chosen)
+        except CapacityError:
+            for buffer in placer.placed:
+                buffer.place = None
+            placer = _Placer(module)
+        else:
+            return
+    placer.place_all(last, chosen)
 
 
 class _Placer:
@@ -64,6 +67,8 @@ class _Placer:
         self.chip = target_of(module).chip
         self.memory = Memory(module)
         """The words that the buffers placed so far take, as stream-allocate will choose them."""
+        self.placed: list[ts.BufferOp] = []
+        """The buffers that have their slices from here."""
         self.words: dict[tuple[int, Slice], int] = defaultdict(int)
         """Words that lie in each slice so far."""
         self.busy: dict[tuple[int, Slice], dict[int, int]] = defaultdict(dict)
@@ -87,6 +92,14 @@ class _Placer:
             for buffer in touched:
                 self.together[buffer] |= {b for b in touched if b is not buffer and b.chip == buffer.chip}
                 self.clusters_of[buffer].append(number)
+
+    def place_all(self, order: Sequence[ts.BufferOp], chosen: Mapping[ts.BufferOp, Choice]) -> None:
+        """Gives every buffer its slices, one after the other. Raises CapacityError."""
+        for buffer in order:
+            if buffer.place is None:
+                buffer.place = PlaceAttr(self.choose(buffer, chosen.get(buffer, Choice.FIRST)))
+                self.placed.append(buffer)
+            self.count(buffer)
 
     def count(self, buffer: ts.BufferOp) -> None:
         """Takes note of a placed buffer."""
@@ -112,7 +125,7 @@ class _Placer:
             (copy, group): set() for copy in range(shape.copies) for group in range(shape.groups)
         }
         for number, op in self.accesses[buffer]:
-            copies = range(shape.copies) if writes(op) else [op.from_copy if isinstance(op, ts.ReadOp) else 0]
+            copies = _copies_visited(op, shape.copies)
             first, last = shape.part_of(op.words.data.low), shape.part_of(op.words.data.high)
             for group in {shape.owner(part) for part in range(first, last + 1)}:
                 for copy in copies:
@@ -137,11 +150,16 @@ class _Placer:
 
     def _other_shapes(self, buffer: ts.BufferOp, depth: int) -> Iterator[Place]:
         """Other ways to cut a buffer whose groups take `depth` words as wanted: each group into smaller ones; or, as
-        these take many slices, all words anew into as few groups as slices have room for, so that who visits a part may
-        wait for others."""
+        these take many slices, all words anew into as few groups as slices have room for. Who visits a part may then
+        wait for others, so no two ops of a cluster may visit it."""
         layout = buffer.type.layout
         for pieces in _PIECES:
             yield buffer.wanted.cut(layout.depth, max(1, -(-depth // pieces)))
+        visits = Counter(
+            (number, copy) for number, op in self.accesses[buffer] for copy in _copies_visited(op, buffer.wanted.copies)
+        )
+        if any(count > 1 for count in visits.values()):
+            return
         whole = Place((), copies=buffer.wanted.copies)
         rooms = sorted((self.memory.room(buffer, s) for side in "EW" for s in self._all(side)), reverse=True)
         for groups in range(1, 2 * self.chip.slices // (layout.width * whole.copies) + 1):
@@ -219,7 +237,7 @@ class _Placer:
             beyond = self.chip.slices - even
             free.sort(key=lambda s: (full[s], even and s.number < beyond, self.words[key, s] if even else 0, -s.number))
             picked = free[skip : skip + wanted] if len(free) >= skip + wanted else free[:wanted]
-        elif not self._is_written(buffer) and depth <= _SMALL:
+        elif not self._is_written(buffer) and depth <= SMALL:
             # what meets every row lies in the same slices for all ops, beside the weights and away from the rows
             weights_from = self.chip.slices - self.chip.weight_streams
             free.sort(key=lambda s: (full[s], s.number >= weights_from, -s.number))
@@ -468,6 +486,11 @@ _PIECES = (2, 3, 4, 6, 8, 12, 16)
 def by_number(buffer: ts.BufferOp) -> bool:
     """Whether words of a buffer are found by maps, each in the slices that hold all of them."""
     return any(isinstance(use.operation, ts.GatherOp | ts.ScatterOp) for use in buffer.buffer.uses)
+
+
+def _copies_visited(op: ts.AccessOp, copies: int) -> Sequence[int]:
+    """Which of so many copies an op visits: all are written at once."""
+    return range(copies) if writes(op) else [op.from_copy if isinstance(op, ts.ReadOp) else 0]
 
 
 def _writes_to(op: Operation, buffer: ts.BufferOp) -> bool:

@@ -35,6 +35,9 @@ from .clusters import clusters, timed_ops
 from .occupancy import FULL, Claim, Mask, SliceWords
 from .timing import place_of
 
+SMALL = 64
+"""Words of a read-only buffer that is no matrix but a vector for every row, or of what few rows are computed."""
+
 _FULL = 15, 16
 """The part of the slices that weights fill, where these have most of the words."""
 
@@ -55,7 +58,7 @@ def allocate_buffers(module: ModuleOp) -> None:
     """Decides the addresses that are not decided. Raises MalformedProgram where decided ones overlap, and CapacityError
     where words are too few."""
     memory = Memory(module)
-    for buffer in memory.order():
+    for buffer in next(memory.orders()):
         place = place_of(buffer.buffer)
         if place.addresses:
             memory.check(buffer)
@@ -162,6 +165,8 @@ class Memory:
         """Words of all weights in each slice of a group, by chip."""
         for buffer in filter(holds_weights, self.buffers):
             self._weights[buffer.chip_number] += buffer.type.layout.depth
+        self._needed = {chip: self._needed_bytes(chip) for chip in sorted({b.chip_number for b in self.buffers})}
+        """By chip the bytes that are needed at each moment."""
         self.cleared: dict[ts.BufferOp, None] = {}
         """The buffers whose zeros are made before each use, in the order in which that was found necessary."""
         self.slices: dict[SliceKey, SliceWords] = defaultdict(
@@ -170,21 +175,33 @@ class Memory:
 
     def even_slices(self, chip: int) -> int:
         """Where the weights of a chip fill most of the groups of slices from which planes load, of which such groups
-        would leave some over, the slices of each hemisphere that have room for all; else 0."""
+        would leave some over, the slices of each hemisphere that have room for all, but for some that are left to what
+        meets the weights; else 0."""
         words, streams = self._weights[chip], self.chip.weight_streams
         if 4 * words <= 3 * 2 * (self.chip.slices // streams) * self.chip.words:
             return 0
-        return min(self.chip.slices, -(-words * streams * _FULL[1] // (2 * self.chip.words * _FULL[0])))
+        least = -(-words * streams * _FULL[1] // (2 * self.chip.words * _FULL[0]))
+        return min(self.chip.slices - self.chip.slices // streams, least)
 
-    def order(self) -> list[ts.BufferOp]:
-        """All buffers in the order in which they take their words: those that have them; then weights, for which many
-        slices must be free side by side; then the others, in program order."""
+    def orders(self) -> Iterator[list[ts.BufferOp]]:
+        """Orders in which all buffers take their words, the best first: those that have them; then weights, for which
+        many slices must be free side by side; then the others, in program order.
 
-        def key(buffer: ts.BufferOp) -> tuple[bool, bool, bool]:
+        Where words are few, of the weights those come first that take the most, and of the others what keeps its words
+        for the whole program. There is another order then, in which what is small and computed comes before weights,
+        since these may leave it no slice apart from them.
+        """
+        crowded = {chip for chip in self._needed if self._crowded(chip)}
+
+        def key(buffer: ts.BufferOp, small_first: bool) -> tuple[bool, bool, bool, bool, int]:
             place = None if buffer.place is None else buffer.place.data
-            return place is None, place is None or not place.addresses, not holds_weights(buffer)
+            few, depth, weights = buffer.chip_number in crowded, buffer.type.layout.depth, holds_weights(buffer)
+            small = small_first and few and depth <= SMALL and not stays(buffer)
+            after = (-depth if weights else not stays(buffer)) if few else 0
+            return place is None, place is None or not place.addresses, not small, not weights, after
 
-        return sorted(self.buffers, key=key)
+        for small_first in (False, True) if crowded else (False,):
+            yield sorted(self.buffers, key=lambda buffer: key(buffer, small_first))
 
     def how(self, buffer: ts.BufferOp, s: Slice, depth: int) -> int:
         """How so many words of a buffer would fit into a slice: FRESH to FULL."""
@@ -233,26 +250,40 @@ class Memory:
         """Raises CapacityError where the buffers that are needed at once have more bytes than a chip, with the op at
         which that is worst."""
         ops = timed_ops(module)
-        for chip in sorted({b.chip_number for b in self.buffers}):
-            change = np.zeros(len(ops) + 3, np.int64)
-            mine = {b: self._bytes(b) for b in self.buffers if b.chip_number == chip}
-            for buffer, size in mine.items():
-                first, last = self.lives[buffer]
-                change[first + 1] += size
-                change[last + 2] -= size
-            needed = np.cumsum(change)
-            worst, total = int(needed.argmax()), 2 * self.chip.slices * self.chip.words * self.chip.lanes
+        for chip, needed in self._needed.items():
+            worst, total = int(needed.argmax()), self._total
             if needed[worst] <= total:
                 continue
-            always = sum(size for buffer, size in mine.items() if stays(buffer))
+            mine = [b for b in self.buffers if b.chip_number == chip]
+            always = sum(self._bytes(b) for b in mine if stays(b))
             alive = [b for b in mine if not stays(b) and self.lives[b][0] < worst <= self.lives[b][1] + 1]
-            largest = ", ".join(f"{_named(b)}: {mine[b]} bytes" for b in sorted(alive, key=lambda b: -mine[b])[:5])
+            largest = sorted(alive, key=self._bytes, reverse=True)[:5]
+            others = ", ".join(f"{_named(b)}: {self._bytes(b)} bytes" for b in largest)
             raise CapacityError(
                 f"{describe(ops[min(max(worst - 1, 0), len(ops) - 1)])}: {needed[worst]} bytes of SRAM are needed at "
                 f"once here, {needed[worst] - total} more than the {total} of chip {chip}: {always} by parameters and "
-                f"constants, {needed[worst] - always} by other tensors{f' ({largest})' if largest else ''}; "
-                "split the model over more chips, or use a larger chip"
+                f"constants, {needed[worst] - always} by other tensors{f' ({others})' if others else ''}; split the "
+                "model over more chips, or use a larger chip"
             )
+
+    def _needed_bytes(self, chip: int) -> npt.NDArray[np.int64]:
+        """The bytes of SRAM that the buffers of a chip take at least, at each moment from the one before the first op
+        on."""
+        change = np.zeros(max((last for _, last in self.lives.values()), default=0) + 3, np.int64)
+        for buffer in [b for b in self.buffers if b.chip_number == chip]:
+            first, last = self.lives[buffer]
+            change[first + 1] += self._bytes(buffer)
+            change[last + 2] -= self._bytes(buffer)
+        return np.cumsum(change)
+
+    def _crowded(self, chip: int) -> bool:
+        """Whether most of a chip's words are needed at once."""
+        return 4 * int(self._needed[chip].max()) > 3 * self._total
+
+    @property
+    def _total(self) -> int:
+        """The bytes of a chip's SRAM."""
+        return 2 * self.chip.slices * self.chip.words * self.chip.lanes
 
     def _bytes(self, buffer: ts.BufferOp) -> int:
         """The bytes of SRAM that all copies of a buffer take, at least."""
