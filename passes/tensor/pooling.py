@@ -77,8 +77,9 @@ class _Slider:
         there = self.to.copies_of(source.buffer) if isinstance(source, Stored) else 1
         if not self.to.tight or there >= line.copies:
             return 1
-        words = prod(self.tensor.leading) * tiles(self.tensor.columns, self.to.chip.lanes) * line.copies
-        return min(-(-words // self.to.chip.words), self.tensor.shape[3 - self.axis])
+        size = self.tensor.shape[3 - self.axis]
+        words = prod(self.tensor.leading) * tiles(self.tensor.columns, self.to.chip.lanes) * line.copies // size
+        return tiles(size, max(1, self.to.chip.words // words))
 
     def _emit(self, line: Line, tensor: Tensor, destination: Destination) -> Tensor:
         """Emits the numbers of a line of a tensor at once."""
