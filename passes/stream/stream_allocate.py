@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from typing import cast
 
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from xdsl.context import Context
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, IntegerAttr, ModuleOp, StringAttr, TensorType, i8, i64
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, Operation
 from xdsl.passes import ModulePass
 
 from ...dialects import tsp_stream as ts
@@ -58,7 +59,19 @@ def allocate_buffers(module: ModuleOp) -> None:
     """Decides the addresses that are not decided. Raises MalformedProgram where decided ones overlap, and CapacityError
     where words are too few."""
     memory = Memory(module)
-    for buffer in next(memory.orders()):
+    *orders, last = memory.orders()
+    for order in orders:
+        with suppress(CapacityError):
+            _allocate(module, memory, order)
+            return
+        memory = Memory(module)
+    _allocate(module, memory, last)
+
+
+def _allocate(module: ModuleOp, memory: Memory, order: Sequence[ts.BufferOp]) -> None:
+    """Decides addresses in an order of the buffers, of none if they do not all fit."""
+    found: list[tuple[ts.BufferOp, Place]] = []
+    for buffer in order:
         place = place_of(buffer.buffer)
         if place.addresses:
             memory.check(buffer)
@@ -67,7 +80,9 @@ def allocate_buffers(module: ModuleOp) -> None:
         if how == FULL:
             raise memory.no_room(buffer, place, place.depth_of(buffer.type.layout.depth), len(place.slices))
         memory.take(buffer, place.allocated(addresses))
-        buffer.place = PlaceAttr(place.allocated(addresses))
+        found.append((buffer, place.allocated(addresses)))
+    for buffer, place in found:
+        buffer.place = PlaceAttr(place)
     if memory.cleared:
         clear_borders(module, memory)
 
@@ -117,27 +132,43 @@ def lifetimes(module: ModuleOp, cleared: Container[ts.BufferOp] = ()) -> dict[ts
 
 def zero_words(buffer: ts.BufferOp) -> tuple[Mask | None, bool]:
     """The words [width, depth] of a buffer without an element that are read and never written, which must be zero; None
-    if none must. And whether the program makes them so, by copies of a word of zeros."""
+    if none must. And whether the program makes all of them so, by copies of a word of zeros before it reads any."""
     if buffer.kind.data != "scratch":
         return None, False
     zeros = buffer.type.layout.empty_words(buffer.type.shape)
     if not zeros.any():
         return None, False
-    read, made = np.zeros_like(zeros), False
-    for op in [use.operation for use in buffer.buffer.uses]:
+    read, made = np.zeros_like(zeros), np.zeros_like(zeros)
+    uses = [use.operation for use in buffer.buffer.uses]
+    early = _early_writes(buffer, uses)
+    for op in uses:
         if isinstance(op, ts.ReadOp | ts.WriteOp):
             byte, words = ts.only_byte(op), op.words.data.words()
             side = slice(None) if byte is None else byte
             if isinstance(op, ts.ReadOp):
                 read[side, words] = True
-            elif _brings_zeros(op) and zeros[side, words].all():
-                made = True
+            elif op in early:
+                made[side, words] = True
             else:
                 zeros[side, words] = False
         elif isinstance(op, ts.GatherOp):
             read[:] = True  # which words, the run decides
     zeros &= read
-    return (zeros, made) if zeros.any() else (None, False)
+    whole = bool((made | ~zeros).all())
+    if not whole:
+        zeros &= ~made
+    return (zeros, whole) if zeros.any() else (None, False)
+
+
+def _early_writes(buffer: ts.BufferOp, uses: Sequence[Operation]) -> set[Operation]:
+    """Those that copy words of zeros to a buffer before anything reads it."""
+    writes_ = {op for op in uses if isinstance(op, ts.WriteOp) and _brings_zeros(op)}
+    block = buffer.parent_block()
+    if not writes_ or block is None:
+        return set()
+    places = {op: number for number, op in enumerate(block.ops)}
+    reads = min((places[op] for op in uses if not isinstance(op, ts.WriteOp | ts.ScatterOp)), default=len(places))
+    return {op for op in writes_ if places[op] < reads}
 
 
 def _brings_zeros(op: ts.WriteOp) -> bool:
