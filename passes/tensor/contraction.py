@@ -375,14 +375,15 @@ class _Emitter:
         scarce, both hemispheres share what their planes do, and what is long is cut into tiles, for which slices have
         room where they have none for all.
         """
-        alone, who = self._loads_most or unit.summed, self._hemisphere(share)
+        busy, who = self._loads_most, self._hemisphere(share)
+        alone = busy or unit.summed
         common = self.to.tight and not alone and not self.product.repeats
         tiles_ = [
             self._weight_tile(u)
             for u in self.division
             if u.summed == unit.summed
             for s in u.shares
-            if common or (s.plane == share.plane if self._loads_most else self._hemisphere(s) == who)
+            if common or (s.plane == share.plane if busy else self._hemisphere(s) == who)
         ]
         first, last = min(tiles_), max(tiles_)
         if self.to.tight and (last - first + 1) * self.cost.passes * self.cost.load > self.chip.words // _LONG:
