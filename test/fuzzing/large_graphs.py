@@ -13,7 +13,7 @@ from .graphs import STEPS, Graph, random_graph
 from .scales import LARGE
 
 LARGE_LIMITS = LIMITS | {
-    "SRAM": "does not fit into SRAM",
+    "SRAM": "does not fit into SRAM|bytes of SRAM are needed at once",
     "a table's row, or the table of a scatter, is longer than a slice": (
         r"takes \d+ words, and a slice has|which takes more than the \d+ words of a slice"
     ),
