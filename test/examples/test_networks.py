@@ -13,7 +13,7 @@ import pytest
 from onnx import numpy_helper
 from onnx.backend.test import data
 from tspc.passes.pipelines import compile, make_context, parse
-from tspc.passes.tensor.convert_tensor_to_stream import ConvertTensorToStreamPass
+from tspc.passes.tensor.lowering.convert_tensor_to_stream import ConvertTensorToStreamPass
 from tspc.runtime.executable import Loaded, executable_from_module
 from tspc.runtime.jit.engine import JitEngine
 from xdsl.dialects.builtin import ModuleOp

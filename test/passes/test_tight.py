@@ -10,12 +10,12 @@ from harness import same_bits
 from tensors import Array, module_of, random_array, tensor_type
 from tspc.dialects import tsp_stream as ts
 from tspc.dialects.errors import CapacityError
-from tspc.dialects.target import ChipSpec, SystemSpec
+from tspc.dialects.machine.target import ChipSpec, SystemSpec
 from tspc.dialects.target_attr import TARGET, TargetAttr
 from tspc.passes.pipelines import STAGES, compile, make_context, parse
-from tspc.passes.stream.stream_allocate import holds_weights
-from tspc.passes.stream.timing import place_of
-from tspc.passes.tensor.convert_tensor_to_stream import ConvertTensorToStreamPass
+from tspc.passes.stream.analysis.timing import place_of
+from tspc.passes.stream.placement.stream_allocate import holds_weights
+from tspc.passes.tensor.lowering.convert_tensor_to_stream import ConvertTensorToStreamPass
 from tspc.runtime.executable import Loaded, executable_from_module
 from tspc.runtime.jit.engine import JitEngine
 from tspc.runtime.tensor_level import run_tensor
