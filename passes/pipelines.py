@@ -156,11 +156,11 @@ def _run(
             _restore(module, tensors)
         tensors = module.clone()
         try:
-            apply([_LOWERING, *after], copies=1)
+            apply([_LOWERING, *after], tight=1)
             return
         except CapacityError:
             _restore(module, tensors)
-        apply([_LOWERING, "save-words", "cut-runs", *after], copies=1)
+        apply([_LOWERING, "save-words", "cut-runs", *after], tight=2)
 
 
 @contextmanager

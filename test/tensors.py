@@ -23,9 +23,12 @@ NANS = {2: np.uint16(0x7E00).view(np.float16), 4: np.uint32(0x7FC00000).view(np.
 """The NaN that arithmetic gives, by bytes of the type."""
 
 
+def type_of(shape: Sequence[int], element: str) -> str:
+    return f"tensor<{''.join(f'{d}x' for d in shape)}{element}>"
+
+
 def tensor_type(array: Array) -> str:
-    element = next(name for name, dtype in DTYPES.items() if dtype == array.dtype)
-    return f"tensor<{''.join(f'{d}x' for d in array.shape)}{element}>"
+    return type_of(array.shape, next(name for name, dtype in DTYPES.items() if dtype == array.dtype))
 
 
 def module_of(text: str, inputs: Sequence[Array], result: str, lanes: int = 320) -> str:

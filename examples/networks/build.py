@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,9 @@ from networks.module import PRECISIONS, build, image_of
 from networks.zoo import NETWORKS
 
 
-def shape_options(parser: argparse.ArgumentParser) -> None:
-    """The options that say which network it is."""
-    parser.add_argument("network", choices=[*NETWORKS])
+def shape_options(parser: argparse.ArgumentParser, more: Sequence[str] = ()) -> None:
+    """The options that say which network it is; `more` are other words in place of its name."""
+    parser.add_argument("network", choices=[*NETWORKS, *more])
     parser.add_argument("--precision", choices=PRECISIONS, default="i8")
     parser.add_argument("--size", type=int, default=224, help="rows and columns of the image")
     parser.add_argument("--batch", type=int, default=1)
@@ -34,10 +35,10 @@ def shape_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
 
 
-def network(args: argparse.Namespace) -> Network:
-    """The network that the options ask for."""
+def network(args: argparse.Namespace, name: str = "") -> Network:
+    """The network that the options ask for, or another in the shape that they ask for."""
     net = Network(args.size, args.batch, args.width, args.depth, args.classes)
-    NETWORKS[args.network](net)
+    NETWORKS[name or args.network](net)
     return net
 
 

@@ -1,6 +1,9 @@
 """Compiles a network, runs it on the JIT and compares its bits with numpy's; prints what that takes.
 
-python examples/networks/check.py squeezenet11 --precision f16 --size 64
+    python examples/networks/check.py squeezenet11 --precision f16 --size 64
+    python examples/networks/check.py all --precision i8
+
+`all` takes one network of the zoo after the other, and says of those that are larger than a chip by how much.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tspc.dialects.errors import CapacityError
 from tspc.dialects.placement import Slice
 from tspc.dialects.target_attr import target_of
 from tspc.dialects.tsp_stream import BufferOp
@@ -27,6 +31,7 @@ from networks import reference
 from networks.build import network, shape_options
 from networks.layers import Network
 from networks.module import build, image_of
+from networks.zoo import NETWORKS
 
 
 def used_bytes(module: ModuleOp) -> int:
@@ -66,10 +71,18 @@ def check(net: Network, precision: str, mode: str = "bulk", seed: int = 0) -> in
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="compile and run a network, and compare it with numpy")
-    shape_options(parser)
+    shape_options(parser, ["all"])
     parser.add_argument("--mode", choices=("bulk", "cycle"), default="bulk", help="of the JIT")
     args = parser.parse_args()
-    check(network(args), args.precision, args.mode, args.seed)
+    if args.network != "all":
+        check(network(args), args.precision, args.mode, args.seed)
+        return
+    for name in NETWORKS:
+        print(f"{name}, {args.precision}", flush=True)
+        try:
+            check(network(args, name), args.precision, args.mode, args.seed)
+        except CapacityError as e:
+            print(f"refused: {e}")
 
 
 if __name__ == "__main__":

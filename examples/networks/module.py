@@ -195,7 +195,8 @@ class Writer:
     def conv(self, layer: Conv) -> None:
         x, window = layer.source, layer.window
         shape = (*window.kernel, x.channels // layer.groups, layer.channels)
-        gain = 0.5 if layer.other is not None else 1.0  # blocks in a row would double the variance each
+        # blocks in a row would double the variance each, and what no activation follows does so by itself
+        gain = 0.5 if layer.other is not None else 1.0 if layer.activation is not None else np.sqrt(0.5)
         weights = self.matrix(f"{layer.name}_weights", shape, layer.depth, gain)
         groups = f" groups {layer.groups}" if layer.groups > 1 else ""
         sums = self.define(

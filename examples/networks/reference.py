@@ -2,7 +2,7 @@
 
 Convolutions are products of patches (of one tap, for f16) with the matrix of weights. BLAS forms them in f64, which is
 exact: i8 products stay below 2^53 in sum, and those of f16 are multiples of 2^-36, since weights are multiples of
-2^-12, and stay below 2^17 (`EXACT`), which is checked.
+2^-12, and mostly stay below 2^17 (`EXACT`); where they might not, they are added one by one.
 """
 
 from __future__ import annotations
@@ -183,8 +183,7 @@ class Halves(Numbers):
                     part = slice(g * depth + start, g * depth + min(start + LANES, depth))
                     rows = pixels[..., part].astype(np.float64)
                     columns = matrix[start : start + LANES, g * outputs : (g + 1) * outputs]
-                    assert np.abs(rows).sum(axis=-1).max() * np.abs(columns).max() < EXACT, "f64 might round"
-                    sums.append(rows @ columns + 0.0)
+                    sums.append(multiplied(rows, columns))
                 one = np.concatenate(sums, axis=-1).astype(np.float32)
                 total = one if total is None else total + one
         assert total is not None
@@ -208,6 +207,16 @@ class Halves(Numbers):
     def squares(self, x: Array) -> tuple[Array, int]:
         small = x.astype(np.float32) / 16
         return (small * small).astype(np.float16), 8
+
+
+def multiplied(rows: Array, columns: Array) -> Array:
+    """Sums of products in f64: in any order where it is exact, and else, as is defined, in that of the columns."""
+    if np.abs(rows).sum(axis=-1).max() * np.abs(columns).max() < EXACT:
+        return rows @ columns + 0.0
+    total = np.zeros((*rows.shape[:-1], columns.shape[1]))
+    for k in range(len(columns)):
+        total += rows[..., k, None] * columns[k]
+    return total
 
 
 def clamped(x: Array, activation: str | None, six: float | None) -> Array:

@@ -15,7 +15,7 @@ from math import prod
 from typing import TypeVar
 
 import numpy as np
-from tensors import DTYPES, Array, random_array
+from tensors import DTYPES, Array, random_array, type_of
 
 from .scales import SMALL, Scale
 from .texts import literal, unused_name, with_nans, with_payloads
@@ -48,10 +48,6 @@ class Value:
     @property
     def rank(self) -> int:
         return len(self.shape)
-
-
-def type_of(shape: Shape, element: str) -> str:
-    return f"tensor<{''.join(f'{d}x' for d in shape)}{element}>"
 
 
 @dataclass

@@ -14,7 +14,7 @@ from .graph_checks import LIMITS, check
 from .graphs import STEPS, Graph, random_graph
 from .scales import LARGE
 
-LARGE_LIMITS = LIMITS | {"SRAM": "does not fit into SRAM"}
+LARGE_LIMITS = LIMITS | {"SRAM": "does not fit into SRAM|bytes of SRAM are needed at once"}
 """What a large graph may be refused for."""
 
 SHARE = 0.5

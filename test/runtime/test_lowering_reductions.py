@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from lowered import assert_lowers
-from tensors import Array, random_array, tensor_type
+from tensors import Array, random_array, tensor_type, type_of
 
 CHECKS = settings(deadline=None, derandomize=True, suppress_health_check=[*HealthCheck], max_examples=12)
 
@@ -16,10 +16,6 @@ ELEMENTS = ("i8", "i16", "i32", "f16", "f32")
 COLUMNS = (1, 16, 31, 32, 33, 70)
 
 Case = tuple[str, Array, str]
-
-
-def type_of(shape: tuple[int, ...], element: str) -> str:
-    return f"tensor<{''.join(f'{d}x' for d in shape)}{element}>"
 
 
 def computed(array: Array) -> str:

@@ -288,10 +288,11 @@ def test_a_tensor_larger_than_a_slice_lies_in_several(tmp_path: Path) -> None:
         assert 9000 - 8192 <= int(place[1]) <= 8192
 
 
-def test_a_tensor_larger_than_a_hemisphere_says_by_how_much(tmp_path: Path) -> None:
+def test_tensors_of_more_bytes_than_a_chip_say_by_how_much(tmp_path: Path) -> None:
     assert refused_text(tmp_path, copy_of_first(1, "400000x320xi8")) == (
-        "m.mlir:2:3: `tsp_stream.buffer`: output `result0` tensor<400000x320xi8> lies in 49 slices, 5 more than a "
-        "hemisphere's 44 (target field `chip.slices`); split the tensor"
+        "m.mlir:2:3: `tsp_stream.read`: 256000000 bytes of SRAM are needed at once here, 25313280 more than the "
+        "230686720 of chip 0: 0 by parameters and constants, 256000000 by other tensors (output result0: 128000000 "
+        "bytes, input arg0: 128000000 bytes); split the model over more chips, or use a larger chip"
     )
 
 
@@ -304,8 +305,8 @@ def test_a_model_larger_than_sram_says_by_how_much_and_what_takes_the_space(tmp_
     (tmp_path / "fits.mlir").write_text(ON.format(SMALL, copy_of_first(4, "12x320xi8")))
     opt(tmp_path / "fits.mlir", "-p", "tsp-compile")
     message = refused_text(tmp_path, ON.format(SMALL, copy_of_first(5, "12x320xi8")))
-    assert "tensor<12x320xi8> does not fit into SRAM: it needs 12 words in each of 1 slices, " in message
-    assert "12 words (3840 bytes) more than are free of 16; what takes the space there: " in message
+    assert "23040 bytes of SRAM are needed at once here, 2560 more than the 20480 of chip 0: " in message
+    assert "input arg1: 3840 bytes" in message
 
 
 def test_an_element_of_more_bytes_than_there_are_slices(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ rest those that are used least at the time.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -25,7 +25,7 @@ from ....dialects.target_attr import target_of
 from ..analysis.clusters import clusters, consumers
 from ..analysis.timing import is_written, pace, slice_position, writes
 from .occupancy import FRESH, FULL
-from .stream_allocate import Memory
+from .stream_allocate import SMALL, Memory
 
 _NEAR = 8
 """Clusters that are so near to each other in the program may well run at the same time."""
@@ -45,15 +45,19 @@ def place_buffers(module: ModuleOp, choices: Mapping[int, Choice] | None = None)
     """Gives every buffer its slices, by `choices` for some of the buffers, numbered in program order. Raises
     CapacityError when too few slices are free of conflicts."""
     placer = _Placer(module)
+    placer.memory.check_bytes(module)
     chosen = {placer.memory.buffers[number]: choice for number, choice in (choices or {}).items()}
-    for buffer in placer.memory.order():
-        if buffer.place is None:
-            buffer.place = PlaceAttr(placer.choose(buffer, chosen.get(buffer, Choice.FIRST)))
-        placer.count(buffer)
-
-
-_SMALL = 64
-"""Words of a read-only buffer that is no matrix but a vector for every row."""
+    *orders, last = placer.memory.orders()
+    for order in orders:
+        try:
+            placer.place_all(order, chosen)
+        except CapacityError:
+            for buffer in placer.placed:
+                buffer.place = None
+            placer = _Placer(module)
+        else:
+            return
+    placer.place_all(last, chosen)
 
 
 class _Placer:
@@ -64,6 +68,8 @@ class _Placer:
         self.chip = target_of(module).chip
         self.memory = Memory(module)
         """The words that the buffers placed so far take, as stream-allocate will choose them."""
+        self.placed: list[ts.BufferOp] = []
+        """The buffers that have their slices from here."""
         self.words: dict[tuple[int, Slice], int] = defaultdict(int)
         """Words that lie in each slice so far."""
         self.busy: dict[tuple[int, Slice], dict[int, int]] = defaultdict(dict)
@@ -87,6 +93,14 @@ class _Placer:
             for buffer in touched:
                 self.together[buffer] |= {b for b in touched if b is not buffer and b.chip == buffer.chip}
                 self.clusters_of[buffer].append(number)
+
+    def place_all(self, order: Sequence[ts.BufferOp], chosen: Mapping[ts.BufferOp, Choice]) -> None:
+        """Gives every buffer its slices, one after the other. Raises CapacityError."""
+        for buffer in order:
+            if buffer.place is None:
+                buffer.place = PlaceAttr(self.choose(buffer, chosen.get(buffer, Choice.FIRST)))
+                self.placed.append(buffer)
+            self.count(buffer)
 
     def count(self, buffer: ts.BufferOp) -> None:
         """Takes note of a placed buffer."""
@@ -112,7 +126,7 @@ class _Placer:
             (copy, group): set() for copy in range(shape.copies) for group in range(shape.groups)
         }
         for number, op in self.accesses[buffer]:
-            copies = range(shape.copies) if writes(op) else [op.from_copy if isinstance(op, ts.ReadOp) else 0]
+            copies = _copies_visited(op, shape.copies)
             first, last = shape.part_of(op.words.data.low), shape.part_of(op.words.data.high)
             for group in {shape.owner(part) for part in range(first, last + 1)}:
                 for copy in copies:
@@ -129,12 +143,30 @@ class _Placer:
         except CapacityError:
             if by_number(buffer):
                 raise
-            for pieces in _PIECES:
-                finer = buffer.wanted.cut(layout.depth, max(1, -(-depth // pieces)))
-                if finer.groups * layout.width * finer.copies <= 2 * self.chip.slices:
+            for shape in self._other_shapes(buffer, depth):
+                if shape.groups * layout.width * shape.copies <= 2 * self.chip.slices:
                     with suppress(CapacityError):
-                        return self._place(buffer, finer, choice)
+                        return self._place(buffer, shape, choice)
             raise
+
+    def _other_shapes(self, buffer: ts.BufferOp, depth: int) -> Iterator[Place]:
+        """Other ways to cut a buffer whose groups take `depth` words as wanted: each group into smaller ones; or, as
+        these take many slices, all words anew into as few groups as slices have room for. Who visits a part may then
+        wait for others, so no two ops of a cluster may visit it."""
+        layout = buffer.type.layout
+        for pieces in _PIECES:
+            yield buffer.wanted.cut(layout.depth, max(1, -(-depth // pieces)))
+        visits = Counter(
+            (number, copy) for number, op in self.accesses[buffer] for copy in _copies_visited(op, buffer.wanted.copies)
+        )
+        if any(count > 1 for count in visits.values()):
+            return
+        whole = Place((), copies=buffer.wanted.copies)
+        rooms = sorted((self.memory.room(buffer, s) for side in "EW" for s in self._all(side)), reverse=True)
+        for groups in range(1, 2 * self.chip.slices // (layout.width * whole.copies) + 1):
+            least = -(-layout.depth // groups)
+            if rooms[groups * layout.width * whole.copies - 1] >= least:
+                yield whole.cut(layout.depth, least)
 
     def _place(self, buffer: ts.BufferOp, shape: Place, choice: Choice) -> Place:
         """A place for a buffer that is cut so: groups that one run of visits joins in one hemisphere, with all their
@@ -201,11 +233,12 @@ class _Placer:
         key = buffer.chip_number
         if weights:
             # next to the planes; where each plane of the hemisphere has its own weights, beside those of the others
-            own, even = len(weights) == 1, self.memory.heavy(key)
+            own, even = len(weights) == 1, self.memory.even_slices(key)
             skip = weights[0] % (self.chip.planes // 2) * wanted if own and not even and self._loads_most(buffer) else 0
-            free.sort(key=lambda s: (full[s], self.words[key, s] if even else 0, -s.number))
+            beyond = self.chip.slices - even
+            free.sort(key=lambda s: (full[s], even and s.number < beyond, self.words[key, s] if even else 0, -s.number))
             picked = free[skip : skip + wanted] if len(free) >= skip + wanted else free[:wanted]
-        elif not self._is_written(buffer) and depth <= _SMALL:
+        elif not self._is_written(buffer) and depth <= SMALL:
             # what meets every row lies in the same slices for all ops, beside the weights and away from the rows
             weights_from = self.chip.slices - self.chip.weight_streams
             free.sort(key=lambda s: (full[s], s.number >= weights_from, -s.number))
@@ -248,8 +281,10 @@ class _Placer:
         mine = self.clusters_of[buffer]
         if not mine:
             return 0
-        low, high = mine[0] - _NEAR, mine[-1] + _NEAR
-        return sum(depth for n, depth in self.busy[buffer.chip_number, s].items() if low <= n <= high)
+        near, busy = range(mine[0] - _NEAR, mine[-1] + _NEAR + 1), self.busy[buffer.chip_number, s]
+        if len(near) < len(busy):
+            return sum(busy.get(n, 0) for n in near)
+        return sum(depth for n, depth in busy.items() if n in near)
 
     def _crowded(self, buffer: ts.BufferOp, picked: list[Slice], depth: int) -> int:
         return max(self.memory.how(buffer, s, depth) for s in picked)
@@ -452,6 +487,11 @@ _PIECES = (2, 3, 4, 6, 8, 12, 16)
 def by_number(buffer: ts.BufferOp) -> bool:
     """Whether words of a buffer are found by maps, each in the slices that hold all of them."""
     return any(isinstance(use.operation, ts.GatherOp | ts.ScatterOp) for use in buffer.buffer.uses)
+
+
+def _copies_visited(op: ts.AccessOp, copies: int) -> Sequence[int]:
+    """Which of so many copies an op visits: all are written at once."""
+    return range(copies) if writes(op) else [op.from_copy if isinstance(op, ts.ReadOp) else 0]
 
 
 def _writes_to(op: Operation, buffer: ts.BufferOp) -> bool:

@@ -11,8 +11,10 @@ held numbers, the border is made zero before each use, by copies of a word of ze
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from typing import cast
 
@@ -20,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from xdsl.context import Context
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, IntegerAttr, ModuleOp, StringAttr, TensorType, i8, i64
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, Operation
 from xdsl.passes import ModulePass
 
 from ....dialects import tsp_stream as ts
@@ -34,6 +36,12 @@ from ....dialects.target_attr import target_of
 from ..analysis.clusters import clusters, timed_ops
 from ..analysis.timing import place_of
 from .occupancy import FULL, Claim, Mask, SliceWords
+
+SMALL = 64
+"""Words of a read-only buffer that is no matrix but a vector for every row, or of what few rows are computed."""
+
+_FULL = 15, 16
+"""The part of the slices that weights fill, where these have most of the words."""
 
 SliceKey = tuple[int, Slice]
 """Chip and slice."""
@@ -52,7 +60,19 @@ def allocate_buffers(module: ModuleOp) -> None:
     """Decides the addresses that are not decided. Raises MalformedProgram where decided ones overlap, and CapacityError
     where words are too few."""
     memory = Memory(module)
-    for buffer in memory.order():
+    *orders, last = memory.orders()
+    for order in orders:
+        with suppress(CapacityError):
+            _allocate(module, memory, order)
+            return
+        memory = Memory(module)
+    _allocate(module, memory, last)
+
+
+def _allocate(module: ModuleOp, memory: Memory, order: Sequence[ts.BufferOp]) -> None:
+    """Decides addresses in an order of the buffers, of none if they do not all fit."""
+    found: list[tuple[ts.BufferOp, Place]] = []
+    for buffer in order:
         place = place_of(buffer.buffer)
         if place.addresses:
             memory.check(buffer)
@@ -61,7 +81,9 @@ def allocate_buffers(module: ModuleOp) -> None:
         if how == FULL:
             raise memory.no_room(buffer, place, place.depth_of(buffer.type.layout.depth), len(place.slices))
         memory.take(buffer, place.allocated(addresses))
-        buffer.place = PlaceAttr(place.allocated(addresses))
+        found.append((buffer, place.allocated(addresses)))
+    for buffer, place in found:
+        buffer.place = PlaceAttr(place)
     if memory.cleared:
         clear_borders(module, memory)
 
@@ -72,22 +94,27 @@ def check_allocation(module: ModuleOp) -> None:
         allocate_buffers(module)  # there is nothing left to decide
 
 
-def lifetimes(module: ModuleOp) -> dict[ts.BufferOp, tuple[int, int]]:
+def lifetimes(module: ModuleOp, cleared: Container[ts.BufferOp] = ()) -> dict[ts.BufferOp, tuple[int, int]]:
     """The first and the last op of the program, by its place in it, for which every buffer keeps its words; -1 is
     before the first, for what the host puts there.
 
     Rigid bodies are placed one after the other, all ops of one together. So a buffer is kept for all bodies between its
-    first and its last, and for all ops of these.
+    first and its last, and for all ops of these. Those that may have to be `cleared` are so by a body right before the
+    first op of the first body: it waits for nothing, so it may come before bodies of earlier ops that wait.
     """
     bodies = clusters(module)
     place = {op: number for number, op in enumerate(timed_ops(module))}
     end = len(place)
-    firsts = [*accumulate((min(place[op] for op in body) for body in reversed(bodies)), min)][::-1]
+    heads = [min(place[op] for op in body) for body in bodies]
+    firsts = [*accumulate(reversed(heads), min)][::-1]
     lasts = [*accumulate((max(place[op] for op in body) for body in bodies), max)]
+    latest = [*accumulate(heads, max)]
     used: dict[ts.BufferOp, list[int]] = defaultdict(list)
-    for first, last, body in zip(firsts, lasts, bodies, strict=True):
+    for head, first, last, body in zip(heads, firsts, lasts, bodies, strict=True):
         for op in body:
             if isinstance(op, ts.AccessOp) and isinstance(op.buffer.owner, ts.BufferOp):
+                if not used[op.buffer.owner] and op.buffer.owner in cleared:
+                    used[op.buffer.owner].append(firsts[bisect_left(latest, head)])
                 used[op.buffer.owner] += first, last
     lives: dict[ts.BufferOp, tuple[int, int]] = {}
     for buffer in [b for b in module.walk() if isinstance(b, ts.BufferOp)]:
@@ -105,23 +132,52 @@ def lifetimes(module: ModuleOp) -> dict[ts.BufferOp, tuple[int, int]]:
     return lives
 
 
-def zero_words(buffer: ts.BufferOp) -> Mask | None:
-    """The words [width, depth] of a buffer that are read and never written, which must be zero; None if none must."""
+def zero_words(buffer: ts.BufferOp) -> tuple[Mask | None, bool]:
+    """The words [width, depth] of a buffer without an element that are read and never written, which must be zero; None
+    if none must. And whether the program makes all of them so, by copies of a word of zeros before it reads any."""
     if buffer.kind.data != "scratch":
-        return None
+        return None, False
     zeros = buffer.type.layout.empty_words(buffer.type.shape)
     if not zeros.any():
-        return None
-    read = np.zeros_like(zeros)
-    for op in [use.operation for use in buffer.buffer.uses]:
+        return None, False
+    read, made = np.zeros_like(zeros), np.zeros_like(zeros)
+    uses = [use.operation for use in buffer.buffer.uses]
+    early = _early_writes(buffer, uses)
+    for op in uses:
         if isinstance(op, ts.ReadOp | ts.WriteOp):
-            byte = ts.only_byte(op)
+            byte, words = ts.only_byte(op), op.words.data.words()
             side = slice(None) if byte is None else byte
-            (zeros if isinstance(op, ts.WriteOp) else read)[side, op.words.data.words()] = isinstance(op, ts.ReadOp)
+            if isinstance(op, ts.ReadOp):
+                read[side, words] = True
+            elif op in early:
+                made[side, words] = True
+            else:
+                zeros[side, words] = False
         elif isinstance(op, ts.GatherOp):
             read[:] = True  # which words, the run decides
     zeros &= read
-    return zeros if zeros.any() else None
+    whole = bool((made | ~zeros).all())
+    if not whole:
+        zeros &= ~made
+    return (zeros, whole) if zeros.any() else (None, False)
+
+
+def _early_writes(buffer: ts.BufferOp, uses: Sequence[Operation]) -> set[Operation]:
+    """Those that copy words of zeros to a buffer before anything reads it."""
+    writes_ = {op for op in uses if isinstance(op, ts.WriteOp) and _brings_zeros(op)}
+    block = buffer.parent_block()
+    if not writes_ or block is None:
+        return set()
+    places = {op: number for number, op in enumerate(block.ops)}
+    reads = min((places[op] for op in uses if not isinstance(op, ts.WriteOp | ts.ScatterOp)), default=len(places))
+    return {op for op in writes_ if places[op] < reads}
+
+
+def _brings_zeros(op: ts.WriteOp) -> bool:
+    """Whether what is written is a constant of zeros, as it comes from SRAM."""
+    source = op.stream.owner.buffer.owner if isinstance(op.stream.owner, ts.ReadOp) else None
+    value = source.value if isinstance(source, ts.BufferOp) else None
+    return isinstance(value, DenseIntOrFPElementsAttr) and not any(value.data.data)
 
 
 class Memory:
@@ -130,41 +186,65 @@ class Memory:
     def __init__(self, module: ModuleOp):
         self.chip = target_of(module).chip
         self.buffers = [b for b in module.walk() if isinstance(b, ts.BufferOp)]
-        self.lives = lifetimes(module)
-        self.zeros = {b: zero_words(b) for b in self.buffers}
+        self.zeros: dict[ts.BufferOp, Mask | None] = {}
+        """The words of each that are zero while it is used, beside numbers."""
+        self.made: set[ts.BufferOp] = set()
+        """The buffers of which the program makes them so."""
+        for buffer in self.buffers:
+            self.zeros[buffer], made = zero_words(buffer)
+            self.made |= {buffer} if made else set()
+        self.lives = lifetimes(module, {b for b, zeros in self.zeros.items() if zeros is not None} - self.made)
         self._weights: dict[int, int] = defaultdict(int)
         """Words of all weights in each slice of a group, by chip."""
         for buffer in filter(holds_weights, self.buffers):
             self._weights[buffer.chip_number] += buffer.type.layout.depth
+        self._needed = {chip: self._needed_bytes(chip) for chip in sorted({b.chip_number for b in self.buffers})}
+        """By chip the bytes that are needed at each moment."""
         self.cleared: dict[ts.BufferOp, None] = {}
         """The buffers whose zeros are made before each use, in the order in which that was found necessary."""
-        self._taken: dict[ts.BufferOp, Sequence[Slice]] = {}
-        """The slices in which buffers have their words."""
         self.slices: dict[SliceKey, SliceWords] = defaultdict(
             lambda: SliceWords(self.chip.words, instruction_reserve(self.chip))
         )
 
-    def heavy(self, chip: int) -> bool:
-        """Whether the weights of a chip fill most of the groups of slices from which planes load. Then they are laid
-        evenly into all slices, of which such groups would leave some over."""
-        groups = 2 * (self.chip.slices // self.chip.weight_streams)
-        return 4 * self._weights[chip] > 3 * groups * self.chip.words
+    def even_slices(self, chip: int) -> int:
+        """Where the weights of a chip fill most of the groups of slices from which planes load, of which such groups
+        would leave some over, the slices of each hemisphere that have room for all, but for some that are left to what
+        meets the weights; else 0."""
+        words, streams = self._weights[chip], self.chip.weight_streams
+        if 4 * words <= 3 * 2 * (self.chip.slices // streams) * self.chip.words:
+            return 0
+        least = -(-words * streams * _FULL[1] // (2 * self.chip.words * _FULL[0]))
+        return min(self.chip.slices - self.chip.slices // streams, least)
 
-    def order(self) -> list[ts.BufferOp]:
-        """All buffers in the order in which they take their words: those that have them; then weights, for which many
-        slices must be free side by side; then the others, in program order."""
+    def orders(self) -> Iterator[list[ts.BufferOp]]:
+        """Orders in which all buffers take their words, the best first: those that have them; then weights, for which
+        many slices must be free side by side; then the others, in program order.
 
-        def key(buffer: ts.BufferOp) -> tuple[bool, bool, bool]:
+        Where words are few, of the weights those come first that take the most, and of the others what keeps its words
+        for the whole program. There is another order then, in which what is small and computed comes before weights,
+        since these may leave it no slice apart from them.
+        """
+        crowded = {chip for chip in self._needed if self._crowded(chip)}
+
+        def key(buffer: ts.BufferOp, small_first: bool) -> tuple[bool, bool, bool, bool, int]:
             place = None if buffer.place is None else buffer.place.data
-            return place is None, place is None or not place.addresses, not holds_weights(buffer)
+            few, depth, weights = buffer.chip_number in crowded, buffer.type.layout.depth, holds_weights(buffer)
+            small = small_first and few and depth <= SMALL and not stays(buffer)
+            after = (-depth if weights else not stays(buffer)) if few else 0
+            return place is None, place is None or not place.addresses, not small, not weights, after
 
-        return sorted(self.buffers, key=key)
+        for small_first in (False, True) if crowded else (False,):
+            yield sorted(self.buffers, key=lambda buffer: key(buffer, small_first))
 
     def how(self, buffer: ts.BufferOp, s: Slice, depth: int) -> int:
         """How so many words of a buffer would fit into a slice: FRESH to FULL."""
         zeros = self.zeros[buffer]
         mask = None if zeros is None else np.resize(zeros[0], depth)
         return self.slices[buffer.chip_number, s].fit(depth, self.lives[buffer], mask, stays(buffer))[0]
+
+    def room(self, buffer: ts.BufferOp, s: Slice) -> int:
+        """The words of the longest block of a buffer for which a slice has room."""
+        return self.slices[buffer.chip_number, s].room(self.lives[buffer])
 
     def fit(self, buffer: ts.BufferOp, place: Place) -> tuple[list[int], int]:
         """The addresses of a buffer in the slices of a place, and how it fits into the worst of them."""
@@ -179,18 +259,12 @@ class Memory:
 
     def take(self, buffer: ts.BufferOp, place: Place) -> None:
         """Takes the words of an allocated place."""
-        cleared: list[Hashable] = []
-        self._taken[buffer] = place.slices
         depth = place.depth_of(buffer.type.layout.depth)
         for (s, zeros), address in zip(self._masks(buffer, place), place.addresses, strict=True):
             words = self.slices[buffer.chip_number, s]
-            cleared += words.take(address, depth, self.lives[buffer], buffer, zeros, stays(buffer))
-        while cleared:  # in all their slices
-            other = cast(ts.BufferOp, cleared.pop(0))
-            if other not in self.cleared:
-                self.cleared[other] = None
-                for s in self._taken[other]:
-                    cleared += self.slices[other.chip_number, s].clear(other)
+            made = buffer in self.made
+            cleared = words.take(address, depth, self.lives[buffer], buffer, zeros, stays(buffer), made)
+            self.cleared |= dict.fromkeys(cast("list[ts.BufferOp]", cleared))
 
     def check(self, buffer: ts.BufferOp) -> None:
         """Takes the words of a buffer that has them. Raises MalformedProgram where they are needed by another."""
@@ -198,12 +272,56 @@ class Memory:
         depth = place.depth_of(buffer.type.layout.depth)
         for (s, zeros), address in zip(self._masks(buffer, place), place.addresses, strict=True):
             words = self.slices[buffer.chip_number, s]
-            if (other := words.overlap(address, depth, self.lives[buffer], zeros)) is not None:
+            if (other := words.overlap(address, depth, self.lives[buffer], zeros, buffer in self.made)) is not None:
                 raise MalformedProgram(
                     f"{describe(buffer)}: its words {address}..{address + depth - 1} of {s} overlap {_owner(other)} in "
                     f"words {other.low}..{other.high - 1}, and both are needed at once"
                 )
         self.take(buffer, place)
+
+    def check_bytes(self, module: ModuleOp) -> None:
+        """Raises CapacityError where the buffers that are needed at once have more bytes than a chip, with the op at
+        which that is worst."""
+        ops = timed_ops(module)
+        for chip, needed in self._needed.items():
+            worst, total = int(needed.argmax()), self._total
+            if needed[worst] <= total:
+                continue
+            mine = [b for b in self.buffers if b.chip_number == chip]
+            always = sum(self._bytes(b) for b in mine if stays(b))
+            alive = [b for b in mine if not stays(b) and self.lives[b][0] < worst <= self.lives[b][1] + 1]
+            largest = sorted(alive, key=self._bytes, reverse=True)[:5]
+            others = ", ".join(f"{_named(b)}: {self._bytes(b)} bytes" for b in largest)
+            raise CapacityError(
+                f"{describe(ops[min(max(worst - 1, 0), len(ops) - 1)])}: {needed[worst]} bytes of SRAM are needed at "
+                f"once here, {needed[worst] - total} more than the {total} of chip {chip}: {always} by parameters and "
+                f"constants, {needed[worst] - always} by other tensors{f' ({others})' if others else ''}; split the "
+                "model over more chips, or use a larger chip"
+            )
+
+    def _needed_bytes(self, chip: int) -> npt.NDArray[np.int64]:
+        """The bytes of SRAM that the buffers of a chip take at least, at each moment from the one before the first op
+        on."""
+        change = np.zeros(max((last for _, last in self.lives.values()), default=0) + 3, np.int64)
+        for buffer in [b for b in self.buffers if b.chip_number == chip]:
+            first, last = self.lives[buffer]
+            change[first + 1] += self._bytes(buffer)
+            change[last + 2] -= self._bytes(buffer)
+        return np.cumsum(change)
+
+    def _crowded(self, chip: int) -> bool:
+        """Whether most of a chip's words are needed at once."""
+        return 4 * int(self._needed[chip].max()) > 3 * self._total
+
+    @property
+    def _total(self) -> int:
+        """The bytes of a chip's SRAM."""
+        return 2 * self.chip.slices * self.chip.words * self.chip.lanes
+
+    def _bytes(self, buffer: ts.BufferOp) -> int:
+        """The bytes of SRAM that all copies of a buffer take, at least."""
+        layout, copies = buffer.type.layout, buffer.wanted.copies
+        return layout.depth * layout.width * copies * self.chip.lanes
 
     def _masks(self, buffer: ts.BufferOp, place: Place) -> Iterator[tuple[Slice, Mask | None]]:
         """The slices of a place, and which words of the buffer there must be zero."""
@@ -251,7 +369,10 @@ def holds_weights(buffer: ts.BufferOp) -> bool:
 
 
 def _owner(claim: Claim) -> str:
-    buffer = cast(ts.BufferOp, claim.owner)
+    return _named(cast(ts.BufferOp, claim.owner))
+
+
+def _named(buffer: ts.BufferOp) -> str:
     return f"{buffer.kind.data} {quoted(buffer.tensor_name.data) if buffer.tensor_name else buffer.type.tensor}"
 
 

@@ -54,7 +54,7 @@ from ..analysis.timing import (
     slice_position,
     writes,
 )
-from ..placement.stream_allocate import check_allocation
+from ..placement.stream_allocate import check_allocation, stays
 
 NEVER = np.int64(-(1 << 62))
 """A time before everything."""
@@ -326,12 +326,30 @@ class Body:
 
     def needs(self) -> Iterator[Need]:
         """The queues and link slots that the op holds, relative to the cluster's start."""
+        busy = self._long_stretches() if self.dense else {}
         for queue, spans in self.dispatches:
-            kept = ((spans[0][0], spans[0][1] + _FETCH),) if len(spans) == 1 and self.dense else spans
+            first, end = spans[-1]
+            fetches = self.dense and (len(spans) == 1 or busy.get(queue) == end)
+            kept = (*spans[:-1], (first, end + _FETCH)) if fetches else spans
             yield Need((self.op.chip_number, queue), shifted(kept, self.offset))
         if isinstance(self.op, ts.SendOp):
             slots = (self.op.chip_number, "slots", self.op.link.value.data)
             yield Need(slots, ((self.offset, self.offset + self.span - 1 + self.system.link_slot),))
+
+    def _long_stretches(self) -> dict[str, int]:
+        """Of the queues in which the op ends with a long stretch without a pause the end of that."""
+        found: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for queue, spans in self.dispatches:
+            found[queue] += spans
+        ends: dict[str, int] = {}
+        for queue, spans in found.items():
+            spans.sort()
+            first, end = spans[0]
+            for start, until in spans[1:]:
+                first, end = (start, until) if start > end else (first, max(end, until))
+            if end - first >= _STRETCH:
+                ends[queue] = end
+        return ends
 
     def stream_need(self) -> StreamNeed | None:
         """The streams that the op drives, from where it does to its last consumer."""
@@ -350,9 +368,10 @@ class Body:
         return StreamNeed(touch.value, (self.op.chip_number, way), width, spans, zones(min(positions), max(positions)))
 
     def _accesses(self) -> Iterator[Access]:
-        """The words that the op reads or writes, of those that some op of the program writes."""
+        """The words that the op reads or writes, of those that some op of the program writes: all but of what keeps its
+        words. An input may lose them to others once it is last read."""
         op = self.op
-        if not isinstance(op, ts.AccessOp) or not is_written(op.buffer):
+        if not isinstance(op, ts.AccessOp) or (stays(cast(ts.BufferOp, op.buffer.owner)) and not is_written(op.buffer)):
             return
         place = place_of(op.buffer)
         if not place.addresses:
@@ -383,8 +402,11 @@ def planes_of(op: ts.TimedOp) -> list[tuple[int, int]]:
 
 
 _FETCH = 1
-"""Cycles that an op leaves free behind it in its queues if it has no pause of its own, so that there is time for an
-`ifetch`."""
+"""Cycles that an op leaves free behind it in its queues if it has no pause of its own, or none for long, so that there
+is time for an `ifetch`."""
+_STRETCH = 256
+"""Cycles without a pause that are long for an op with several runs in a slice: it may take an instruction for every few
+of them."""
 
 
 @cached_analysis

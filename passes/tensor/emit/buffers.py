@@ -49,10 +49,11 @@ class Buffers:
 
     Others ask and tell by methods."""
 
-    def __init__(self, chip: ChipSpec, at: Operation, most_copies: int | None = None):
+    def __init__(self, chip: ChipSpec, at: Operation, tight: int = 0):
         self.chip = chip
-        self.most_copies = most_copies
-        """Copies of a buffer at most, other than a constant, of which each SXM may have one; None for all wanted."""
+        self.tight = tight
+        """How scarce words are: 1 where no tensor shall lie there twice as a whole to be read by several units at once,
+        2 where not even a part of one shall."""
         self._block = Block()
         self._at = at
         self.nowhere: SSAValue = Block(arg_types=[i8]).args[0]
@@ -132,8 +133,8 @@ class Buffers:
         copies: int = 1,
         returned: str | None = None,
     ) -> SSAValue:
-        if self.most_copies is not None and kind != "constant":
-            copies = min(copies, self.most_copies)
+        if self.tight > 1 and kind != "constant":  # of a constant each SXM may have one
+            copies = 1
         properties: dict[str, Attribute | None] = {
             "kind": StringAttr(kind),
             "tensor_name": StringAttr(name) if name else None,

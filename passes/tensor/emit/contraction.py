@@ -324,22 +324,9 @@ class _Emitter:
         )
 
     def _weights(self, unit: Unit, share: Share) -> tuple[SSAValue, int, int]:
-        """The buffer with the weights of a unit's tile, and the first tile and the first pass in it.
-
-        The planes of a hemisphere share one; where they load for most of the time, each has its own.
-        """
-        busy = self._loads_most
-        who = self._hemisphere(share)
-        mine = [
-            self._weight_tile(u)
-            for u in self.division
-            if u.summed == unit.summed
-            for s in u.shares
-            if (s.plane == share.plane if busy else self._hemisphere(s) == who)
-        ]
-        first, last = min(mine), max(mine)
+        """The buffer with the weights of a unit's tile, and the first tile and the first pass in it."""
+        user, first, last = self._user_of_weights(unit, share)
         product, stationary = self.product, self.product.stationary
-        user = f"plane {self.planes[share.plane]}" if busy or unit.summed else f"hemisphere {who}"
         if product.repeats and isinstance(stationary, Named):
             return (
                 self.to.named(
@@ -380,6 +367,32 @@ class _Emitter:
             layout = replace(layout, lanes=(Axis(self.lanes),))
         return self.to.named(part, layout, product.chip, user=user), first, first_pass
 
+    def _user_of_weights(self, unit: Unit, share: Share) -> tuple[str, int, int]:
+        """Who shares the buffer with the weights of a unit's tile, and the first and the last tile in it.
+
+        The planes of a hemisphere share one; where they load for most of the time, each has its own. Where words are
+        scarce, both hemispheres share what their planes do, and what is long is cut into tiles, for which slices have
+        room where they have none for all.
+        """
+        busy, who = self._loads_most, self._hemisphere(share)
+        alone = busy or unit.summed
+        common = self.to.tight and not alone and not self.product.repeats
+        tiles_ = [
+            self._weight_tile(u)
+            for u in self.division
+            if u.summed == unit.summed
+            for s in u.shares
+            if common or (s.plane == share.plane if busy else self._hemisphere(s) == who)
+        ]
+        first, last = min(tiles_), max(tiles_)
+        if self.to.tight and (last - first + 1) * self.cost.passes * self.cost.load > self.chip.words // _LONG:
+            first = last = self._weight_tile(unit)
+        user = f"plane {self.planes[share.plane]}" if alone else "all planes" if common else f"hemisphere {who}"
+        return user, first, last
+
+
+_LONG = 16
+"""The part of a slice's words from which on weights are cut into tiles."""
 
 _MOST_VISITS = 512
 """Visits of one group of slices, with pauses between, that are told apart; a schedule does so for few more."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from math import prod
 
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, SSAValue
@@ -14,10 +16,11 @@ from ..analysis.product_fusion import element_of_value
 from ..analysis.requirements import pool_steps
 from ..analysis.views import Rows, Shape, Stored, Tensor, rows_of
 from ..analysis.window_steps import Line
-from .buffers import Buffers, Destination, rows_layout
+from .buffers import Buffers, Destination, Part, rows_layout
 from .concatenation import constant, fill
 from .elementwise import Operand, emit_rows, separate_slices
 from .reductions import join_region, with_copies
+from .units import distribute
 
 DestinationOf = Callable[[SSAValue, int], Destination]
 
@@ -27,8 +30,9 @@ def emit_pool(op: tsp_tensor.PoolOp, tensor: Tensor, to: Buffers, destination: D
     element, steps = element_of_value(op.result), pool_steps(op)
     for number, (axis, line) in enumerate(steps):
         shape = (*tensor.shape[:axis], line.count, *tensor.shape[axis + 1 :])
-        copies = [after.copies for _, after in steps[number + 1 :]]
-        place = _scratch(element, shape, copies[0], to, chip) if copies else destination(op.result, chip)
+        copies = [after.copies for _, after in steps[number + 1 : number + 2]]
+        between = 1 if to.tight else max(copies, default=1)
+        place = _scratch(element, shape, between, to, chip) if copies else destination(op.result, chip)
         tensor = _Slider(op.kind.data, tensor, axis, to, chip).emit(line, place)
     return tensor
 
@@ -49,16 +53,45 @@ class _Slider:
         self.kind, self.tensor, self.axis, self.to, self.chip = kind, tensor, axis, to, chip
 
     def emit(self, line: Line, destination: Destination) -> Tensor:
-        """Emits the numbers of a line, and before them all that they are made of."""
+        """Emits the numbers of a line, and before them all that they are made of: where words are scarce piece by piece
+        of the other dimension, since what is copied to be read several times at once then never lies there whole."""
+        tensor, other = self.tensor, 3 - self.axis
+        pieces = self._pieces(line)
+        if pieces == 1:
+            return self._emit(line, tensor, destination)
+        view, shape, element = self.to.in_rows(tensor, self.chip), destination.shape, destination.type.element_type
+        out = rows_of(destination.view, shape, shape[:-1])
+        result = destination.make(separate_slices(out, shape[:-1], element))
+        for first, end in distribute(shape[other], pieces):
+            sizes = [tuple(end - first if d == other else n for d, n in enumerate(of)) for of in (tensor.shape, shape)]
+            rows_, place = (replace(of, offset=of.offset + first * of.strides[other]) for of in (view, result))
+            made = TensorType(element, sizes[1])
+            part = Part(self.to, "scratch", "", made, destination.layout, self.chip, place=place)
+            self._emit(line, Tensor(sizes[0], tensor.element, rows_), part)
+        return Tensor(shape, element, result)
+
+    def _pieces(self, line: Line) -> int:
+        """The pieces of which each, with all copies, takes no more words than a slice has; one where words are not
+        scarce, or all copies that a line needs are there."""
+        source = self.tensor.source
+        there = self.to.copies_of(source.buffer) if isinstance(source, Stored) else 1
+        if self.to.tight != 1 or there >= line.copies:
+            return 1
+        size = self.tensor.shape[3 - self.axis]
+        words = prod(self.tensor.leading) * tiles(self.tensor.columns, self.to.chip.lanes) * line.copies // size
+        return tiles(size, max(1, self.to.chip.words // words))
+
+    def _emit(self, line: Line, tensor: Tensor, destination: Destination) -> Tensor:
+        """Emits the numbers of a line of a tensor at once."""
         element = destination.type.element_type
         made: dict[Line, Tensor] = {}
         for other, copies in line.readers.items():
             if other.terms:
-                shape = (*self.tensor.shape[: self.axis], other.count, *self.tensor.shape[self.axis + 1 :])
+                shape = (*tensor.shape[: self.axis], other.count, *tensor.shape[self.axis + 1 :])
                 made[other] = self._joined(other, made, _scratch(element, shape, copies, self.to, self.chip))
             else:
-                source = with_copies(self.tensor, copies, self.to, self.chip, windows=True)
-                made[other] = Tensor(self.tensor.shape, self.tensor.element, source)
+                source = with_copies(tensor, copies, self.to, self.chip, windows=True)
+                made[other] = Tensor(tensor.shape, tensor.element, source)
         return self._joined(line, made, destination)
 
     def _joined(self, line: Line, made: dict[Line, Tensor], destination: Destination) -> Tensor:

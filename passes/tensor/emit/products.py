@@ -130,8 +130,8 @@ class Product:
             if any(to.copies_of(buffer) < together for buffer in stored):
                 together = 1  # they read its operands at the same time
         source = self.activations.source
-        if isinstance(source, Stored):
-            copies = to.copies_of(source.buffer)
+        if isinstance(source, Stored) or to.tight:
+            copies = to.copies_of(source.buffer) if isinstance(source, Stored) else 1
             if copies < together:
                 together = 1  # planes that share a unit by its rows read them at the same time
             # those that share it by its passes, too, but of one copy each hemisphere takes few rows after the other

@@ -79,7 +79,7 @@ def emit_reduce(
         while True:
             size = tensor.shape[axis]
             # what has no copies is cut in halves, of which one is copied
-            most = min(ways(tensor.element), max(2, to.most_copies or MOST_COPIES))
+            most = min(ways(tensor.element), 2 if to.tight > 1 else MOST_COPIES)
             last = axis == left[-1] and size <= most
             rest = -(-size // most) if size > most else 1
             smaller = (*tensor.shape[:axis], rest, *tensor.shape[axis + 1 :])

@@ -44,8 +44,9 @@ class ConvertTensorToStreamPass(ModulePass):
 
     name = "convert-tensor-to-stream"
 
-    copies: int | None = None
-    """Copies of a tensor at most, for units that read it at once; None for as many as they want."""
+    tight: int = 0
+    """How scarce words are: 1 where no tensor shall lie in SRAM twice as a whole to be read by several units at once,
+    2 where not even a part of one shall."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         check_sizes(op)
@@ -57,7 +58,7 @@ class ConvertTensorToStreamPass(ModulePass):
         problems += (unnamed := name_problems(op))
         for function in functions_of(op)[:1]:
             if len(function.body.blocks) == 1 and not unnamed and not is_lowered(function):
-                problems += Converter(function, self.copies).run()
+                problems += Converter(function, self.tight).run()
         if problems:
             raise UnsupportedModel("\n".join(problems))
 
@@ -72,12 +73,12 @@ def is_lowered(function: func.FuncOp) -> bool:
 class Converter:
     """Lowers one function."""
 
-    def __init__(self, function: func.FuncOp, copies: int | None = None):
+    def __init__(self, function: func.FuncOp, tight: int = 0):
         self.function = function
         self.problems: list[str] = []
-        self.to = Buffers(target_of(function).chip, function, copies)
+        self.to = Buffers(target_of(function).chip, function, tight)
         body = function.body.block
-        self.values = Values(body, self._outputs(body), self.to, copies)
+        self.values = Values(body, self._outputs(body), self.to)
 
     def run(self) -> list[str]:
         """Replaces the function's body. Returns the problems, in which case the function is left as it was."""

@@ -58,10 +58,10 @@ class Value:
 
 
 class Values:
-    """The values of a function's body, and the buffers in which they lie, in so many copies at most. What users ask for
-    is made where it is not there yet."""
+    """The values of a function's body, and the buffers in which they lie. What users ask for is made where it is not
+    there yet."""
 
-    def __init__(self, body: Block, outputs: Sequence[Output], to: Buffers, copies: int | None = None):
+    def __init__(self, body: Block, outputs: Sequence[Output], to: Buffers):
         self.chip, self.to = to.chip, to
         self.outputs = outputs
         """Those of the function, in the order in which it returns them."""
@@ -69,7 +69,7 @@ class Values:
         output_of: dict[SSAValue, Output] = {}
         for value, output in zip(returned, outputs, strict=True):
             output_of.setdefault(_origin(value), output)
-        wanted = requirements(body, self.chip, copies)
+        wanted = requirements(body, self.chip, 1 if to.tight else None)
         self._all: dict[SSAValue, Value] = {
             value: Value(
                 cast("TensorType[Attribute]", value.type), wanted.get(value, Requirements()), output_of.get(value)

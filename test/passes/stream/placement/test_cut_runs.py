@@ -65,7 +65,7 @@ def test_what_joins_several_places_can_do_with_one_copy(name: str) -> None:
     source = module_of(f"%y = {op} : {types}", [a], types.split(" -> ")[1], 32)
     expected = run_module(parse(source), {"a": a}, {}).outputs["y"]
     module = compile(parse(source), until="c2c-partition")
-    ConvertTensorToStreamPass(copies=1).apply(make_context(), module)
+    ConvertTensorToStreamPass(tight=2).apply(make_context(), module)
     buffers = [op for op in module.walk() if isinstance(op, ts.BufferOp)]
     assert all(b.wanted.copies == 1 for b in buffers if b.kind.data != "constant")
     assert_bits(run_module(compile(module), {"a": a}, {}, JitEngine()).outputs["y"], expected)

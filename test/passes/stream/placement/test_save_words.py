@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from tensors import assert_bits, module_of, random_array
-from test_lanes import type_of
+from tensors import assert_bits, module_of, random_array, type_of
 from tspc.passes.pipelines import compile, make_context, parse
 from tspc.passes.stream.placement.save_words import Body, SaveWordsPass, Visit, saving_order
 from tspc.passes.stream.placement.stream_allocate import lifetimes

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tensors import random_array
-from test_lanes import type_of
+from tensors import random_array, type_of
 from tspc.dialects import tsp_stream as ts
 from tspc.dialects.machine.layout import Layout, rows, weights
 from tspc.dialects.machine.target import ChipSpec, SystemSpec
@@ -50,9 +49,9 @@ def test_no_number_is_lost_and_no_zero_is_dirty(wanted: list[tuple[int, tuple[in
         placed[number] = start, life, np.zeros(depth, bool) if zeros is None else zeros
     again = SliceWords(WORDS, reserve=2)
     for number, (start, life, zeros) in placed.items():
-        must = zeros if zeros.any() and number not in cleared else None
-        assert again.overlap(start, len(zeros), life, must) is None
-        again.take(start, len(zeros), life, number, must)
+        border, made = zeros if zeros.any() else None, number in cleared
+        assert again.overlap(start, len(zeros), life, border, made) is None
+        assert again.take(start, len(zeros), life, number, border, made=made) == []
     sram = np.zeros(WORDS, np.int64)
     for _ in range(2):
         for moment in range(-1, MOMENTS + 1):
@@ -94,13 +93,23 @@ def test_images_with_equal_borders_share_words() -> None:
     assert words.take(0, 4, (2, 3), "c", None) == ["a"]  # whose border has numbers now
 
 
-def test_those_that_share_zeros_are_all_made_zero_again() -> None:
-    """Where a block is, in another of its slices, its writes are not known as zeros here."""
-    words, border = SliceWords(WORDS), np.arange(4) < 2
-    assert words.take(0, 4, (0, 1), "a", border) == words.take(0, 4, (2, 3), "b", border) == []
-    assert words.clear("a") == ["b"]
-    assert words.take(0, 4, (4, 5), "c", None) == []
-    assert words.fit(4, (6, 7), border) == (FRESH, 4)
+def test_a_border_that_is_made_zero_disturbs_no_other() -> None:
+    """Two images share a word of their borders. That of one is made zero, since numbers lie in another word of it."""
+    words = SliceWords(8)
+    border = np.array([True, False, False, True])
+    words.take(6, 1, (0, 1), "numbers", None)
+    assert words.take(0, 4, (1, 2), "a", border) == []
+    assert words.overlap(3, 4, (3, 4), border) is not None
+    assert words.take(3, 4, (3, 4), "b", border) == ["b"]
+    assert words.overlap(3, 4, (5, 6), border, made=True) is None
+
+
+def test_the_room_of_a_slice_is_its_longest_gap() -> None:
+    words = SliceWords(20)
+    words.take(17, 3, (-1, 9), "w", None, stays=True)
+    words.take(4, 5, (1, 3), "a", None)
+    words.take(9, 2, (3, 4), "b", None)
+    assert [words.room((at, at)) for at in (0, 1, 3, 4)] == [17, 8, 6, 9]
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,37 @@ def test_words_are_read_before_they_are_overwritten() -> None:
     assert start(only(module, ts.ReadOp, "b")) >= start(only(module, ts.WriteOp, "b")) + 5
 
 
+def test_an_input_is_read_before_others_take_its_words() -> None:
+    """The host wrote `a`, no op did; it is read late, when the words of `c` are free, and `b` waits for that."""
+    kinds = {"c": "scratch", "d": "scratch", "b": "scratch", "u": "output", "y": "output", "z": "output"}
+    places = {"x": "W0", "q": "W4", "a": "E0", "b": "E0", "c": "E8", "d": "E8", "y": "E12", "u": "E16", "z": "E20"}
+    buffers = [buffer(n, f"[{s}], address 0", kind=kinds.get(n, "input")) for n, s in places.items()]
+    steps = [copy("x", "d"), copy("d", "y"), copy("a", "c"), copy("c", "u"), copy("q", "b"), copy("b", "z")]
+    module = lower(function("\n".join([*buffers, *steps])))
+    assert start(only(module, ts.WriteOp, "b")) >= start(only(module, ts.ReadOp, "a")) + 5
+
+
+def test_a_queue_keeps_a_cycle_for_text_behind_several_runs() -> None:
+    """Two parts of `x` lie in one slice, and the read goes to and fro between them: each run has pauses, in which the
+    other goes on, and the slice has none for 400 cycles."""
+    b400, s400 = (
+        "!tsp_stream.buffer<400x64xi8, words [400 of d0], side [1 of b], lanes [64 of d1]>",
+        S8.replace("5x", "400x"),
+    )
+    to_and_fro = "words <0, 100 step 1, 2 step 200, 2 step 100>"
+    body = [
+        buffer("x", "[E0], parts [0, 200] in [0, 0], address 0", b400),
+        buffer("y", "[E8], address 0", b400, "output"),
+        buffer("q", "[E0], address 400"),
+        buffer("z", "[E12], address 0", kind="output"),
+        f"%0 = tsp_stream.read %x {to_and_fro} : {b400} -> {s400}",
+        f"tsp_stream.write %0 to %y words <0, 400 step 1> : {s400}, {b400}",
+        copy("q", "z"),
+    ]
+    module = lower(function("\n".join(body)))
+    assert start(only(module, ts.ReadOp, "q")) == start(only(module, ts.ReadOp, "x")) + 400 + 1
+
+
 def two_products(planes: tuple[int, int]) -> ModuleOp:
     buffers = [
         buffer("x", "[W0], address 0"),

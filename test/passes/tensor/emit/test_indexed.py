@@ -7,7 +7,7 @@ import pytest
 from harness import ENGINES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tensors import DTYPES, Array, assert_bits, module_of, random_array
+from tensors import DTYPES, Array, assert_bits, module_of, random_array, type_of
 from tspc.passes.pipelines import compile, parse
 from tspc.runtime.executable import Loaded, executable_from_module
 from tspc.runtime.jit import JitEngine
@@ -19,10 +19,6 @@ LANES = 48
 """Lanes of the chip here, so that small tensors take several tiles."""
 
 few = settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck])
-
-
-def type_of(shape: Shape, element: str) -> str:
-    return f"tensor<{''.join(f'{d}x' for d in shape)}{element}>"
 
 
 def doubled(name: str, value: str, shape: Shape, element: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from harness import ENGINES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tensors import DTYPES, Array, assert_bits, module_of, random_array
+from tensors import DTYPES, Array, assert_bits, module_of, random_array, type_of
 from tspc.dialects import tsp_stream as ts
 from tspc.passes.pipelines import compile, parse
 from tspc.passes.tensor.emit.lanes import fold
@@ -22,10 +22,6 @@ LANES = 48
 
 SIZES = st.sampled_from((1, 2, 3, 5, 16, 17, 48, 49, 100))
 few = settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck])
-
-
-def type_of(shape: Shape, element: str) -> str:
-    return f"tensor<{''.join(f'{d}x' for d in shape)}{element}>"
 
 
 def computed(shape: Shape, element: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tensors import module_of, random_array, tensor_type
-from test_lanes import LANES, Shape, check, computed, type_of
+from tensors import module_of, random_array, tensor_type, type_of
+from test_lanes import LANES, Shape, check, computed
 from tspc.dialects.tsp_stream import BufferOp, ReadOp
 from tspc.passes.pipelines import compile, parse
 

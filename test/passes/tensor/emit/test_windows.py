@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tensors import DTYPES, Array, assert_bits, module_of, random_array, tensor_type
+from tensors import DTYPES, Array, assert_bits, module_of, random_array, tensor_type, type_of
 from tspc.dialects.errors import CapacityError, UnsupportedModel
 from tspc.dialects.verify import verify_module
 from tspc.passes.pipelines import PASSES, compile, make_context, parse
@@ -23,10 +23,6 @@ from tspc.runtime.levels import run_module
 from xdsl.dialects.builtin import ModuleOp
 
 FAR = 1_000_000
-
-
-def type_of(shape: Sequence[int], element: str) -> str:
-    return f"tensor<{''.join(f'{d}x' for d in shape)}{element}>"
 
 
 class Windowed:

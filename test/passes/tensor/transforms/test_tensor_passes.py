@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tensors import DTYPES, Array, assert_bits, random_array, tensor_type
+from tensors import DTYPES, Array, assert_bits, random_array, tensor_type, type_of
 from tspc.dialects.locations import where
 from tspc.dialects.tsp_tensor import ConstantOp, MapOp
 from tspc.dialects.verify import verify_module
@@ -46,10 +46,6 @@ class Function:
         to = f" -> {type_of(shape, element)}" if operands else ""
         self.lines.append(f"{name} = {op}{operands}{to}{rest}")
         self.values.append((name, shape, element))
-
-
-def type_of(shape: tuple[int, ...], element: str) -> str:
-    return f"tensor<{''.join(f'{d}x' for d in shape)}{element}>"
 
 
 def literal(draw: st.DrawFn, element: str) -> str:
