@@ -1,0 +1,216 @@
+"""ONNX's own backend node tests: what is imported, compiled, run on the simulated chip and right, op by op.
+
+`python bench/onnx_node_tests.py` prints a table of passed, refused and failed cases by op, and the reasons of refusals.
+`--level tensor` runs the values in numpy alone, which is quicker: compiled programs have the same bits, which every run
+on the chip checks. `--op Conv`, `--case PART` choose cases; `--markdown FILE` writes the table for docs/onnx.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from tspc.dialects.errors import TspError
+from tspc.passes.importers.onnx import Imported, UnknownValues, import_model
+from tspc.passes.pipelines import compile
+from tspc.runtime.executable import Loaded, executable_from_module
+from tspc.runtime.jit import JitEngine
+from tspc.runtime.levels import run_module
+
+Arrays = dict[str, Any]
+
+TOLERANCES: dict[str, tuple[float, float]] = {
+    "": (1e-3, 1e-7),
+}
+"""Relative and absolute tolerance by op: ONNX's own for all but those named here."""
+
+
+@dataclass
+class Outcome:
+    """What became of a case."""
+
+    case: str
+    op: str
+    result: str
+    """`passed`, `refused` or `failed`."""
+    reason: str = ""
+    fixed: tuple[str, ...] = ()
+    """The inputs whose values were compiled in."""
+    known: bool = False
+    """Whether nothing was left to compute on the chip."""
+    cycles: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Cases:
+    """The cases of the installed package."""
+
+    chosen: list[Any] = field(default_factory=list)
+
+    @staticmethod
+    def collect(op: str = "", part: str = "") -> list[Any]:
+        from onnx.backend.test.case.node import collect_testcases
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            cases = collect_testcases(None)
+        return [c for c in cases if part in c.name and (not op or op_of(c) == op)]
+
+
+def op_of(case: Any) -> str:
+    """The op that a case is for: that of its first node that is no constant; `_expanded` ones are of their name."""
+    nodes = case.model.graph.node
+    return next((n.op_type for n in nodes if n.op_type != "Constant"), nodes[0].op_type if nodes else "")
+
+
+def array_of(value: Any) -> Any:
+    """A tensor of a data set as an array; sequences as lists."""
+    from onnx import TensorProto, numpy_helper
+
+    if isinstance(value, TensorProto):
+        return numpy_helper.to_array(value)
+    return [array_of(v) for v in value] if isinstance(value, list | tuple) else value if value is None else np.asarray(value)
+
+
+def imported(case: Any, inputs: Arrays) -> tuple[Imported, tuple[str, ...]]:
+    """The case's model; inputs that decide about shapes get their values. Raises TspError."""
+    fixed: dict[str, Any] = {}
+    while True:
+        try:
+            shapes = {n: np.shape(v) for n, v in inputs.items() if n not in fixed and not isinstance(v, list)}
+            return import_model(case.model, {n: s for n, s in shapes.items() if _open(case, n)}, fixed), tuple(fixed)
+        except UnknownValues as e:
+            more = {n: inputs[n] for n in e.names if n in inputs and n not in fixed}
+            if not more:
+                raise
+            fixed |= more
+
+
+def _open(case: Any, name: str) -> bool:
+    """Whether the model leaves the shape of an input open."""
+    info = next(i for i in case.model.graph.input if i.name == name)
+    tensor = info.type.tensor_type
+    return info.type.WhichOneof("value") == "tensor_type" and (
+        not tensor.HasField("shape") or any(not d.HasField("dim_value") for d in tensor.shape.dim)
+    )
+
+
+def run_case(case: Any, level: str) -> Outcome:
+    """What becomes of a case at a level, `tensor` or `chip`."""
+    outcome = Outcome(case.name, op_of(case), "refused")
+    start = time.perf_counter()
+    given, wanted = case.data_sets[0]
+    names = [i.name for i in case.model.graph.input]
+    inputs = {n: array_of(v) for n, v in zip(names, given, strict=False)}
+    try:
+        model, outcome.fixed = imported(case, inputs)
+        outcome.known = not any(port.on_chip for port in model.host.outputs)
+        there = {n: v for n, v in inputs.items() if n not in outcome.fixed}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            outputs = outputs_of(model, there, level, outcome)
+    except TspError as e:
+        outcome.reason = str(e).split("\n")[0]
+    except Exception as e:
+        outcome.result, outcome.reason = "failed", f"{type(e).__name__}: {e}".split("\n")[0]
+    else:
+        fault = difference(case, outputs, [array_of(v) for v in wanted])
+        outcome.result, outcome.reason = ("failed", fault) if fault else ("passed", "")
+    outcome.seconds = time.perf_counter() - start
+    return outcome
+
+
+def outputs_of(model: Imported, inputs: Arrays, level: str, outcome: Outcome) -> Arrays:
+    """The outputs of a run; on the chip they are checked to be those of the tensor level, bit by bit."""
+    given = model.host.to_program(inputs)
+    if outcome.known:
+        return model.host.to_model({})
+    values = run_module(model.module, given, model.parameters).outputs
+    if level == "tensor":
+        return model.host.to_model(values)
+    executable = executable_from_module(compile(model.module), model.parameters)
+    outputs, _ = Loaded(executable, JitEngine(mode="bulk")).run(given)
+    outcome.cycles = executable.program.cycles
+    for name, value in values.items():
+        if value.tobytes() != outputs[name].tobytes():
+            raise AssertionError(f"output {name} differs in bits between the tensor level and the chip")
+    return model.host.to_model(outputs)
+
+
+def difference(case: Any, outputs: Arrays, wanted: Sequence[Any]) -> str:
+    """What is wrong with the outputs; nothing if they are right."""
+    relative, absolute = TOLERANCES.get(op_of(case), TOLERANCES[""])
+    for info, want in zip(case.model.graph.output, wanted, strict=False):
+        if not info.name:
+            continue
+        have = outputs[info.name]
+        if isinstance(want, list):
+            return "a sequence"
+        if have.shape != want.shape or have.dtype != want.dtype:
+            return f"{info.name} is {have.dtype}{[*have.shape]}, not {want.dtype}{[*want.shape]}"
+        if want.dtype.kind in "fc":
+            a, b = have.astype(np.float64), want.astype(np.float64)
+            with np.errstate(all="ignore"):
+                near = np.isclose(a, b, rtol=relative, atol=absolute, equal_nan=True)
+                if not near.all():
+                    worst = np.nanmax(np.where(near, 0, np.abs(a - b)))
+                    return f"{info.name}: {np.sum(~near)} of {near.size} are off, by up to {worst:.3g}"
+        elif not (np.asarray(have) == np.asarray(want)).all():
+            return f"{info.name}: {np.sum(np.asarray(have) != np.asarray(want))} of {have.size} differ"
+    return ""
+
+
+def table(outcomes: Sequence[Outcome]) -> list[str]:
+    """Markdown: the numbers by op."""
+    by_op: dict[str, Counter[str]] = defaultdict(Counter)
+    for o in outcomes:
+        by_op[o.op][o.result] += 1
+        if o.result == "passed" and o.known:
+            by_op[o.op]["known"] += 1
+    lines = ["| op | passed | of these known when compiled | refused | failed |", "|---|---|---|---|---|"]
+    for op, count in sorted(by_op.items()):
+        row = (count["passed"], count["known"], count["refused"], count["failed"])
+        lines.append(f"| {op} | " + " | ".join(str(n or "") for n in row) + " |")
+    total = Counter[str]()
+    for count in by_op.values():
+        total.update(count)
+    row = (total["passed"], total["known"], total["refused"], total["failed"])
+    return [*lines, "| all | " + " | ".join(str(n) for n in row) + " |"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--level", choices=("tensor", "chip"), default="chip")
+    parser.add_argument("--op", default="", help="cases of this op alone")
+    parser.add_argument("--case", default="", help="cases whose names have this part")
+    parser.add_argument("--every", type=int, default=1, help="every so many of them")
+    parser.add_argument("--reasons", action="store_true", help="print what is said of each case that did not pass")
+    parser.add_argument("--markdown", help="a file for the table")
+    args = parser.parse_args()
+    outcomes = [run_case(case, args.level) for case in Cases.collect(args.op, args.case)[:: args.every]]
+    lines = table(outcomes)
+    print("\n".join(lines))
+    if args.reasons:
+        for o in outcomes:
+            if o.result != "passed":
+                print(f"{o.result}: {o.case}: {o.reason}")
+    seconds = sum(o.seconds for o in outcomes)
+    print(f"{len(outcomes)} cases in {seconds:.0f} s, at most {max((o.seconds for o in outcomes), default=0):.1f} s each")
+    if args.markdown:
+        with open(args.markdown, "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+    sys.exit(any(o.result == "failed" for o in outcomes))
+
+
+if __name__ == "__main__":
+    main()
+
+
