@@ -84,9 +84,9 @@ class Importer:
             try:
                 self._node(proto, scope, opsets)
             except Refused as refusal:
-                if self.depth:
-                    raise
                 op = f"{proto.domain}.{proto.op_type}" if proto.domain else proto.op_type
+                if self.depth:
+                    raise Refused(f"{op} in it: {refusal.reason}", refusal.remedy, refusal.unknown) from None
                 self.problems.append(Problem(where, op, refusal.reason, refusal.remedy, refusal.unknown))
                 self._stand_in(proto, scope)
             except Stopped:
@@ -136,8 +136,7 @@ class Importer:
         node = Node(proto.op_type, domain, version, inputs, attributes, len(proto.output), self.emit, self)
         if (folded := fold(proto, node, self.opsets)) is not None:
             return folded
-        if (control := CONTROL.get(proto.op_type)) is not None and not domain:
-            return control(self, node, scope)
+        node.scope = scope
         lowering = LOWERINGS.get((domain, proto.op_type))
         if lowering is not None:
             result = lowering(node)
@@ -184,10 +183,6 @@ class Importer:
             elif a.ref_attr_name in given:
                 result[a.name] = given[a.ref_attr_name]
         return result
-
-
-CONTROL: dict[str, Any] = {}
-"""What runs graphs of its own, by op: a function of the importer, the node and the scope around it."""
 
 
 def scope_attributes(scope: Scope | None) -> Attributes:

@@ -13,7 +13,7 @@ from .emit import Emitter
 from .values import Item, Refused, Value
 
 if TYPE_CHECKING:
-    from .importer import Importer
+    from .importer import Importer, Scope
 
 Attributes: TypeAlias = dict[str, Any]
 """By name: int, float, bytes, lists of them, arrays, graphs."""
@@ -33,6 +33,8 @@ class Node:
     """How many outputs are named; trailing ones that are not used may be missing."""
     emit: Emitter
     importer: Importer
+    scope: Scope | None = None
+    """The names that the graphs of its attributes see."""
 
     def has(self, i: int) -> bool:
         return i < len(self.inputs) and self.inputs[i] is not None
@@ -82,6 +84,11 @@ class Node:
     def axis(self, default: int, rank: int, name: str = "axis") -> int:
         """An attribute that names a dimension, counted from 0."""
         return axis_of(self.int(name, default), rank)
+
+    def body(self, name: str, arguments: Sequence[Item] = ()) -> list[Item]:
+        """The outputs of the graph that is an attribute."""
+        assert self.scope is not None
+        return self.importer.graph(self.attributes[name], arguments, self.scope)
 
     def refuse_attribute(self, name: str, remedy: str = "") -> None:
         raise Refused(f"attribute {name} = {self.attributes.get(name)!r} has no lowering", remedy)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from importlib import import_module
 
-KINDS = ("elementwise", "logic", "movement", "products", "windows", "reductions", "indexing")
+KINDS = (
+    "elementwise", "logic", "movement", "products", "windows", "reductions", "indexing", "normalisation", "quantised",
+    "control",
+)  # fmt: skip
 
 
 def load_lowerings() -> None:
