@@ -68,6 +68,8 @@ class Importer:
     def __init__(self, emit: Emitter, opsets: dict[str, int], inferred: dict[str, tuple[Shape, np.dtype[Any]]]):
         self.emit, self.opsets, self.inferred = emit, opsets, inferred
         self.problems: list[Problem] = []
+        self.lost: set[str] = set()
+        """Tensors of nodes that were refused, or that hang on such."""
         self.depth = 0
         self.nodes = 0
 
@@ -89,13 +91,16 @@ class Importer:
                     raise Refused(f"{op} in it: {refusal.reason}", refusal.remedy, refusal.unknown) from None
                 self.problems.append(Problem(where, op, refusal.reason, refusal.remedy, refusal.unknown))
                 self._stand_in(proto, scope)
-            except Stopped:
+            except Stopped as missing:
                 if self.depth:
                     raise
+                if str(missing) not in self.lost:
+                    self.problems.append(Problem(where, proto.op_type, f"nothing makes {missing}", "", ()))
                 self._stand_in(proto, scope)
 
     def _stand_in(self, proto: onnx.NodeProto, scope: Scope) -> None:
         """What is known of the results of a node that was refused, so that what follows is looked at as well."""
+        self.lost.update(proto.output)
         for name in proto.output:
             shape, dtype = self.inferred.get(name, (None, None))
             if shape is None or dtype is None or not name:
@@ -153,7 +158,7 @@ class Importer:
         opsets = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in body.opset_import}
         scope = Scope(names, None, attributes, {**self.opsets, **opsets})
         self.nested(body.node, scope)
-        return [scope.find(name) if name else None for name in body.output[: max(node.outputs, 1)]]
+        return [scope.names.get(name) for name in body.output[: max(node.outputs, 1)]]
 
     def nested(self, nodes: Iterable[onnx.NodeProto], scope: Scope) -> None:
         """Imports the nodes of a function, branch or loop. Its refusals are those of the node that it is of."""

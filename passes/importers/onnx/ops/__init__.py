@@ -6,7 +6,7 @@ from importlib import import_module
 
 KINDS = (
     "elementwise", "logic", "movement", "products", "windows", "reductions", "indexing", "normalisation", "quantised",
-    "control",
+    "control", "recurrent", "resize", "signal",
 )  # fmt: skip
 
 

@@ -163,9 +163,8 @@ def over(x: Scalar, y: Scalar, divisor: Value) -> Scalar:
 
 def _modulo(node: Node, a: Value, x: Scalar, y: Scalar) -> Scalar:
     if x.floating:
-        if not node.int("fmod"):
-            raise Refused("the modulo of floats needs fmod = 1", "set it")
-        return fn.remainder(x, y)
+        rest = fn.remainder(x, y)
+        return rest if node.int("fmod") else where(rest * y < 0, rest + y, rest)
     if unsigned(a):
         return x - fn.unsigned_quotient(x, y) * y
     rest = x - fn.integer_quotient(x, y, wide(a)) * y
@@ -245,11 +244,9 @@ def identity(node: Node) -> Any:
 def dropout(node: Node) -> Any:
     """As in inference: nothing is dropped."""
     x = node.value(0)
-    training = node.optional(2)
-    if training is not None and (training.array is None or bool(training.array.reshape(-1)[0])):
-        ratio = node.optional(1)
-        if ratio is None or ratio.array is None or float(ratio.array.reshape(-1)[0]) != 0:
-            raise Refused("it is to drop elements by chance, as in training", "export the model for inference")
+    training = node.has(2) and bool(node.array(2, "whether it is training").reshape(-1)[0])
+    if training and (not node.has(1) or node.array(1, "the ratio").any()):
+        raise Refused("it is to drop elements by chance, as in training", "export the model for inference")
     if node.outputs < 2:
         return x
     mask = known(np.ones(x.shape, np.bool_ if node.version >= 10 else x.dtype))
@@ -268,3 +265,12 @@ def cast(node: Node) -> Value:
 def where_(node: Node) -> Value:
     condition, a, b = node.tensors()
     return node.emit.map(where, condition, a, b, to=a.dtype)
+
+
+@lowers("BitCast")
+def bit_cast(node: Node) -> Value:
+    """Between integers of one size."""
+    x, dtype = node.value(0), dtype_of_code(node.int("to"))
+    if "f" in (x.dtype.kind, dtype.kind) or dtype == bool:
+        raise Refused(f"no ALU takes the bits of {x.dtype} as {dtype}", "keep to integers of one size")
+    return node.emit.map(lambda v: v.i32(), x, to=dtype)

@@ -19,7 +19,7 @@ from ..registry import Node, lowers
 from ..scalars import Scalar, where
 from ..values import Refused, Value, known
 from .movement import chosen
-from .reductions import I32, extreme, _place, _places  # pyright: ignore[reportPrivateUsage]
+from .reductions import I32, extreme, multiplied_along, place_of, places_along
 
 
 def rows(emit: Emitter, table: Value, numbers: Value) -> Value:
@@ -107,9 +107,7 @@ def _changed(node: Node, table: Value, numbers: Value, updates: Value) -> Value:
     neutral = _neutral(how, work)
     each = emit.map(lambda h, v: where(h, v, neutral), hits, wide, to=work)
     if how == "mul":
-        from .reductions import _product  # pyright: ignore[reportPrivateUsage]
-
-        total = _product(emit, each, [0])
+        total = multiplied_along(emit, each, [0])
     else:
         total = emit.reduced("sum" if how == "add" else how, each, [0])
     total = emit.reshape(total, table.shape)
@@ -229,10 +227,10 @@ def top_k(node: Node) -> tuple[Value, Value]:
     worst = _neutral(kind, np.dtype(np.float32) if x.kind == "f" else x.dtype)
     values: list[Value] = []
     places: list[Value] = []
-    rest, places_all = x, _places(x, axis)
+    rest, places_all = x, places_along(x, axis)
     for _ in range(count):
         values.append(extreme(emit, kind, rest, [axis]))
-        places.append(_place(emit, rest, axis, kind, False))
+        places.append(place_of(emit, rest, axis, kind, False))
         rest = emit.map(lambda v, p, f: where(p.equals(f), worst, v), rest, places_all, places[-1], to=x.dtype)
     return emit.concat(values, axis), emit.cast(emit.concat(places, axis), np.int64)
 

@@ -207,5 +207,6 @@ def space_to_depth(node: Node) -> Value:
     x, b = node.value(0), node.int("blocksize")
     n, c, h, w = x.shape
     split = node.emit.reshape(x, (n, c, h // b, b, w // b, b))
-    moved = node.emit.transpose(split, (0, 3, 5, 1, 2, 4))
+    crd = node.text("mode", "DCR") == "CRD"
+    moved = node.emit.transpose(split, (0, 1, 3, 5, 2, 4) if crd else (0, 3, 5, 1, 2, 4))
     return node.emit.reshape(moved, (n, c * b * b, h // b, w // b))

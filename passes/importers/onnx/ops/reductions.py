@@ -55,7 +55,7 @@ def _reduced(node: Node, x: Value, axes: Sequence[int]) -> Value:
         case "ReduceMax" | "ReduceMin":
             return extreme(emit, "max" if node.op == "ReduceMax" else "min", x, axes)
         case "ReduceProd":
-            return emit.cast(_product(emit, emit.cast(x, work), axes), dtype)
+            return emit.cast(multiplied_along(emit, emit.cast(x, work), axes), dtype)
         case "ReduceL1":
             return emit.cast(total(fn.absolute), dtype)
         case "ReduceL2":
@@ -82,7 +82,7 @@ def extreme(emit: Emitter, kind: str, x: Value, axes: Sequence[int]) -> Value:
     return emit.reduced(kind, x, axes)
 
 
-def _product(emit: Emitter, x: Value, axes: Sequence[int]) -> Value:
+def multiplied_along(emit: Emitter, x: Value, axes: Sequence[int]) -> Value:
     """The product over axes: halves of a dimension are multiplied until one element is left."""
     for axis in axes:
         while (size := x.shape[axis]) > 1:
@@ -125,29 +125,26 @@ def normalised(emit: Emitter, x: Value, axes: Sequence[int], logarithm: bool = F
 
 
 def _hardmax(node: Node, x: Value, axes: Sequence[int]) -> Value:
-    shape = x.shape
-    rows = node.emit.reshape(x, (*shape[: axes[0]], -1 if x.array is not None else int(np.prod([shape[a] for a in axes]))))
-    if len(axes) == 1:
-        rows, axis = x, axes[0]
-    else:
-        axis = rows.rank - 1
-    first = _place(node.emit, rows, axis, "max", False)
-    places = _places(rows, axis)
-    chosen = node.emit.map(lambda p, f: p.equals(f).f32(), places, first, to=x.dtype)
-    return node.emit.reshape(chosen, shape)
+    """1 where the greatest is first, along all axes together."""
+    rows, axis = x, axes[0]
+    if len(axes) > 1:
+        rows = node.emit.reshape(x, (*x.shape[:axis], int(np.prod([x.shape[a] for a in axes]))))
+    first = place_of(node.emit, rows, axis, "max", False)
+    chosen = node.emit.map(lambda p, f: p.equals(f).f32(), places_along(rows, axis), first, to=x.dtype)
+    return node.emit.reshape(chosen, x.shape)
 
 
-def _places(x: Value, axis: int) -> Value:
+def places_along(x: Value, axis: int) -> Value:
     """0, 1, ... along an axis."""
     shape = [x.shape[axis] if i == axis else 1 for i in range(x.rank)]
     return known(np.arange(x.shape[axis], dtype=np.int32).reshape(shape))
 
 
-def _place(emit: Emitter, x: Value, axis: int, kind: str, last: bool) -> Value:
+def place_of(emit: Emitter, x: Value, axis: int, kind: str, last: bool) -> Value:
     """Where along an axis the greatest or least is first, or last; the axis stays."""
     best = extreme(emit, kind, x, [axis])
     far = -1 if last else x.shape[axis]
-    found = emit.map(lambda v, b, p: where(v.is_("eq", b), p, far), x, best, _places(x, axis), to=I32)
+    found = emit.map(lambda v, b, p: where(v.is_("eq", b), p, far), x, best, places_along(x, axis), to=I32)
     return emit.reduced("max" if last else "min", found, [axis])
 
 
@@ -155,7 +152,7 @@ def _place(emit: Emitter, x: Value, axis: int, kind: str, last: bool) -> Value:
 def place(node: Node) -> Value:
     x = node.value(0)
     axis = node.axis(0, x.rank)
-    found = _place(node.emit, x, axis, "max" if node.op == "ArgMax" else "min", bool(node.int("select_last_index")))
+    found = place_of(node.emit, x, axis, "max" if node.op == "ArgMax" else "min", bool(node.int("select_last_index")))
     found = node.emit.cast(found, np.int64)
     if node.int("keepdims", 1):
         return found

@@ -211,7 +211,7 @@ def conv_transpose(node: Node) -> Value:
     extra = node.ints("output_padding", [0] * rank)
     low, high = _transposed_pads(node, x.shape[2:], kernel, strides, dilations, extra)
     for i in range(rank):
-        x = _spread(emit, x, 2 + i, strides[i])
+        x = spread(emit, x, 2 + i, strides[i])
         edge = dilations[i] * (kernel[i] - 1)
         before, after = edge - low[i], edge - high[i] + extra[i]
         if min(before, after) < 0:
@@ -250,7 +250,7 @@ def _transposed_pads(
     return low, high
 
 
-def _spread(emit: Emitter, x: Value, axis: int, stride: int) -> Value:
+def spread(emit: Emitter, x: Value, axis: int, stride: int) -> Value:
     """A dimension whose elements lie `stride` apart, with zeros between."""
     if stride == 1 or x.shape[axis] == 1:
         return x
