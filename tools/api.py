@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,15 +25,22 @@ from ..runtime.jit import JitEngine
 from .profile import Profile, profile
 from .tsp_run import parse_file
 
+if TYPE_CHECKING:
+    import onnx
+
+    from ..passes.importers.onnx import Host, Imported, Port
+
 Arrays = Mapping[str, npt.ArrayLike]
 
 
 class Program:
     """A compiled program with its weights. Threads may share it; their runs wait for each other."""
 
-    def __init__(self, executable: Executable):
+    def __init__(self, executable: Executable, host: Host | None = None):
         self.executable = executable
         """What engines load, `tspc.runtime.executable.Loaded(executable, engine)`."""
+        self.host = host
+        """Of an ONNX model: what turns arrays of its element types into those of the program, and back."""
         self._loaded: Loaded | None = None
         self._loading = Lock()
 
@@ -45,12 +52,12 @@ class Program:
     @property
     def inputs(self) -> dict[str, Signature]:
         """The shape and numpy type of each input."""
-        return self.executable.interface.inputs
+        return _signatures(self.host.inputs) if self.host else self.executable.interface.inputs
 
     @property
     def outputs(self) -> dict[str, Signature]:
         """The shape and numpy type of each output."""
-        return self.executable.interface.outputs
+        return _signatures(self.host.outputs) if self.host else self.executable.interface.outputs
 
     @cached_property
     def profile(self) -> Profile:
@@ -65,15 +72,16 @@ class Program:
         with self._loading:
             if self._loaded is None:
                 self._loaded = Loaded(self.executable, JitEngine())
-        outputs, _ = self._loaded.run(_arrays(inputs))
-        return outputs
+        arrays = _arrays(inputs)
+        outputs, _ = self._loaded.run(self.host.to_program(arrays) if self.host else arrays)
+        return self.host.to_model(outputs) if self.host else outputs
 
     def save(self, path: str | Path) -> None:
         """Writes the program and its weights to a `.tspx` file."""
         save_executable(self.executable, Path(path))
 
-    def __reduce__(self) -> tuple[Callable[[bytes], Program], tuple[bytes]]:
-        return _program, (to_bytes(self.executable),)
+    def __reduce__(self) -> tuple[Callable[[bytes, Host | None], Program], tuple[bytes, Host | None]]:
+        return _program, (to_bytes(self.executable), self.host)
 
     def __repr__(self) -> str:
         inputs, outputs = (", ".join(f"{n}: {s}" for n, s in t.items()) for t in (self.inputs, self.outputs))
@@ -82,24 +90,38 @@ class Program:
 
 
 def compile(
-    model: ModuleOp | str | Path,
+    model: ModuleOp | onnx.ModelProto | str | Path,
     target: SystemSpec | ChipSpec | str | Path | None = None,
     weights: Arrays | str | Path | None = None,
+    inputs: Arrays | None = None,
+    precision: str = "f16x3",
 ) -> Program:
-    """The proven program of a model of any level.
+    """The proven program of a model of any level, or of an ONNX model, a ModelProto or the path of an `.onnx` file.
 
     `model` is an xDSL module, which stays as it is, MLIR text, or the path of an `.mlir` file; a string of one line
     that ends in `.mlir` is a path. `target` is the machine, or the path of its TOML file, in place of the one that the
     module names. `weights` are the parameters by name, or the path of a safetensors file; without them they come from
-    the file that the module names, in the folder of the `.mlir` file.
+    the file that the module names, in the folder of the `.mlir` file. `inputs` and `precision` are for ONNX models
+    (docs/onnx.md): samples, whose shapes stand for those that the model leaves open, and how products of f32 are done.
     Raises a TspError, a parse or verify error of xDSL, or OSError for an `.mlir` file that cannot be read.
     """
-    module, folder = _module(model)
+    found = _imported(model, inputs or {}, precision)
+    module, folder = (found.module, None) if found else _module(cast("ModuleOp | str | Path", model))
     if target is not None:
         module.attributes[TARGET] = TargetAttr(_system(target))
         verify_module(module)
-    parameters = _parameters(module, folder, weights)
-    return Program(executable_from_module(pipelines.compile(module), parameters))
+    parameters = _parameters(module, folder, found.parameters if found and weights is None else weights)
+    return Program(executable_from_module(pipelines.compile(module), parameters), found.host if found else None)
+
+
+def _imported(model: Any, inputs: Arrays, precision: str) -> Imported | None:
+    """An ONNX model at the tensor level; None for another model."""
+    path = isinstance(model, str | Path) and "\n" not in str(model) and str(model).endswith(".onnx")
+    if not path and (isinstance(model, ModuleOp | str | Path) or type(model).__name__ != "ModelProto"):
+        return None
+    from ..passes.importers.onnx import import_for
+
+    return import_for(model, inputs, precision=precision)
 
 
 def load(path: str | Path) -> Program:
@@ -110,9 +132,13 @@ def load(path: str | Path) -> Program:
     return Program(load_executable(Path(path)))
 
 
-def _program(data: bytes) -> Program:
+def _program(data: bytes, host: Host | None = None) -> Program:
     """What was pickled."""
-    return Program(from_bytes(data))
+    return Program(from_bytes(data), host)
+
+
+def _signatures(ports: Sequence[Port]) -> dict[str, Signature]:
+    return {p.name: Signature(p.shape, p.dtype) for p in ports if p.shape is not None and p.dtype is not None}
 
 
 def _module(model: ModuleOp | str | Path) -> tuple[ModuleOp, Path | None]:

@@ -1,8 +1,8 @@
 """ONNX models as modules of tsp_tensor. The package `onnx`, an extra, is imported when a model is.
 
-    imported = import_model("model.onnx", shapes={"x": (1, 3, 224, 224)})
-    imported.module, imported.parameters           # what is compiled
-    imported.host.to_program, imported.host.to_model   # what the host makes of ONNX's arrays, and of results
+imported = import_model("model.onnx", shapes={"x": (1, 3, 224, 224)})
+imported.module, imported.parameters           # what is compiled
+imported.host.to_program, imported.host.to_model   # what the host makes of ONNX's arrays, and of results
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .elements import Array, Shape, element
 from .emit import Emitter
 from .host import Host, Port
 from .importer import Importer, Problem, Scope, Stopped, initializers
-from .model import fix_shapes, inferred, needed, opsets_of, read, runtime_inputs
+from .model import fix_shapes, inferred, needed, open_inputs, opsets_of, read, runtime_inputs
 from .ops import load_lowerings
 from .registry import dtype_of_code
 from .values import Item, Refused, Value, known
@@ -94,6 +94,28 @@ def import_model(
     return Imported(module, parameters, Host(tuple(ports), tuple(outputs)))
 
 
+def import_for(
+    model: onnx.ModelProto | str | Path,
+    inputs: Mapping[str, Any],
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    precision: str = "f16x3",
+) -> Imported:
+    """The module of a model for inputs like these: shapes that it leaves open are theirs, and so are the values of
+    those that decide about shapes or addresses. Raises as import_model does."""
+    proto = read(model)
+    values: dict[str, Any] = {name: v for name, v in inputs.items() if isinstance(v, list)}
+    open_ = {i.name: np.shape(inputs[i.name]) for i in open_inputs(proto) if i.name in inputs and i.name not in values}
+    given = {**open_, **(shapes or {})}
+    while True:
+        try:
+            return import_model(proto, {n: s for n, s in given.items() if n not in values}, values, precision)
+        except UnknownValues as unknown:
+            more = {name: inputs[name] for name in unknown.names if name in inputs and name not in values}
+            if not more:
+                raise
+            values |= more
+
+
 def _refusal(problems: Sequence[Problem]) -> UnsupportedModel:
     """The error for all that cannot be imported; problems of one kind are told once for all their nodes."""
     unknown = sorted({name for p in problems for name in p.unknown})
@@ -104,9 +126,7 @@ def _refusal(problems: Sequence[Problem]) -> UnsupportedModel:
     return UnsupportedModel(text)
 
 
-def _arguments(
-    proto: onnx.ModelProto, emit: Emitter, names: dict[str, Item], values: Mapping[str, Any]
-) -> list[Port]:
+def _arguments(proto: onnx.ModelProto, emit: Emitter, names: dict[str, Item], values: Mapping[str, Any]) -> list[Port]:
     """The arguments of the program; inputs that are known or have no elements are none."""
     ports: list[Port] = []
     problems: list[str] = []
@@ -127,9 +147,10 @@ def _arguments(
             names[info.name] = known(np.zeros(shape, dtype))
             ports.append(Port(info.name, shape, dtype, False))
         elif held is None:
+            what = "strings" if dtype.kind == "O" else dtype.name
             problems.append(
-                f"input {quoted(info.name)} is of {dtype.name if dtype != object else 'strings'}, which is not held on "
-                "the chip; cast it to float32, float16, int32 or a narrower integer before"
+                f"input {quoted(info.name)} is of {what}, which is not held on the chip; cast it to float32, float16, "
+                "int32 or a narrower integer before"
             )
         else:
             ssa = emit.block.insert_arg(TensorType(held.carrier, shape), len(emit.block.args))
@@ -167,7 +188,7 @@ def _exact(value: Value) -> bool:
     """Whether the chip holds the numbers of a tensor that is known."""
     if value.array is None or not value.size or value.kind == "O" or value.dtype == np.float64:
         return False
-    wide = value.dtype in (np.int64, np.uint64, np.uint32)
+    wide = value.dtype.name in ("int64", "uint64", "uint32")
     return not wide or bool((np.abs(value.array.astype(np.float64)) < 2**31).all())
 
 
@@ -188,4 +209,6 @@ def _named(names: Any) -> ArrayAttr[DictionaryAttr]:
     return ArrayAttr([DictionaryAttr(dict[str, Attribute]({tt.NAME: StringAttr(name)})) for name in names])
 
 
-__all__ = ["PRECISIONS", "Array", "Host", "Imported", "Port", "Shape", "UnknownValues", "import_model"]
+__all__ = [
+    "PRECISIONS", "Array", "Host", "Imported", "Port", "Shape", "UnknownValues", "import_for", "import_model",
+]  # fmt: skip

@@ -59,6 +59,12 @@ def element(dtype: np.dtype[Any]) -> Element | None:
     return _ELEMENTS.get(dtype.name)
 
 
+def limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """The least and the greatest number of an integer type, as far as 32 bits hold it."""
+    bits = 8 * min(dtype.itemsize, 4)
+    return (0, (1 << bits) - 1) if dtype.kind == "u" else (-1 << (bits - 1), (1 << (bits - 1)) - 1)
+
+
 def carried(array: Array, name: str = "") -> Array:
     """An array of an ONNX element type as its carrier. Raises InputError, with the name, for integers that do not fit.
 
@@ -70,8 +76,8 @@ def carried(array: Array, name: str = "") -> Array:
         with np.errstate(over="ignore"):
             return array.astype(carrier)
     wide = array.astype(object) if array.dtype == np.uint64 else array.astype(np.int64)
-    limits = np.iinfo(carrier)
-    if array.size and array.dtype.itemsize >= 4 and not limits.min <= int(array.min()) <= int(array.max()) <= limits.max:
+    low, high = limits(carrier)
+    if array.size and array.dtype.itemsize >= 4 and not low <= int(array.min()) <= int(array.max()) <= high:
         what = f"input {quoted(name)}" if name else "a constant of the model"
         raise InputError(f"{what} of {array.dtype} has numbers beyond those of i32, which hold them on the chip")
     return (wide - known.offset).astype(carrier)

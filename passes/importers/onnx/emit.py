@@ -4,7 +4,7 @@ which dimensions lie is settled as late as possible."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from xdsl.dialects.builtin import NameLoc, StringAttr, TensorType, UnknownLoc, f16, f32, i8, i16, i32
@@ -110,9 +110,7 @@ class Emitter:
             return self.constant(carried(value.array).transpose(order))
         return self.transposed(value.ssa, [value.order.index(axis) for axis in order])
 
-    def computed(
-        self, ssa: SSAValue, dtype: np.dtype[Any], order: Sequence[int] | None = None
-    ) -> Value:
+    def computed(self, ssa: SSAValue, dtype: np.dtype[Any], order: Sequence[int] | None = None) -> Value:
         """The tensor that a computed one is, whose dimensions lie in an order."""
         physical = shape_of(ssa)
         order = tuple(order) if order is not None else identity(len(physical))
@@ -139,6 +137,83 @@ class Emitter:
 
     # -- computing ---------------------------------------------------------------------------------------------
 
+    @overload
+    def map(
+        self,
+        function: Callable[[Scalar], Scalar],
+        a: Value,
+        /,
+        *,
+        to: Any,
+        shape: Shape | None = None,
+    ) -> Value: ...
+    @overload
+    def map(
+        self,
+        function: Callable[[Scalar, Scalar], Scalar],
+        a: Value,
+        b: Value,
+        /,
+        *,
+        to: Any,
+        shape: Shape | None = None,
+    ) -> Value: ...
+    @overload
+    def map(
+        self,
+        function: Callable[[Scalar, Scalar, Scalar], Scalar],
+        a: Value,
+        b: Value,
+        c: Value,
+        /,
+        *,
+        to: Any,
+        shape: Shape | None = None,
+    ) -> Value: ...
+    @overload
+    def map(
+        self,
+        function: Callable[[Scalar, Scalar, Scalar, Scalar], Scalar],
+        a: Value,
+        b: Value,
+        c: Value,
+        d: Value,
+        /,
+        *,
+        to: Any,
+        shape: Shape | None = None,
+    ) -> Value: ...
+    @overload
+    def map(
+        self,
+        function: Callable[[Scalar, Scalar, Scalar, Scalar, Scalar], Scalar],
+        a: Value,
+        b: Value,
+        c: Value,
+        d: Value,
+        e: Value,
+        /,
+        *,
+        to: Any,
+        shape: Shape | None = None,
+    ) -> Value: ...
+    @overload
+    def map(
+        self,
+        function: Callable[[Scalar, Scalar, Scalar, Scalar, Scalar, Scalar], Scalar],
+        a: Value,
+        b: Value,
+        c: Value,
+        d: Value,
+        e: Value,
+        f: Value,
+        /,
+        *,
+        to: Any,
+        shape: Shape | None = None,
+    ) -> Value: ...
+    @overload
+    def map(self, function: Callable[..., Scalar], *values: Value, to: Any, shape: Shape | None = None) -> Value: ...
     def map(self, function: Callable[..., Scalar], *values: Value, to: Any, shape: Shape | None = None) -> Value:
         """A function of every element of tensors that broadcast; the result is of the ONNX element type `to`.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -57,17 +57,17 @@ def _run(proto: onnx.NodeProto, node: Node, opsets: dict[str, int]) -> list[Item
     """The results by ONNX's reference evaluator; None where it has no such op, or refuses."""
     from onnx.reference import ReferenceEvaluator
 
-    from .importer import _resolved  # pyright: ignore[reportPrivateUsage]
+    from .importer import resolved
 
     names = [f"i{k}" if item is not None else "" for k, item in enumerate(node.inputs)]
-    single = _resolved(proto, node)
+    single = resolved(proto, node)
     del single.input[:]
     single.input.extend(names)
     feeds = {n: v.array for n, v in zip(names, node.inputs, strict=True) if n and isinstance(v, Value)}
     try:
         with np.errstate(all="ignore"):
             evaluator = ReferenceEvaluator(single, opsets={**opsets, node.domain: node.version})
-            results: list[Any] = evaluator.run(None, feeds)  # pyright: ignore[reportUnknownMemberType]
+            results = cast("list[Any]", evaluator.run(None, feeds))  # pyright: ignore[reportUnknownMemberType]
     except Exception:  # of an evaluator that has other limits than we: the op is lowered instead, or refused by name
         return None
     if not all(isinstance(r, np.ndarray | np.generic) for r in results):
@@ -95,9 +95,13 @@ def _shape(node: Node) -> Value:
     return known(np.array(shape[start:end], np.int64))
 
 
+def _size(node: Node) -> Value:
+    return known(np.array(node.value(0).size, np.int64))
+
+
 _ALWAYS = {
     "Constant": _constant,
     "Shape": _shape,
-    "Size": lambda node: known(np.array(node.value(0).size, np.int64)),
+    "Size": _size,
 }
 """What needs no values of tensors."""

@@ -109,7 +109,8 @@ def remainder(a: Scalar, b: Scalar) -> Scalar:
     rest = a - divided(a, b).trunc() * b
     wrong = rest * towards < 0
     rest = where(wrong, rest + towards, rest)
-    return where(absolute(rest) >= size, rest - towards, rest)
+    rest = where(absolute(rest) >= size, rest - towards, rest)
+    return where(absolute(a) < size, a, rest)
 
 
 def integer_quotient(a: Scalar, b: Scalar, wide: bool) -> Scalar:

@@ -227,7 +227,7 @@ def function_of(proto: onnx.NodeProto, node: Node) -> onnx.FunctionProto | None:
     if node.domain == MICROSOFT:
         return None
     try:
-        schema = onnx.defs.get_schema(proto.op_type, node.version, node.domain)
+        schema: Any = onnx.defs.get_schema(proto.op_type, node.version, node.domain)  # its stubs lack half of it
     except onnx.defs.SchemaError:
         raise Refused(f"operator set {node.version} has no such op") from None
     body = onnx.FunctionProto()
@@ -241,18 +241,18 @@ def function_of(proto: onnx.NodeProto, node: Node) -> onnx.FunctionProto | None:
         versions = [v for v in schema.context_dependent_function_opset_versions if v <= node.version]
         if not versions:
             return None
-        resolved = _resolved(proto, node)
+        whole = resolved(proto, node)
         types = [_type(item) for item in node.inputs]
         body.ParseFromString(
             schema.get_context_dependent_function_with_opset_version(
-                max(versions), resolved.SerializeToString(), [t.SerializeToString() for t in types]
+                max(versions), whole.SerializeToString(), [t.SerializeToString() for t in types]
             )
         )
         return body
     return None
 
 
-def _resolved(proto: onnx.NodeProto, node: Node) -> onnx.NodeProto:
+def resolved(proto: onnx.NodeProto, node: Node) -> onnx.NodeProto:
     """The node with the values of attributes that refer to those of a function around it."""
     import onnx
 
@@ -275,5 +275,3 @@ def _type(item: Item) -> onnx.TypeProto:
         return onnx.TypeProto()
     code = onnx.helper.np_dtype_to_tensor_dtype(item.dtype)
     return onnx.helper.make_tensor_type_proto(code, item.shape)
-
-

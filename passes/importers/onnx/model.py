@@ -1,4 +1,4 @@
-"""Reads a model: a path or a ModelProto, checked, with its own functions written in, and shapes where they are known."""
+"""Reads a model: a path or a ModelProto, checked, its own functions written in, with shapes where they are known."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read(model: onnx.ModelProto | str | Path) -> onnx.ModelProto:
         _load_external(copy, path)
     _check_order(copy, name)
     try:
-        checker.check_model(copy, full_check=False)
+        checker.check_model(copy, full_check=False)  # pyright: ignore[reportUnknownMemberType]
     except checker.ValidationError as e:
         raise MalformedProgram(f"{name} is no valid model: {_first(e)}") from None
     except ValueError:  # larger than a protobuf may be: what is wrong with it is found node by node
@@ -72,7 +72,9 @@ def _load_external(model: onnx.ModelProto, path: Path) -> None:
     try:
         load_external_data_for_model(model, str(path.parent.resolve()))
     except (OSError, ValueError, checker.ValidationError) as e:
-        raise MalformedProgram(f"{path}: data of its tensors lies in other files: {_first(e)}; put them beside it") from None
+        raise MalformedProgram(
+            f"{path}: data of its tensors lies in other files: {_first(e)}; put them beside it"
+        ) from None
 
 
 def _check_order(model: onnx.ModelProto, name: str) -> None:
@@ -85,7 +87,11 @@ def _check_order(model: onnx.ModelProto, name: str) -> None:
     for node in graph.node:
         for used in node.input:
             if used and used not in there:
-                why = "only later, or from itself: the graph has a cycle or is not in order" if used in made else "nowhere"
+                why = (
+                    "only later, or from itself: the graph has a cycle or is not in order"
+                    if used in made
+                    else "nowhere"
+                )
                 late.append(f"node {quoted(node.name or node.op_type)} uses {quoted(used)}, which is made {why}")
         there |= set(node.output)
     if late:
@@ -103,8 +109,11 @@ def fix_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]], valu
     inputs = {i.name: i for i in runtime_inputs(model)}
     for name in shapes:
         if name not in inputs:
-            raise InputError(f"input {quoted(name)} is unknown; the model has {', '.join(map(quoted, inputs)) or 'none'}")
+            raise InputError(
+                f"input {quoted(name)} is unknown; the model has {', '.join(map(quoted, inputs)) or 'none'}"
+            )
     problems: list[str] = []
+    left_open = {info.name for info in open_inputs(model)}
     for name, info in inputs.items():
         if info.type.WhichOneof("value") != "tensor_type" or name in values:
             continue
@@ -113,14 +122,16 @@ def fix_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]], valu
             given = [int(n) for n in shapes[name]]
             have = [d.dim_value if d.HasField("dim_value") else None for d in dims]
             has_shape = info.type.tensor_type.HasField("shape")
-            if has_shape and (len(have) != len(given) or any(h not in (None, g) for h, g in zip(have, given, strict=True))):
+            if has_shape and (
+                len(have) != len(given) or any(h not in (None, g) for h, g in zip(have, given, strict=True))
+            ):
                 raise InputError(f"input {quoted(name)} of shape {_shown(info)} does not take {given}")
             del dims[:]
             for n in given:
                 dims.add().dim_value = n
             if not given:
                 info.type.tensor_type.shape.SetInParent()
-        elif not info.type.tensor_type.HasField("shape") or any(not d.HasField("dim_value") for d in dims):
+        elif info.name in left_open:
             problems.append(f"input {quoted(name)} has the shape {_shown(info)}")
     if problems:
         raise UnsupportedModel(
@@ -131,7 +142,9 @@ def fix_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]], valu
 def _shown(info: onnx.ValueInfoProto) -> str:
     if not info.type.tensor_type.HasField("shape"):
         return "of unknown rank"
-    dims = (str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?" for d in info.type.tensor_type.shape.dim)
+    dims = (
+        str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?" for d in info.type.tensor_type.shape.dim
+    )
     return "x".join(dims) or "of no dimensions"
 
 
@@ -139,6 +152,19 @@ def runtime_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     """The inputs that are no constants with a default."""
     constants = {t.name for t in model.graph.initializer}
     return [i for i in model.graph.input if i.name not in constants]
+
+
+def open_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """The tensors among the inputs whose shape the model leaves open."""
+    return [
+        info
+        for info in runtime_inputs(model)
+        if info.type.WhichOneof("value") == "tensor_type"
+        and (
+            not info.type.tensor_type.HasField("shape")
+            or any(not d.HasField("dim_value") for d in info.type.tensor_type.shape.dim)
+        )
+    ]
 
 
 def inferred(model: onnx.ModelProto) -> dict[str, tuple[Shape, np.dtype[Any]]]:

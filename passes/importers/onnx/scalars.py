@@ -5,6 +5,7 @@ Floats are f32, integers i32, truth values i1. A Python number beside a scalar i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias, cast
 
 from xdsl.dialects import arith, math
@@ -14,6 +15,8 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from .elements import Element
 
 Number: TypeAlias = "Scalar | float | int | bool"
+Pair: TypeAlias = "Callable[[Scalar, Scalar], Scalar]"
+"""A function of two scalars."""
 
 
 class Scalar:
@@ -39,9 +42,7 @@ class Scalar:
         """A number as a scalar of this one's type."""
         return value if isinstance(value, Scalar) else constant(self.block, value, self.ssa.type)
 
-    def _pair(
-        self, other: Number, floating: type[Operation], integer: type[Operation], turned: bool = False
-    ) -> Scalar:
+    def _pair(self, other: Number, floating: type[Operation], integer: type[Operation], turned: bool = False) -> Scalar:
         a, b = self, self.like(other)
         if turned:
             a, b = b, a

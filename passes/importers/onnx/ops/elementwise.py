@@ -271,6 +271,6 @@ def where_(node: Node) -> Value:
 def bit_cast(node: Node) -> Value:
     """Between integers of one size."""
     x, dtype = node.value(0), dtype_of_code(node.int("to"))
-    if "f" in (x.dtype.kind, dtype.kind) or dtype == bool:
+    if "f" in (x.dtype.kind, dtype.kind) or dtype.kind == "b":
         raise Refused(f"no ALU takes the bits of {x.dtype} as {dtype}", "keep to integers of one size")
     return node.emit.map(lambda v: v.i32(), x, to=dtype)

@@ -5,18 +5,16 @@ The tensor dialect gathers rows of a table, and so elements are rows of one elem
 
 from __future__ import annotations
 
-
-
 import numpy as np
 from xdsl.dialects.builtin import TensorType
 
 from .....dialects import tsp_tensor as tt
 from .....dialects.tsp_tensor.types import shape_of, tensor_of
-from ..elements import Shape
+from ..elements import Shape, limits
 from ..emit import Emitter
 from ..products import F32
 from ..registry import Node, lowers
-from ..scalars import Scalar, where
+from ..scalars import Pair, Scalar, where
 from ..values import Refused, Value, known
 from .movement import chosen
 from .reductions import I32, extreme, multiplied_along, place_of, places_along
@@ -111,7 +109,7 @@ def _changed(node: Node, table: Value, numbers: Value, updates: Value) -> Value:
     else:
         total = emit.reduced("sum" if how == "add" else how, each, [0])
     total = emit.reshape(total, table.shape)
-    functions = {
+    functions: dict[str, Pair] = {
         "add": lambda a, b: a + b,
         "mul": lambda a, b: a * b,
         "max": lambda a, b: a.max(b),
@@ -126,8 +124,8 @@ def _neutral(how: str, dtype: np.dtype[np.generic]) -> float | int:
         return int(how == "mul")
     if dtype.kind == "f":
         return float("-inf") if how == "max" else float("inf")
-    limits = np.iinfo(np.int32 if dtype.itemsize > 4 else dtype)
-    return int(limits.min if how == "max" else limits.max)
+    low, high = limits(dtype)
+    return low if how == "max" else high
 
 
 def _rows_of(node: Node, shape: Shape, numbers: Value, batch: int) -> Value:
@@ -286,5 +284,3 @@ def known_alone(node: Node) -> Value:
     for i in range(len(node.inputs)):
         node.array(i, "its input")
     raise Refused("no lowering", "compute it on the host")
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import functions as fn
 from ..registry import Node, lowers
+from ..scalars import Pair
 from ..values import Value
 from .elementwise import unsigned
 
@@ -21,7 +22,7 @@ def compare(node: Node) -> Value:
 @lowers("And", "Or", "Xor")
 def join(node: Node) -> Value:
     a, b = node.value(0), node.value(1)
-    functions = {"And": lambda x, y: x & y, "Or": lambda x, y: x | y, "Xor": lambda x, y: x ^ y}
+    functions: dict[str, Pair] = {"And": lambda x, y: x & y, "Or": lambda x, y: x | y, "Xor": lambda x, y: x ^ y}
     return node.emit.map(functions[node.op], a, b, to=bool)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -139,7 +140,11 @@ def tile(node: Node) -> Value:
 def pad(node: Node) -> Value:
     """Constant, or with the elements that are there: those at the edge, mirrored or from the other end."""
     x = node.value(0)
-    pads = node.ints("pads" if "pads" in node.attributes else "paddings") if node.version < 11 else node.numbers(1, "the pads")
+    pads = (
+        node.ints("pads" if "pads" in node.attributes else "paddings")
+        if node.version < 11
+        else node.numbers(1, "the pads")
+    )
     axes = [axis_of(a, x.rank) for a in node.numbers(3, "the axes")] if node.has(3) else [*range(x.rank)]
     low, high = [0] * x.rank, [0] * x.rank
     for axis, before, after in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True):
@@ -175,10 +180,9 @@ def padded(node: Node, x: Value, low: Sequence[int], high: Sequence[int], value:
 def _by_elements(node: Node, x: Value, axis: int, low: int, high: int, mode: str) -> Value:
     if not low and not high:
         return x
-    modes = {"edge": "edge", "reflect": "reflect", "wrap": "wrap"}
-    if mode not in modes:
+    if mode not in ("edge", "reflect", "wrap"):
         node.refuse_attribute("mode", "use constant, edge, reflect or wrap")
-    numbers = np.pad(np.arange(x.shape[axis]), (low, high), mode=modes[mode])  # pyright: ignore
+    numbers = np.pad(np.arange(x.shape[axis]), (low, high), mode=cast(Any, mode))
     return chosen(node, x, axis, numbers)
 
 

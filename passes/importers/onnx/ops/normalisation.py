@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from xdsl.dialects.builtin import FloatAttr, f32
@@ -14,7 +14,7 @@ from ..products import F32
 from ..registry import Node, lowers
 from ..scalars import Scalar
 from ..values import Refused, Value, known
-from .windows import Windows, mean, pooled
+from .windows import Windows, convolved, mean
 
 
 @lowers("BatchNormalization")
@@ -49,13 +49,12 @@ def normalised(emit: Emitter, x: Value, axes: Sequence[int], epsilon: float) -> 
 def scaled(emit: Emitter, x: Value, scale: Value | None, bias: Value | None, to: np.dtype[np.generic]) -> Value:
     """Times a scale and with a bias, of those that there are."""
     others = [v for v in (scale, bias) if v is not None]
-    functions: dict[tuple[bool, bool], Callable[..., Scalar]] = {
-        (True, True): lambda v, s, b: v * s + b,
-        (True, False): lambda v, s: v * s,
-        (False, True): lambda v, b: v + b,
-        (False, False): lambda v: v,
-    }
-    return emit.map(functions[scale is not None, bias is not None], x, *others, to=to)
+
+    def function(v: Scalar, *rest: Scalar) -> Scalar:
+        v = v if scale is None else v * rest[0]
+        return v if bias is None else v + rest[-1]
+
+    return emit.map(function, x, *others, to=to)
 
 
 @lowers("InstanceNormalization")
@@ -112,20 +111,25 @@ def mean_variance_normalization(node: Node) -> Value:
     return node.emit.cast(normalised(node.emit, node.value(0), axes, 1e-9), node.value(0).dtype)
 
 
+PART = 2.0**-4
+"""Of values that are squared to be multiplied, so that squares of those up to 4095 are f16."""
+
+
 @lowers("LRN")
 def lrn(node: Node) -> Value:
-    """x / (bias + alpha / size times the squares of the channels around) ^ beta."""
+    """x / (bias + alpha / size times the squares of the channels around) ^ beta. The sums are products with a band."""
     emit, x, size = node.emit, node.value(0), node.int("size")
     alpha, beta, bias = node.float("alpha", 1e-4), node.float("beta", 0.75), node.float("bias", 1.0)
-    squares = emit.map(lambda v: v * v, x, to=F32)
-    n, channels, *rest = x.shape
-    plane = emit.reshape(squares, (n, 1, channels, int(np.prod(rest))))
-    low = (size - 1) // 2
-    band = Windows([size, 1], [1, 1], [low, 0], [size - 1 - low, 0], [1, 1])
-    sums = emit.reshape(pooled(emit, "sum", plane, band), x.shape)
+    channels, low = x.shape[1], (size - 1) // 2
+    apart = np.arange(channels)[:, None] - np.arange(channels)  # of a sum's channel and one that it may take
+    band = ((-(size - 1 - low) <= apart) & (apart <= low)).astype(np.float32)
+    squares = emit.map(lambda v: (v * PART) * (v * PART), x, to=F32)
+    one = [1] * (x.rank - 2)
+    windows = Windows(one, one, [0 for _ in one], [0 for _ in one], one)
+    sums = convolved(emit, squares, known(band.reshape(channels, channels, *one)), windows, 1)
 
     def divided(v: Scalar, total: Scalar) -> Scalar:
-        base = total * (alpha / size) + bias
+        base = total * (alpha / (size * PART**2)) + bias
         if beta == 0.75:
             root = base.rsqrt()
             return v * (root * square_root(root))

@@ -99,7 +99,7 @@ def einsum(node: Node) -> Value:
         (a, left), (b, right), *rest = named
         kept = result + "".join(t for _, t in rest)
         named = [_pair(emit, a, left, b, right, kept), *rest]
-    (value, axes), = named
+    ((value, axes),) = named
     summed = [i for i, name in enumerate(axes) if name not in result]
     value = emit.reduced("sum", value, summed)
     value = emit.reshape(value, [n for i, n in enumerate(value.shape) if i not in summed])
@@ -108,7 +108,7 @@ def einsum(node: Node) -> Value:
 
 
 def _terms(equation: str, values: list[Value]) -> tuple[list[str], str]:
-    """The names of the axes of each operand and of the result; those of an ellipsis are capital letters of their own."""
+    """The names of the axes of each operand and of the result; those of an ellipsis are letters of their own."""
     text = "".join(equation.split())
     left, arrow, right = text.partition("->")
     terms = left.split(",")
@@ -134,9 +134,7 @@ def _diagonal(node: Node, value: Value, term: str) -> tuple[Value, str]:
         first = term.index(twice)
         second = term.index(twice, first + 1)
         size = value.shape[first]
-        eye = np.eye(size, dtype=value.dtype).reshape(
-            [size if i in (first, second) else 1 for i in range(value.rank)]
-        )
+        eye = np.eye(size, dtype=value.dtype).reshape([size if i in (first, second) else 1 for i in range(value.rank)])
         value = emit.reduced("sum", emit.map(lambda x, y: x * y, value, known(eye), to=value.dtype), [second])
         value = emit.reshape(value, [n for i, n in enumerate(value.shape) if i != second])
         term = term[:second] + term[second + 1 :]
@@ -170,5 +168,3 @@ def _alone(emit: Emitter, value: Value, term: str, others: str) -> tuple[Value, 
     total = emit.reduced("sum", value, axes)
     shape = [n for i, n in enumerate(value.shape) if i not in axes]
     return emit.reshape(total, shape), "".join(n for i, n in enumerate(term) if i not in axes)
-
-

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..elements import limits
 from ..emit import Emitter
 from ..functions import quotient
 from ..products import F32
@@ -38,7 +39,7 @@ def along(node: Node, of: Value, x: Value) -> Value:
 
 def rounded(emit: Emitter, x: Value, scale: Value, zero: Value | None, to: np.dtype[np.generic]) -> Value:
     """round(x / scale) + zero, held within the type. A quotient that is an f32 is that one, so ties are ties."""
-    limits = np.iinfo(to)
+    low, high = limits(to)
 
     def function(v: Scalar, s: Scalar, *z: Scalar) -> Scalar:
         single = scale.array is not None and scale.size == 1
@@ -47,7 +48,7 @@ def rounded(emit: Emitter, x: Value, scale: Value, zero: Value | None, to: np.dt
         ratio = v * (1 / number) if exact else quotient(v, s)
         whole = ratio.round()
         whole = whole + z[0].f32() if z else whole
-        return whole.max(float(limits.min)).min(float(limits.max)).i32()
+        return whole.max(float(low)).min(float(high)).i32()
 
     return emit.map(function, emit.cast(x, F32), scale, *([zero] if zero is not None else []), to=to)
 
@@ -173,10 +174,10 @@ def requantised(emit: Emitter, sums: Value, a: Value, b: Value, y: Value, zero: 
     a, b, y = one(a), one(b), one(y)
     if a.array is not None and b.array is not None and y.array is not None:
         factor = (a.array.astype(np.float64) * b.array / y.array).astype(np.float32)
-        limits = np.iinfo(zero.dtype)
+        low, high = limits(zero.dtype)
 
         def scaled(s: Scalar, f: Scalar, z: Scalar) -> Scalar:
-            return ((s.f32() * f).round() + z.f32()).max(float(limits.min)).min(float(limits.max)).i32()
+            return ((s.f32() * f).round() + z.f32()).max(float(low)).min(float(high)).i32()
 
         return emit.map(scaled, sums, known(factor), one(zero), to=zero.dtype)
     real = emit.map(lambda s, p, q: s.f32() * (p * q), sums, a, b, to=F32)

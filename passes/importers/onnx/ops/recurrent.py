@@ -151,13 +151,18 @@ def _direction(
         steps[t] = new[0]
         if lengths is not None:
             column = emit.reshape(lengths, (batch, 1))
-            new = [emit.map(lambda n, a, b, t=t: where(n > t, a, b), column, a, b, to=x.dtype) for a, b in zip(new, state, strict=True)]
-            steps[t] = emit.map(lambda n, v, t=t: where(n > t, v, 0.0), column, steps[t], to=x.dtype)
+            new = [_while(emit, column, t, a, b) for a, b in zip(new, state, strict=True)]
+            steps[t] = _while(emit, column, t, steps[t], known(np.zeros((), x.dtype)))
         state = new
     return steps, state
 
 
-def _gate(layer: Layer, brought: Value, state: Value, gate: int) -> tuple[Value, ...]:
+def _while(emit: Emitter, lengths: Value, t: int, a: Value, b: Value) -> Value:
+    """a for sequences longer than t, b for others."""
+    return emit.map(lambda n, v, w: where(n > t, v, w), lengths, a, b, to=a.dtype)
+
+
+def _gate(layer: Layer, brought: Value, state: Value, gate: int) -> tuple[Value, Value, Value, Value]:
     """What meets in a gate before its function: of the inputs, of the state, and both biases."""
     gates = len(layer.weights)
     return brought, matmul(layer.emit, state, layer.recurrent[gate]), layer.bias[gate], layer.bias[gates + gate]
@@ -204,11 +209,7 @@ def _lstm(layer: Layer, brought: list[Value], state: list[Value]) -> list[Value]
 
     entered = of(0, c, 0)
     kept = emit.map(lambda i: 1.0 - i, entered, to=dtype) if layer.coupled else of(2, c, 2)
-    fresh = emit.map(
-        lambda x, p, b, r: cell(layer.clipped(x + p + b + r)), *_gate(layer, brought[3], h, 3), to=dtype
-    )
+    fresh = emit.map(lambda x, p, b, r: cell(layer.clipped(x + p + b + r)), *_gate(layer, brought[3], h, 3), to=dtype)
     new = emit.map(lambda f, c, i, n: f * c + i * n, kept, c, entered, fresh, to=dtype)
     shown = of(1, new, 1)
     return [emit.map(lambda o, c: o * out(c), shown, new, to=dtype), new]
-
-

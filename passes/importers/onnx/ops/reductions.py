@@ -88,7 +88,7 @@ def multiplied_along(emit: Emitter, x: Value, axes: Sequence[int]) -> Value:
         while (size := x.shape[axis]) > 1:
             half = size // 2
             parts = [emit.slice(x, axis, 0, half), emit.slice(x, axis, half, half)]
-            joined = emit.map(lambda a, b: a * b, *parts, to=x.dtype)
+            joined = emit.map(lambda a, b: a * b, parts[0], parts[1], to=x.dtype)
             x = emit.concat([joined, emit.slice(x, axis, size - 1, 1)], axis) if size % 2 else joined
     return x
 

@@ -52,7 +52,8 @@ class Windows:
     def flat(self) -> Window:
         """Of one or two dimensions as a window of images."""
         kernel, strides, low, high, dilations = (
-            [neutral, *part] if len(part) == 1 else part for part, neutral in zip(self.parts, (1, 1, 0, 0, 1), strict=True)
+            [neutral, *part] if len(part) == 1 else part
+            for part, neutral in zip(self.parts, (1, 1, 0, 0, 1), strict=True)
         )
         return Window(
             (kernel[0], kernel[1]), (strides[0], strides[1]), (low[0], low[1], high[0], high[1]),
@@ -71,7 +72,7 @@ def windows_of(node: Node, sizes: Sequence[int], kernel: Sequence[int]) -> Windo
     if auto == "VALID":
         low, high = [0] * rank, [0] * rank
     elif auto in ("SAME_UPPER", "SAME_LOWER"):
-        low, high = [], []
+        low, high = list[int](), list[int]()
         for n, k, s, d in zip(sizes, kernel, strides, dilations, strict=True):
             need = max(0, (-(-n // s) - 1) * s + d * (k - 1) + 1 - n)
             less, more = need // 2, need - need // 2
@@ -86,7 +87,7 @@ def windows_of(node: Node, sizes: Sequence[int], kernel: Sequence[int]) -> Windo
 
 
 def _more(along: Slide) -> int:
-    """The padding behind the last element that gives a place more, if part of it lies in the image or what is before."""
+    """The padding behind the last element that gives a place more, if that begins in the image or before it."""
     rest = (along.size + along.before + along.after - along.extent) % along.stride
     if not rest:
         return 0
@@ -233,7 +234,10 @@ def _transposed_pads(
     """The padding at both ends that is taken off the result."""
     rank = len(sizes)
     pads = node.ints("pads", [0] * (2 * rank))
-    full = [(n - 1) * s + d * (k - 1) + 1 + e for n, k, s, d, e in zip(sizes, kernel, strides, dilations, extra, strict=True)]
+    full = [
+        (n - 1) * s + d * (k - 1) + 1 + e
+        for n, k, s, d, e in zip(sizes, kernel, strides, dilations, extra, strict=True)
+    ]
     auto = node.text("auto_pad", "NOTSET")
     wanted = node.ints("output_shape") or None
     if auto.startswith("SAME") and wanted is None:
