@@ -8,6 +8,7 @@ on the chip checks. `--op Conv`, `--case PART` choose cases; `--markdown FILE` w
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 import time
@@ -70,6 +71,17 @@ def collect(op: str = "", part: str = "") -> list[Any]:
         warnings.simplefilter("ignore")
         cases = collect_testcases(None)
     return [c for c in cases if part in c.name and (not op or op_of(c) == op)]
+
+
+def cases_of(modules: Sequence[str]) -> list[Any]:
+    """The cases of some modules of the package alone, which takes less time: `conv`, `matmul`, ..."""
+    from onnx.backend.test.case import node
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for module in modules:
+            importlib.import_module(f"{node.__name__}.{module}")
+    return [*getattr(node, "_NodeTestCases")]  # noqa: B009  # it has no other way to a part of them
 
 
 def op_of(case: Any) -> str:

@@ -113,29 +113,30 @@ def remainder(a: Scalar, b: Scalar) -> Scalar:
     return where(absolute(a) < size, a, rest)
 
 
-def integer_quotient(a: Scalar, b: Scalar, wide: bool) -> Scalar:
-    """The quotient of integers, towards zero: by floats, and then made right by the remainder. Narrow ones have less
-    than 24 bits. By 0 it is no number in particular."""
+def _positive_quotient(a: Scalar, b: Scalar, wide: bool) -> Scalar:
+    """The quotient of integers of which neither is negative: by floats, and then made right by what is left. Those that
+    are not `wide` have less than 24 bits."""
     r = reciprocal(b.f32())
     q = (a.f32() * r).i32()
-    if wide:  # the first is off by some hundreds, so the second of the rest is off by one
+    if wide:  # the first is off by some hundreds, so what the second adds is off by one
         q = q + ((a - q * b).f32() * r).i32()
-    rest = a - q * b
-    size = where(b < 0, -b, b)
-    step = where((a ^ b) < 0, -1, b.like(1))
-    inwards = (rest ^ a) < 0
-    q = where((inwards.i32() & rest.differs(0).i32()).differs(0), q - step, q)
-    rest = a - q * b
-    return where(where(rest < 0, -rest, rest) >= size, q + step, q)
+    q = where(a - q * b < 0, q - 1, q)
+    return where(a - q * b >= b, q + 1, q)
 
 
 def unsigned_quotient(a: Scalar, b: Scalar) -> Scalar:
-    """The quotient of unsigned integers of 32 bits, of which halves are signed ones."""
-    half = integer_quotient(a.right(1, unsigned=True), b, True)
-    q = half.left(1)
-    rest = a - q * b
-    q = where(rest.is_("ge", b, unsigned=True), q + 1, q)
+    """The quotient of unsigned integers of 32 bits: twice that of half the dividend, and what is left. By 0 it is no
+    number in particular."""
+    q = _positive_quotient(a.right(1, unsigned=True), b, True).left(1)
+    q = where((a - q * b).is_("ge", b, unsigned=True), q + 1, q)
     return where(b < 0, a.is_("ge", b, unsigned=True).i32(), q)
+
+
+def integer_quotient(a: Scalar, b: Scalar, wide: bool) -> Scalar:
+    """The quotient of signed integers, towards zero; those that are not `wide` have 16 bits at most."""
+    sizes = [where(v < 0, -v, v) for v in (a, b)]
+    q = unsigned_quotient(sizes[0], sizes[1]) if wide else _positive_quotient(sizes[0], sizes[1], False)
+    return where((a ^ b) < 0, -q, q)
 
 
 def sine(x: Scalar, quarter: int = 0) -> Scalar:
