@@ -16,7 +16,7 @@ import numpy as np
 
 from .elements import Array
 from .emit import Emitter
-from .functions import absolute, reciprocal
+from .functions import absolute
 from .scalars import Scalar, where
 from .values import Refused, Value, known
 
@@ -81,7 +81,6 @@ def split(emit: Emitter, value: Value, axes: Sequence[int]) -> Parts:
     x = emit.cast(value, F32)
     sizes = emit.map(absolute, x, to=F32)
     greatest = emit.reduced("max", sizes, axes)
-    # a scale of zeros alone, or of an infinity, is 1: infinities stay what they are
     factor = emit.map(_factor, greatest, to=F32)
     back = emit.map(_back, greatest, to=F32)
     high = emit.map(lambda v, s: v * s, x, factor, to=F16)
@@ -90,11 +89,13 @@ def split(emit: Emitter, value: Value, axes: Sequence[int]) -> Parts:
 
 
 def _usable(greatest: Scalar) -> Scalar:
-    return ((greatest > 1e-30).i32() & (greatest < 1e30).i32()).differs(0)
+    """Whether there is a scale: not of zeros alone, and not of an infinity, whose second part is NaN anyway."""
+    return ((greatest > 1e-34).i32() & (greatest < float("inf")).i32()).differs(0)
 
 
 def _factor(greatest: Scalar) -> Scalar:
-    return where(_usable(greatest), reciprocal(greatest) * GREATEST, 1.0)
+    root = greatest.rsqrt() * GREATEST**0.5
+    return where(_usable(greatest), root * root, 1.0)
 
 
 def _back(greatest: Scalar) -> Scalar:

@@ -38,7 +38,11 @@ def model(
     ]
     results = [onnx.ValueInfoProto(name=name) for name in outputs]
     graph = helper.make_graph(
-        nodes, "graph", ports, results, [numpy_helper.from_array(np.asarray(a), n) for n, a in (constants or {}).items()]
+        nodes,
+        "graph",
+        ports,
+        results,
+        [numpy_helper.from_array(np.asarray(a), n) for n, a in (constants or {}).items()],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
     return onnx.shape_inference.infer_shapes(made)
