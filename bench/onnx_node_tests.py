@@ -2,7 +2,7 @@
 
 `python bench/onnx_node_tests.py` prints a table of passed, refused and failed cases by op, and the reasons of refusals.
 `--level tensor` runs the values in numpy alone, which is quicker: compiled programs have the same bits, which every run
-on the chip checks. `--op Conv`, `--case PART` choose cases; `--markdown FILE` writes the table for docs/onnx.md.
+on the chip checks. `--op Conv`, `--case PART` choose cases; `--write docs/onnx.md` puts the table into that page.
 """
 
 from __future__ import annotations
@@ -177,21 +177,56 @@ def difference(case: Any, outputs: Arrays, wanted: Sequence[Any]) -> str:
 
 
 def table(outcomes: Sequence[Outcome]) -> list[str]:
-    """Markdown: the numbers by op."""
+    """Markdown: the numbers by op, and what is said first of what is refused."""
     by_op: dict[str, Counter[str]] = defaultdict(Counter)
+    reasons: dict[str, str] = {}
     for o in outcomes:
         by_op[o.op][o.result] += 1
-        if o.result == "passed" and o.known:
-            by_op[o.op]["known"] += 1
-    lines = ["| op | passed | of these known when compiled | refused | failed |", "|---|---|---|---|---|"]
+        if o.result == "refused":
+            reasons.setdefault(o.op, reason_of(o))
+    lines = ["| op | passed | refused | failed | why, at first |", "|---|---|---|---|---|"]
     for op, count in sorted(by_op.items()):
-        row = (count["passed"], count["known"], count["refused"], count["failed"])
-        lines.append(f"| {op} | " + " | ".join(str(n or "") for n in row) + " |")
-    total = Counter[str]()
-    for count in by_op.values():
-        total.update(count)
-    row = (total["passed"], total["known"], total["refused"], total["failed"])
-    return [*lines, "| all | " + " | ".join(str(n) for n in row) + " |"]
+        numbers = " | ".join(str(count[result] or "") for result in RESULTS)
+        lines.append(f"| {op} | {numbers} | {reasons.get(op, '')} |")
+    total = Counter(o.result for o in outcomes)
+    return [*lines, "| all | " + " | ".join(str(total[result]) for result in RESULTS) + " | |"]
+
+
+RESULTS = ("passed", "refused", "failed")
+
+
+def reason_of(outcome: Outcome) -> str:
+    """Why a case is refused, without its names and the remedy."""
+    reason = outcome.reason.partition("; ")[0].partition(", which is not held")[0]
+    parts = reason.split(": ")
+    return (parts[-1] if len(parts) > 2 else reason).replace("|", "/")
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """A sentence for the page."""
+    import onnx
+
+    count = Counter(o.result for o in outcomes)
+    passed = [o for o in outcomes if o.result == "passed"]
+    known, fixed = sum(o.known for o in passed), sum(bool(o.fixed) for o in passed)
+    return (
+        f"Of onnx {onnx.__version__}, {len(outcomes)} cases: {count['passed']} passed, {count['refused']} refused, "
+        f"{count['failed']} failed. Of those that passed, {known} leave nothing to compute, and {fixed} have "
+        "inputs whose values were compiled in."
+    )
+
+
+def write(path: Path, lines: Sequence[str]) -> None:
+    """Puts lines between the two comments of a page."""
+    before, start, rest = path.read_text(encoding="utf-8").partition(f"{START}\n")
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise SystemExit(f"{path} lacks the lines {START} and {END}")
+    path.write_text("\n".join([f"{before}{START}", "", *lines, "", f"{END}{after}"]), encoding="utf-8")
+
+
+START = "<!-- written by bench/onnx_node_tests.py --write docs/onnx.md -->"
+END = "<!-- end -->"
 
 
 def read_record(path: str | None) -> dict[str, Outcome]:
@@ -212,7 +247,7 @@ def main() -> None:
     parser.add_argument("--record", help="a file of outcomes: those that are there are not run again, others are added")
     parser.add_argument("--reasons", action="store_true", help="print what is said of each case that did not pass")
     parser.add_argument("--slow", type=int, default=0, help="print so many that took longest")
-    parser.add_argument("--markdown", help="a file for the table")
+    parser.add_argument("--write", type=Path, help="the page whose table is to be written")
     args = parser.parse_args()
     outcomes: list[Outcome] = []
     recorded = read_record(args.record)
@@ -233,9 +268,8 @@ def main() -> None:
     print(
         f"{len(outcomes)} cases in {seconds:.0f} s, at most {max((o.seconds for o in outcomes), default=0):.1f} s each"
     )
-    if args.markdown:
-        with open(args.markdown, "w", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
+    if args.write:
+        write(args.write, [summary(outcomes), "", *lines])
     sys.exit(any(o.result == "failed" for o in outcomes))
 
 

@@ -31,7 +31,7 @@ Product = Callable[[Value, Value], Value]
 
 @dataclass(frozen=True)
 class Parts:
-    """A tensor as the sum of two of f16, times a scale that broadcasts to the result of the product."""
+    """A tensor as the sum of two of f16, times a scale, over GREATEST. The scale broadcasts to the product's result."""
 
     high: Value
     low: Value | None
@@ -67,7 +67,7 @@ def multiplied(
         total = high
         for term in low:
             total = total + term
-        return total * scale * other
+        return total * GREATEST**-2 * scale * other
 
     return emit.map(joined, scales[0](x.scale), scales[1](y.scale), *terms, to=to)
 
@@ -75,7 +75,7 @@ def multiplied(
 def split(emit: Emitter, value: Value, axes: Sequence[int]) -> Parts:
     """A tensor as two of f16, with a scale for all that lies along `axes`; f16 needs no second, nor a scale."""
     if value.dtype == F16:
-        return Parts(value, None, known(np.float32(1)))
+        return Parts(value, None, known(np.float32(GREATEST)))
     if value.array is not None:
         return _known_split(value.array.astype(np.float32), axes)
     x = emit.cast(value, F32)
@@ -99,7 +99,7 @@ def _factor(greatest: Scalar) -> Scalar:
 
 
 def _back(greatest: Scalar) -> Scalar:
-    return where(_usable(greatest), greatest * (1 / GREATEST), 1.0)
+    return where(_usable(greatest), greatest, GREATEST)
 
 
 def _known_split(array: Array, axes: Sequence[int]) -> Parts:
@@ -112,4 +112,4 @@ def _known_split(array: Array, axes: Sequence[int]) -> Parts:
         scaled = array * factor
         high = scaled.astype(np.float16)
         low = (scaled - high.astype(np.float32)).astype(np.float16)
-    return Parts(known(high), known(low) if low.any() else None, known((1 / factor).astype(np.float32)))
+    return Parts(known(high), known(low) if low.any() else None, known((GREATEST / factor).astype(np.float32)))

@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "bench"))
 from onnx_node_tests import cases_of, run_case, table
 
 MODULES = (
-    "argmax", "averagepool", "convtranspose", "cumsum", "gatherelements", "gemm", "lrn", "maxpool", "pad", "qlinearconv",
-    "qlinearmatmul", "resize", "rnn", "scatternd", "slice", "topk", "where",
+    "argmax", "averagepool", "convtranspose", "cumsum", "gatherelements", "gemm", "lrn", "maxpool", "pad",
+    "qlinearconv", "qlinearmatmul", "resize", "rnn", "scatternd", "slice", "topk", "where",
 )  # fmt: skip
 """Of those of the package."""
 
