@@ -21,7 +21,7 @@ from ....dialects import tsp_tensor as tt
 from ....dialects.errors import InputError, UnsupportedModel
 from ....dialects.names import quoted
 from ....dialects.verify import verify_module
-from .elements import Array, Shape, element
+from .elements import Array, Shape, element, limits
 from .emit import Emitter
 from .host import Host, Port
 from .importer import Importer, Problem, Scope, Stopped, initializers
@@ -188,8 +188,10 @@ def _exact(value: Value) -> bool:
     """Whether the chip holds the numbers of a tensor that is known."""
     if value.array is None or not value.size or value.kind == "O" or value.dtype == np.float64:
         return False
-    wide = value.dtype.name in ("int64", "uint64", "uint32")
-    return not wide or bool((np.abs(value.array.astype(np.float64)) < 2**31).all())
+    if value.dtype.name not in ("int64", "uint64"):
+        return True
+    low, high = limits(value.dtype)
+    return low <= int(value.array.min()) <= int(value.array.max()) <= high
 
 
 def _module(emit: Emitter, ports: Sequence[Port], results: Sequence[SSAValue], outputs: Sequence[Port]) -> ModuleOp:

@@ -75,15 +75,20 @@ def carried(array: Array, name: str = "") -> Array:
     if carrier.kind == "f" or known.kind == "b":
         with np.errstate(over="ignore"):
             return array.astype(carrier)
-    wide = array.astype(object) if array.dtype == np.uint64 else array.astype(np.int64)
-    low, high = limits(carrier)
+    low, high = limits(array.dtype)
     if array.size and array.dtype.itemsize >= 4 and not low <= int(array.min()) <= int(array.max()) <= high:
         what = f"input {quoted(name)}" if name else "a constant of the model"
-        raise InputError(f"{what} of {array.dtype} has numbers beyond those of i32, which hold them on the chip")
-    return (wide - known.offset).astype(carrier)
+        raise InputError(
+            f"{what} of {array.dtype} has numbers of more than 32 bits, which is what holds them on the chip"
+        )
+    if known.kind == "u" and not known.offset:
+        return array.astype(np.uint32).view(np.int32)
+    return (array.astype(np.int64) - known.offset).astype(carrier)
 
 
 def uncarried(array: Array, dtype: np.dtype[Any]) -> Array:
     """What an array of carriers holds, as its ONNX element type."""
     known = _ELEMENTS[dtype.name]
+    if known.kind == "u" and not known.offset:
+        return array.view(np.uint32).astype(dtype)
     return (array.astype(np.int64) + known.offset).astype(dtype) if known.offset else array.astype(dtype)

@@ -4,6 +4,7 @@ which dimensions lie is settled as late as possible."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, overload
 
 import numpy as np
@@ -13,7 +14,7 @@ from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from ....dialects import tsp_tensor as tt
 from ....dialects.tsp_tensor.types import broadcast, dense, scalar_attr, shape_of, tensor_of
 from .elements import Array, Element, Shape, carried, element
-from .scalars import Scalar, constant, loaded, stored
+from .scalars import Scalar, constant, loaded, stored, where
 from .values import Refused, Value, known
 
 SMALL = 16
@@ -255,6 +256,10 @@ class Emitter:
         if value.array is not None:
             with np.errstate(all="ignore"):
                 return known(value.array.astype(dtype))
+        if want.kind == "f" and have.kind == "u" and not have.offset:
+            return self.map(lambda x: where(x < 0, x.f32() + 2.0**32, x.f32()), value, to=dtype)
+        if have.kind == "f" and want.kind == "u" and not want.offset:
+            return self.map(lambda x: where(x >= 2.0**31, (x - 2.0**32).i32(), x.i32()), value, to=dtype)
         if have == want:
             assert value.ssa is not None
             return Value(value.shape, dtype, value.ssa, value.order)
@@ -277,7 +282,18 @@ class Emitter:
             return value
         if value.array is not None:
             return known(value.array.reshape(shape))
-        return self.computed(self.reshaped(self.operand(value), shape), value.dtype)
+        result = self.computed(self.reshaped(self.operand(value), shape), value.dtype)
+        return replace(result, packed=self._packed(value, shape))
+
+    def _packed(self, value: Value, shape: Shape) -> tuple[SSAValue, Array] | None:
+        """Rows of all that belongs to an image as they lie, where the dimensions lie in another order: a product with
+        known weights takes them so, and then nothing asks for what is in the order of ONNX."""
+        if value.ssa is None or len(shape) != 2 or shape[0] != value.shape[0] or value.order[0] != 0:
+            return None
+        numbers = np.arange(shape[1]).reshape(value.shape[1:]).transpose([axis - 1 for axis in value.order[1:]])
+        if (numbers.reshape(-1) == np.arange(shape[1])).all():
+            return None
+        return self.reshaped(value.ssa, shape), numbers.reshape(-1)
 
     def transpose(self, value: Value, permutation: Sequence[int]) -> Value:
         """Moves nothing."""

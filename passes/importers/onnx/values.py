@@ -26,6 +26,8 @@ class Value:
     ssa: SSAValue | None = None
     order: tuple[int, ...] = ()
     array: Array | None = None
+    packed: tuple[SSAValue, Array] | None = None
+    """Of rows that were flattened where they lay: those as they lie, and of each of their columns its number."""
     inputs: frozenset[str] = field(default=frozenset())
     """The inputs of the graph on which it depends."""
 

@@ -57,6 +57,21 @@ def test_images_are_transposed_once() -> None:
     assert ops(module)["conv"] == 2
 
 
+def test_flattened_images_meet_weights_as_they_lie() -> None:
+    """The rows of the weights are brought into the order of the image, on the host."""
+    proto = model(
+        [node("Conv", "x w", "c"), node("Flatten", "c", "f"), node("Gemm", "f v", "y")],
+        {"x": (np.float32, (2, 3, 6, 6))},
+        ["y"],
+        {"w": normal(8, 3, 3, 3), "v": normal(128, 5)},
+    )
+    module = compile(import_model(proto, precision="f16").module, until="tsp-tensor-canonicalize")
+    assert ops(module)["transpose"] == 1
+    x = normal(2, 3, 6, 6)
+    want = by_reference(proto, {"x": x})["y"]
+    np.testing.assert_allclose(at_tensor_level(proto, {"x": x})["y"], want, atol=1e-4 * np.abs(want).max())
+
+
 @pytest.mark.parametrize(("precision", "tolerance"), [("f16", 2e-2), ("f16x3", 2e-5)])
 def test_a_network_is_as_precise_as_asked_for(precision: str, tolerance: float) -> None:
     proto, x = network(), normal(2, 3, 8, 8)
@@ -230,9 +245,23 @@ def test_every_integer_type_comes_and_goes(dtype: type) -> None:
     np.testing.assert_array_equal(got, (x.astype(np.int64) ** 2).astype(dtype))
 
 
+def test_unsigned_numbers_have_all_of_their_32_bits() -> None:
+    x = np.array([0, 5, 2**31, 2**32 - 1], np.uint32)
+    proto = model(
+        [node("Cast", "x", "f", to=onnx.TensorProto.FLOAT), node("Cast", "f", "y", to=onnx.TensorProto.UINT32),
+         node("Div", "x three", "z"), node("Greater", "x three", "g")],
+        {"x": x}, ["f", "y", "z", "g"], {"three": np.uint32(3)},
+    )  # fmt: skip
+    got = at_tensor_level(proto, {"x": x})
+    np.testing.assert_array_equal(got["f"], x.astype(np.float32))
+    np.testing.assert_array_equal(got["y"][:3], x[:3])
+    np.testing.assert_array_equal(got["z"], x // 3)
+    np.testing.assert_array_equal(got["g"], x > 3)
+
+
 def test_numbers_beyond_32_bits_are_refused() -> None:
     proto = model([node("Neg", "x", "y")], {"x": (np.int64, (1,))}, ["y"])
-    with pytest.raises(InputError, match="input `x` of int64 has numbers beyond those of i32"):
+    with pytest.raises(InputError, match="input `x` of int64 has numbers of more than 32 bits"):
         at_tensor_level(proto, {"x": np.int64([2**31])})
 
 

@@ -15,6 +15,9 @@ from ..values import Refused, Value, known
 def matmul(emit: Emitter, a: Value, b: Value, to: np.dtype[np.generic] | None = None) -> Value:
     """The product of stacks of matrices, as numpy's. Vectors are matrices with one row, or one column."""
     dtype = to or a.dtype
+    if a.packed is not None and b.array is not None and b.rank == 2 and len(b.array) == a.shape[-1]:
+        rows, numbers = a.packed
+        a, b = emit.computed(rows, a.dtype), known(b.array[numbers])
     if a.rank < 1 or b.rank < 1 or a.shape[-1] != b.shape[-2 if b.rank > 1 else 0]:
         raise Refused(f"shapes {[*a.shape]} and {[*b.shape]} do not multiply")
     shape = _result_shape(a, b)
