@@ -31,7 +31,7 @@ def read(model: onnx.ModelProto | str | Path) -> onnx.ModelProto:
     needed()
     import onnx
     from google.protobuf.message import DecodeError
-    from onnx import checker, inliner
+    from onnx import inliner
 
     copy = onnx.ModelProto()
     if isinstance(model, onnx.ModelProto):
@@ -48,15 +48,33 @@ def read(model: onnx.ModelProto | str | Path) -> onnx.ModelProto:
             raise MalformedProgram(f"{name} is no ONNX model: it has no graph")
         _load_external(copy, path)
     _check_order(copy, name)
+    _check(copy, name)
+    if copy.functions:
+        copy = inliner.inline_local_functions(copy)
+    return copy
+
+
+def _check(model: onnx.ModelProto, name: str) -> None:
+    """Raises MalformedProgram for what ONNX's checker finds; but it wants the types of outputs, which nobody needs."""
+    from onnx import checker
+
+    outputs = [o.type for o in model.graph.output if _without_shape(o.type)]
+    for type_ in outputs:
+        type_.tensor_type.elem_type = type_.tensor_type.elem_type or 1
+        type_.tensor_type.shape.SetInParent()
     try:
-        checker.check_model(copy, full_check=False)  # pyright: ignore[reportUnknownMemberType]
+        checker.check_model(model, full_check=False)  # pyright: ignore[reportUnknownMemberType]
     except checker.ValidationError as e:
         raise MalformedProgram(f"{name} is no valid model: {_first(e)}") from None
     except ValueError:  # larger than a protobuf may be: what is wrong with it is found node by node
         pass
-    if copy.functions:
-        copy = inliner.inline_local_functions(copy)
-    return copy
+    for type_ in outputs:
+        type_.Clear()
+
+
+def _without_shape(type_: onnx.TypeProto) -> bool:
+    kind = type_.WhichOneof("value")
+    return kind is None or (kind == "tensor_type" and not type_.tensor_type.HasField("shape"))
 
 
 def _first(error: Exception) -> str:

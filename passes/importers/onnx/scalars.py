@@ -15,8 +15,9 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from .elements import Element
 
 Number: TypeAlias = "Scalar | float | int | bool"
+Function: TypeAlias = "Callable[[Scalar], Scalar]"
 Pair: TypeAlias = "Callable[[Scalar, Scalar], Scalar]"
-"""A function of two scalars."""
+"""Functions of one scalar, and of two."""
 
 
 class Scalar:

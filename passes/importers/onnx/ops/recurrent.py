@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
 from .. import functions as fn
 from ..emit import Emitter
 from ..registry import Node, lowers
-from ..scalars import Scalar, where
+from ..scalars import Function, Scalar, where
 from ..values import Refused, Value, known
 from .control import stacked
 from .products import matmul
-
-Function: TypeAlias = Callable[[Scalar], Scalar]
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 DEFAULTS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
