@@ -262,8 +262,8 @@ class Emitter:
             return self.map(lambda x: where(x >= 2.0**31, (x - 2.0**32).i32(), x.i32()), value, to=dtype)
         if have == want:
             assert value.ssa is not None
-            return Value(value.shape, dtype, value.ssa, value.order)
-        return self.map(lambda x: x, value, to=dtype)
+            return Value(value.shape, dtype, value.ssa, value.order, bound=value.bound)
+        return self.map(lambda x: x, value, to=dtype).bounded(value.bound)
 
     def reduced(self, kind: str, value: Value, axes: Sequence[int]) -> Value:
         """The sum, maximum or minimum over axes, which stay with size 1. Sums of f16 are done in f32."""
@@ -283,7 +283,7 @@ class Emitter:
         if value.array is not None:
             return known(value.array.reshape(shape))
         result = self.computed(self.reshaped(self.operand(value), shape), value.dtype)
-        return replace(result, packed=self._packed(value, shape))
+        return replace(result, packed=self._packed(value, shape), bound=value.bound)
 
     def _packed(self, value: Value, shape: Shape) -> tuple[SSAValue, Array] | None:
         """Rows of all that belongs to an image as they lie, where the dimensions lie in another order: a product with
@@ -301,7 +301,7 @@ class Emitter:
             return known(value.array.transpose(permutation))
         inverse = {old: new for new, old in enumerate(permutation)}
         order = tuple(inverse[axis] for axis in value.order)
-        return Value(tuple(value.shape[p] for p in permutation), value.dtype, value.ssa, order)
+        return Value(tuple(value.shape[p] for p in permutation), value.dtype, value.ssa, order, bound=value.bound)
 
     def slice(self, value: Value, axis: int, start: int, size: int, step: int = 1) -> Value:
         """A part of one dimension; with a negative step from `start` backwards."""
@@ -315,8 +315,9 @@ class Emitter:
         if step < 0:
             first, stride = start + step * (size - 1), -step
             ordered = self.sliced(value.ssa, at, first, size, stride)
-            return self.computed(self.turned(ordered, at), value.dtype, value.order)
-        return self.computed(self.sliced(value.ssa, at, start, size, step), value.dtype, value.order)
+            return self.computed(self.turned(ordered, at), value.dtype, value.order).bounded(value.bound)
+        part = self.sliced(value.ssa, at, start, size, step)
+        return self.computed(part, value.dtype, value.order).bounded(value.bound)
 
     def turned(self, ssa: SSAValue, axis: int) -> SSAValue:
         """With one dimension from its end to its beginning."""
@@ -353,7 +354,7 @@ class Emitter:
             return value
         if value.array is not None:
             return known(np.broadcast_to(value.array, np.broadcast_shapes(value.shape, shape)))
-        return self.map(lambda x: x, value, to=value.dtype, shape=shape)
+        return self.map(lambda x: x, value, to=value.dtype, shape=shape).bounded(value.bound)
 
 
 _BUILTIN: dict[str, Attribute] = {"int8": i8, "int16": i16, "int32": i32, "float16": f16, "float32": f32}

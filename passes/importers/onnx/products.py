@@ -1,9 +1,9 @@
 """Products of matrices and convolutions in the precision that is asked for.
 
 The MXM multiplies f16 by f16 with f32 sums, and i8 by i8. In `f16` both operands of f32 are rounded to it. In `f16x3`
-each is scaled by its greatest magnitude to at most 2^14 and is then the sum of two f16, the second what the first
-rounds off; the product is high by high, high by low and low by high, scaled back. What is left out, low by low, is
-2^-22 of the product; an element smaller than 2^-17 of the greatest that its scale is for has fewer bits.
+each is scaled by its greatest magnitude, or by a bound that is known, to at most 2^14, and is then the sum of two f16,
+the second what the first rounds off; the product is high by high, high by low and low by high, scaled back. What is
+left out, low by low, is 2^-22 of the product; an element smaller than 2^-17 of the greatest has fewer bits.
 """
 
 from __future__ import annotations
@@ -79,6 +79,12 @@ def split(emit: Emitter, value: Value, axes: Sequence[int]) -> Parts:
     if value.array is not None:
         return _known_split(value.array.astype(np.float32), axes)
     x = emit.cast(value, F32)
+    if value.bound:
+        exact = float(np.ldexp(1.0, int(np.ceil(np.log2(value.bound)))))
+        constant = GREATEST / exact
+        high = emit.map(lambda v: v * constant, x, to=F16)
+        low = emit.map(lambda v, h: v * constant - h, x, high, to=F16)
+        return Parts(high, low, known(np.float32(exact)))
     sizes = emit.map(absolute, x, to=F32)
     greatest = emit.reduced("max", sizes, axes)
     factor = emit.map(_factor, greatest, to=F32)

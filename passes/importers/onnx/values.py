@@ -26,6 +26,8 @@ class Value:
     ssa: SSAValue | None = None
     order: tuple[int, ...] = ()
     array: Array | None = None
+    bound: float | None = None
+    """What no magnitude exceeds, where that is known."""
     packed: tuple[SSAValue, Array] | None = None
     """Of rows that were flattened where they lay: those as they lie, and of each of their columns its number."""
     inputs: frozenset[str] = field(default=frozenset())
@@ -44,6 +46,10 @@ class Value:
     @property
     def size(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64))
+
+    def bounded(self, bound: float | None) -> Value:
+        """The same, known to lie within a bound."""
+        return replace(self, bound=bound)
 
     def depending(self, inputs: frozenset[str]) -> Value:
         """The same, known to depend on inputs."""

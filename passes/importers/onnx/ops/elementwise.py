@@ -62,7 +62,13 @@ def unary(node: Node) -> Value:
     x, function = node.value(0), UNARY[node.op]
     if x.kind == "u" and node.op in ("Abs", "Sign", "Relu"):
         return node.emit.map(lambda v: where(v.differs(0), 1, v), x, to=x.dtype) if node.op == "Sign" else x
-    return node.emit.map(lambda v: function(node, v), x, to=x.dtype)
+    bound = 1.0 if node.op in WITHIN_ONE else x.bound if node.op in SHRINKING else None
+    return node.emit.map(lambda v: function(node, v), x, to=x.dtype).bounded(bound)
+
+
+WITHIN_ONE = {"Sigmoid", "Tanh", "HardSigmoid", "Erf", "Sin", "Cos", "Softsign"}
+SHRINKING = {"Relu", "Abs", "Neg", "ThresholdedRelu"}
+"""What gives numbers within one, and within the bound of the operand."""
 
 
 def _selu(node: Node, x: Scalar) -> Scalar:

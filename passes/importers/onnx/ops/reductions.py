@@ -121,7 +121,7 @@ def normalised(emit: Emitter, x: Value, axes: Sequence[int], logarithm: bool = F
         return emit.map(lambda v, t: v - t.log(), rest, total, to=x.dtype)
     powers = emit.map(lambda v, g: (v - g).exp(), x, greatest, to=F32)
     total = emit.reduced("sum", powers, axes)
-    return emit.map(lambda v, t: v * fn.reciprocal(t), powers, total, to=x.dtype)
+    return emit.map(lambda v, t: v * fn.reciprocal(t), powers, total, to=x.dtype).bounded(1.0)
 
 
 def _hardmax(node: Node, x: Value, axes: Sequence[int]) -> Value:
