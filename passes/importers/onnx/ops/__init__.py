@@ -6,7 +6,7 @@ from importlib import import_module
 
 KINDS = (
     "elementwise", "logic", "movement", "products", "windows", "reductions", "indexing", "normalisation", "quantised",
-    "control", "recurrent", "resize", "signal", "microsoft",
+    "control", "recurrent", "resize", "signal", "sampling", "microsoft",
 )  # fmt: skip
 
 
