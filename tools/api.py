@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -116,8 +117,9 @@ def compile(
 
 def _imported(model: Any, inputs: Arrays, precision: str) -> Imported | None:
     """An ONNX model at the tensor level; None for another model."""
+    proto = getattr(sys.modules.get("onnx"), "ModelProto", None)  # who has one has imported it
     path = isinstance(model, str | Path) and "\n" not in str(model) and str(model).endswith(".onnx")
-    if not path and (isinstance(model, ModuleOp | str | Path) or type(model).__name__ != "ModelProto"):
+    if not path and (proto is None or not isinstance(model, proto)):
         return None
     from ..passes.importers.onnx import import_for
 

@@ -22,7 +22,7 @@ from ....dialects.errors import InputError, UnsupportedModel
 from ....dialects.names import quoted
 from ....dialects.verify import verify_module
 from .elements import Array, Shape, element, limits
-from .emit import Emitter
+from .emit import Emitter, name_in_text
 from .host import Host, Port
 from .importer import Importer, Problem, Scope, Stopped, initializers
 from .model import fix_shapes, inferred, needed, open_inputs, opsets_of, read, runtime_inputs
@@ -154,6 +154,7 @@ def _arguments(proto: onnx.ModelProto, emit: Emitter, names: dict[str, Item], va
             )
         else:
             ssa = emit.block.insert_arg(TensorType(held.carrier, shape), len(emit.block.args))
+            name_in_text(ssa, info.name)
             value = emit.computed(ssa, dtype)
             names[info.name] = value.depending(frozenset({info.name}))
             ports.append(Port(info.name, shape, dtype, True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any, overload
 
 import numpy as np
@@ -23,6 +24,12 @@ SMALL = 16
 
 def identity(rank: int) -> tuple[int, ...]:
     return tuple(range(rank))
+
+
+def name_in_text(value: SSAValue, name: str) -> None:
+    """Calls a value in the text as the graph does, where it can be called so."""
+    if SSAValue.is_valid_name(name):
+        value.name_hint = name
 
 
 def held(dtype: np.dtype[Any]) -> Element:
@@ -44,6 +51,7 @@ class Emitter:
         self.origin = ""
         """The node of the graph for which ops are written."""
         self._constants: dict[tuple[bytes, Shape, str], SSAValue] = {}
+        """By the digest of their bytes, shape and type."""
 
     # -- ops ---------------------------------------------------------------------------------------------------
 
@@ -53,12 +61,13 @@ class Emitter:
         for inner in op.walk():
             inner.location = location
         self.block.add_op(op)
+        name_in_text(op.results[0], self.origin)
         return op.results[0]
 
     def constant(self, carriers: Array) -> SSAValue:
         """An array of a carrier type, in the text or as a parameter. Equal ones are one."""
         carriers = np.asarray(carriers, order="C")
-        key = carriers.tobytes(), carriers.shape, carriers.dtype.name
+        key = sha256(carriers.data).digest(), carriers.shape, carriers.dtype.name
         if key not in self._constants:
             type_ = TensorType(_builtin(carriers.dtype), carriers.shape)
             if carriers.size <= SMALL:

@@ -26,9 +26,7 @@ def fold(proto: onnx.NodeProto, node: Node, opsets: dict[str, int]) -> list[Item
     inputs = node.inputs
     if node.op in _RANDOM or not all(_is_known(item) for item in inputs) or _has_graph(proto):
         return None
-    if not inputs and node.op not in ("Constant", "EyeLike"):
-        return None
-    if any(isinstance(item, list) for item in inputs) or (node.domain and node.domain != "ai.onnx.ml"):
+    if not inputs or any(isinstance(item, list) for item in inputs) or (node.domain and node.domain != "ai.onnx.ml"):
         return None
     if node.op in ("ConstantOfShape", "Expand", "Tile", "Range", "Resize", "Pad") and _huge(node):
         raise Refused(f"its result has more than {MOST} bytes", "compute it from smaller tensors")

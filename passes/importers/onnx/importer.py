@@ -154,7 +154,7 @@ class Importer:
     def call(self, body: onnx.FunctionProto, node: Node) -> list[Item]:
         """The outputs of a function that a node calls, which is written out."""
         names: dict[str, Item] = dict(zip(body.input, [*node.inputs, *[None] * len(body.input)], strict=False))
-        attributes = {a.name: attribute(a) for a in body.attribute_proto} | node.attributes
+        attributes = {a.name: attribute(a) for a in body.attribute_proto} | defaults_of(node) | node.attributes
         opsets = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in body.opset_import}
         scope = Scope(names, None, attributes, {**self.opsets, **opsets})
         self.nested(body.node, scope)
@@ -250,6 +250,15 @@ def function_of(proto: onnx.NodeProto, node: Node) -> onnx.FunctionProto | None:
         )
         return body
     return None
+
+
+def defaults_of(node: Node) -> Attributes:
+    """The attributes that an op has where none are given."""
+    import onnx
+
+    schema: Any = onnx.defs.get_schema(node.op, node.version, node.domain)
+    values = [a.default_value for a in schema.attributes.values()]
+    return {a.name: attribute(a) for a in values if a.type != onnx.AttributeProto.UNDEFINED}
 
 
 def resolved(proto: onnx.NodeProto, node: Node) -> onnx.NodeProto:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -90,7 +90,7 @@ class Node:
         assert self.scope is not None
         return self.importer.graph(self.attributes[name], arguments, self.scope)
 
-    def refuse_attribute(self, name: str, remedy: str = "") -> None:
+    def refuse_attribute(self, name: str, remedy: str) -> NoReturn:
         raise Refused(f"attribute {name} = {self.attributes.get(name)!r} has no lowering", remedy)
 
 

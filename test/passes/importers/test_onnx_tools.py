@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from harness import refusal, succeeds
 from onnx import TensorProto, helper, numpy_helper
 from onnx_graphs import by_reference, model, node
 from tspc.dialects.errors import InputError
+from tspc.passes.importers.onnx import PRECISIONS
 from tspc.runtime.interface import load_inputs, save_tensors
-from tspc.tools import tsp_run, tsp_translate
+from tspc.tools import front_ends, tsp_run, tsp_translate
 
 RNG = np.random.default_rng(9)
 TABLE = RNG.standard_normal((5, 30)).astype(np.float32)
@@ -163,6 +165,15 @@ def test_not_a_number_among_weights_is_a_weight(tmp_path: Path) -> None:
 )
 def test_options_that_misfit_are_refused(saved: Path, options: list[str], message: str) -> None:
     assert message in refusal(tsp_run.main, saved, *options)
+
+
+def test_without_the_package_the_remedy_is_said(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert "are read by the package `onnx`; pip install 'tspc[onnx]'" in refusal(tsp_run.main, saved)
+
+
+def test_the_tools_know_the_precisions() -> None:
+    assert front_ends.PRECISIONS == PRECISIONS
 
 
 def test_options_of_onnx_models_are_for_those(tmp_path: Path) -> None:

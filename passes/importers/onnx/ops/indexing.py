@@ -278,7 +278,7 @@ def eye_like(node: Node) -> Value:
     return known(np.eye(*x.shape, k=node.int("k"), dtype=dtype))
 
 
-@lowers("Range", "ConstantOfShape", "NonZero", "Unique")
+@lowers("Range", "ConstantOfShape", "MelWeightMatrix", "NonZero", "Unique")
 def known_alone(node: Node) -> Value:
     """What has a shape that its values decide."""
     for i in range(len(node.inputs)):
