@@ -15,6 +15,7 @@ from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from ....dialects import tsp_tensor as tt
 from ....dialects.tsp_tensor.types import broadcast, dense, scalar_attr, shape_of, tensor_of
 from .elements import Array, Element, Shape, carried, element
+from .layout import reshaped
 from .scalars import Scalar, constant, loaded, stored, where
 from .values import Refused, Value, known
 
@@ -285,13 +286,17 @@ class Emitter:
         return self.computed(self.add(tt.ReduceOp(kind, ssa, physical, keep=True)), value.dtype, order)
 
     def reshape(self, value: Value, shape: Sequence[int]) -> Value:
-        """The same elements in the order of ONNX under another shape."""
+        """The same elements under another shape; dimensions that are only split, or joined as they lie, do not move."""
         shape = tuple(shape)
         if value.shape == shape:
             return value
         if value.array is not None:
             return known(value.array.reshape(shape))
-        result = self.computed(self.reshaped(self.operand(value), shape), value.dtype)
+        before, after = reshaped(value.shape, value.order, shape)
+        if value.order == identity(value.rank):
+            before, after = identity(value.rank), identity(len(shape))
+        ssa = self.reshaped(self.operand(value, before), [shape[d] for d in after])
+        result = self.computed(ssa, value.dtype, after)
         return replace(result, packed=self._packed(value, shape), bound=value.bound)
 
     def _packed(self, value: Value, shape: Shape) -> tuple[SSAValue, Array] | None:
