@@ -36,12 +36,16 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, tuple(int(p) for p in parts)
 
 
+def check_onnx_options(args: argparse.Namespace) -> None:
+    """Raises UsageError for options of ONNX models beside another file."""
+    if (args.shape or args.precision) and args.file.suffix != ".onnx":
+        raise UsageError(f"--shape and --precision are for .onnx models, which {args.file} is not")
+
+
 def imported(args: argparse.Namespace) -> Imported | None:
     """The model of an .onnx file, which `args.imported` then is; None for another file. What its inputs decide about
     shapes is taken from `--inputs`."""
     if args.file.suffix != ".onnx":
-        if args.shape or args.precision:
-            raise UsageError(f"--shape and --precision are for .onnx models, which {args.file} is not")
         return None
     from ..passes.importers.onnx import import_for
     from ..runtime.interface import load_inputs

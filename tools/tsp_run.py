@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import command_line
 from .diagnostics import UsageError, check_writable, report_errors, source_text
-from .front_ends import imported, onnx_options
+from .front_ends import check_onnx_options, imported, onnx_options
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
         "file",
         type=Path,
         nargs="?",
-        help="an .mlir module of any level, an .onnx model, or a .tspx program; - for text",
+        help="an .mlir module of any level, an .onnx model, or a .tspx program; - for text from stdin",
     )
     given = parser.add_mutually_exclusive_group().add_argument
     given("--inputs", type=Path, metavar="X.npz", help="the inputs by name")
@@ -113,6 +113,7 @@ def run(args: argparse.Namespace) -> None:
 
 def check_options(args: argparse.Namespace) -> None:
     """Raises UsageError for options that do not go together, and for files that could not be written at the end."""
+    check_onnx_options(args)
     if args.stop_at is None and (args.watch or args.watch_chip is not None):
         raise UsageError("--watch and --watch-chip show the state in a cycle: say which, with --stop-at CYCLE")
     if args.flip and not args.secded:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import command_line
 from .diagnostics import UsageError, check_writable, report_errors
-from .front_ends import imported, onnx_options
+from .front_ends import check_onnx_options, imported, onnx_options
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -67,6 +67,9 @@ def run(args: argparse.Namespace) -> None:
     if args.file.suffix == ".onnx":
         import_onnx(args)
         return
+    check_onnx_options(args)
+    if args.inputs:
+        raise UsageError(f"--inputs is for .onnx models, which {args.file} is not")
     if args.by and not args.disassemble:
         raise UsageError("--by orders a disassembly; add --disassemble")
     if args.to and not args.output:

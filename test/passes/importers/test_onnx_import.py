@@ -4,6 +4,7 @@ products."""
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -275,3 +276,17 @@ def test_all_that_misfits_is_said_at_once() -> None:
         "input `a` must be 2 of float32, not 3 of float32",
         "input `b` (2 of float32) is missing",
     ]
+
+
+# -- real graphs -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "convolutions"), [("squeezenet", 26), ("resnet50", 53)])
+def test_a_network_of_the_package_is_as_short_as_one_by_hand(name: str, convolutions: int) -> None:
+    """As many convolutions as layers, batch norms and biases in their maps, and one transpose, at the input."""
+    path = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / f"light_{name}.onnx"
+    module = compile(import_model(path, precision="f16").module, until="fuse-maps")
+    found = ops(module)
+    assert found["conv"] == convolutions
+    assert found["transpose"] == 1
+    assert found["map"] <= 1.5 * convolutions

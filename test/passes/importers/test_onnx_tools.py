@@ -178,6 +178,9 @@ def test_the_tools_know_the_precisions() -> None:
 
 def test_options_of_onnx_models_are_for_those(tmp_path: Path) -> None:
     (tmp_path / "m.mlir").write_text("builtin.module {}")
+    for options in (["--shape", "x=1"], ["--precision", "f16"], ["--inputs", "x.npz"]):
+        text = refusal(tsp_translate.main, tmp_path / "m.mlir", "--disassemble", *options)
+        assert "for .onnx models, which" in text
     assert "--shape and --precision are for .onnx models" in refusal(
         tsp_run.main, tmp_path / "m.mlir", "--precision", "f16"
     )
