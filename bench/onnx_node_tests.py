@@ -58,7 +58,7 @@ class Outcome:
     fixed: tuple[str, ...] = ()
     """The inputs whose values were compiled in."""
     known: bool = False
-    """Whether nothing was left to compute on the chip."""
+    """Whether all inputs were, so that the outputs are constants."""
     cycles: int = 0
     seconds: float = 0.0
 
@@ -119,7 +119,7 @@ def run_case(case: Any, level: str) -> Outcome:
     try:
         model = import_for(case.model, inputs)
         outcome.fixed = tuple(port.name for port in model.host.inputs if port.known is not None)
-        outcome.known = not any(port.on_chip for port in model.host.outputs)
+        outcome.known = not any(port.on_chip for port in model.host.inputs)
         there = {n: v for n, v in inputs.items() if n not in outcome.fixed}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -138,7 +138,7 @@ def run_case(case: Any, level: str) -> Outcome:
 def outputs_of(model: Imported, inputs: Arrays, level: str, outcome: Outcome) -> Arrays:
     """The outputs of a run; on the chip they are checked to be those of the tensor level, bit by bit."""
     given = model.host.to_program(inputs)
-    if outcome.known:
+    if not any(port.on_chip for port in model.host.outputs):
         return model.host.to_model({})
     values = run_module(model.module, given, model.parameters).outputs
     if level == "tensor":
@@ -202,17 +202,18 @@ def reason_of(outcome: Outcome) -> str:
     return (parts[-1] if len(parts) > 2 else reason).replace("|", "/")
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
+def summary(outcomes: Sequence[Outcome], level: str) -> str:
     """A sentence for the page."""
     import onnx
 
     count = Counter(o.result for o in outcomes)
     passed = [o for o in outcomes if o.result == "passed"]
     known, fixed = sum(o.known for o in passed), sum(bool(o.fixed) for o in passed)
+    where = "on the chip" if level == "chip" else "at the tensor level"
+    numbers = f"{count['passed']} passed, {count['refused']} refused, {count['failed']} failed"
     return (
-        f"Of onnx {onnx.__version__}, {len(outcomes)} cases: {count['passed']} passed, {count['refused']} refused, "
-        f"{count['failed']} failed. Of those that passed, {known} leave nothing to compute, and {fixed} have "
-        "inputs whose values were compiled in."
+        f"Of onnx {onnx.__version__}, {where}, {len(outcomes)} cases: {numbers}. Of those that passed, {fixed} have "
+        f"inputs that decide about shapes and were compiled in, and {known} no others, so that their outputs are constants."
     )
 
 
@@ -269,7 +270,7 @@ def main() -> None:
         f"{len(outcomes)} cases in {seconds:.0f} s, at most {max((o.seconds for o in outcomes), default=0):.1f} s each"
     )
     if args.write:
-        write(args.write, [summary(outcomes), "", *lines])
+        write(args.write, [summary(outcomes, args.level), "", *lines])
     sys.exit(any(o.result == "failed" for o in outcomes))
 
 
