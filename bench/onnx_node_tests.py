@@ -213,7 +213,8 @@ def summary(outcomes: Sequence[Outcome], level: str) -> str:
     numbers = f"{count['passed']} passed, {count['refused']} refused, {count['failed']} failed"
     return (
         f"Of onnx {onnx.__version__}, {where}, {len(outcomes)} cases: {numbers}. Of those that passed, {fixed} have "
-        f"inputs that decide about shapes and were compiled in, and {known} no others, so that their outputs are constants."
+        f"inputs that decide about shapes and were compiled in, and {known} no others, so that their outputs are "
+        "constants."
     )
 
 
