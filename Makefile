@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 
-.PHONY: help install test lint types docs bench bulk-bench verify-bench compiler-bench fuzz mutants example clean
+.PHONY: help install test lint types docs bench bulk-bench verify-bench compiler-bench fuzz onnx-bench mutants example clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,9 @@ compiler-bench: ## measure what the compiler makes of products and ResNet-50
 
 fuzz: ## run 100,000 random, mutated and damaged programs
 	$(PYTHON) bench/fuzz.py
+
+onnx-bench: ## run ONNX's own node tests on the simulated chip
+	$(PYTHON) bench/onnx_node_tests.py --reasons
 
 mutants: ## change decisions of the compiler, 200 of them, one at a time, and see which its tests do not notice
 	$(PYTHON) bench/mutants.py --most 200

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,11 @@ from ..runtime.jit import JitEngine
 from .profile import Profile, profile
 from .tsp_run import parse_file
 
+if TYPE_CHECKING:
+    import onnx
+
+    from ..passes.importers.onnx import Host, Imported, Port
+
 Arrays = Mapping[str, npt.ArrayLike]
 Model: TypeAlias = ModuleOp | str | Path
 Target: TypeAlias = SystemSpec | ChipSpec | str | Path
@@ -34,9 +40,11 @@ Weights: TypeAlias = Arrays | str | Path
 class Program:
     """A compiled program with its weights. Threads may share it; their runs wait for each other."""
 
-    def __init__(self, executable: Executable):
+    def __init__(self, executable: Executable, host: Host | None = None):
         self.executable = executable
         """What engines load, `tspc.runtime.executable.Loaded(executable, engine)`."""
+        self.host = host
+        """Of an ONNX model: what turns arrays of its element types into those of the program, and back."""
         self._loaded: Loaded | None = None
         self._loading = Lock()
 
@@ -48,12 +56,12 @@ class Program:
     @property
     def inputs(self) -> dict[str, Signature]:
         """The shape and numpy type of each input."""
-        return self.executable.interface.inputs
+        return _signatures(self.host.inputs) if self.host else self.executable.interface.inputs
 
     @property
     def outputs(self) -> dict[str, Signature]:
         """The shape and numpy type of each output."""
-        return self.executable.interface.outputs
+        return _signatures(self.host.outputs) if self.host else self.executable.interface.outputs
 
     @cached_property
     def profile(self) -> Profile:
@@ -68,15 +76,16 @@ class Program:
         with self._loading:
             if self._loaded is None:
                 self._loaded = Loaded(self.executable, JitEngine())
-        outputs, _ = self._loaded.run(_arrays(inputs))
-        return outputs
+        arrays = _arrays(inputs)
+        outputs, _ = self._loaded.run(self.host.to_program(arrays) if self.host else arrays)
+        return self.host.to_model(outputs) if self.host else outputs
 
     def save(self, path: str | Path) -> None:
         """Writes the program and its weights to a `.tspx` file."""
         save_executable(self.executable, Path(path))
 
-    def __reduce__(self) -> tuple[Callable[[bytes], Program], tuple[bytes]]:
-        return _program, (to_bytes(self.executable),)
+    def __reduce__(self) -> tuple[Callable[[bytes, Host | None], Program], tuple[bytes, Host | None]]:
+        return _program, (to_bytes(self.executable), self.host)
 
     def __repr__(self) -> str:
         inputs, outputs = (", ".join(f"{n}: {s}" for n, s in t.items()) for t in (self.inputs, self.outputs))
@@ -84,18 +93,37 @@ class Program:
         return f"<program of {self.cycles} cycles on {chips} chip{'s' * (chips > 1)}: ({inputs}) -> ({outputs})>"
 
 
-def compile(model: Model, target: Target | None = None, weights: Weights | None = None) -> Program:
-    """The proven program of a model of any level.
+def compile(
+    model: Model | onnx.ModelProto,
+    target: Target | None = None,
+    weights: Weights | None = None,
+    inputs: Arrays | None = None,
+    precision: str = "f16x3",
+) -> Program:
+    """The proven program of a model of any level, or of an ONNX model, a ModelProto or the path of an `.onnx` file.
 
     `model` is an xDSL module, which stays as it is, MLIR text, or the path of an `.mlir` file; a string of one line
     that ends in `.mlir` is a path. `target` is the machine, or the path of its TOML file, in place of the one that the
     module names. `weights` are the parameters by name, or the path of a safetensors file; without them they come from
-    the file that the module names, in the folder of the `.mlir` file.
+    the file that the module names, in the folder of the `.mlir` file. `inputs` and `precision` are for ONNX models
+    (docs/onnx.md): samples, whose shapes stand for those that the model leaves open, and how products of f32 are done.
     Raises a TspError, a parse or verify error of xDSL, or OSError for an `.mlir` file that cannot be read.
     """
-    module, folder = module_of(model, target)
-    parameters = parameters_of(module, folder, weights)
-    return Program(executable_from_module(pipelines.compile(module), parameters))
+    found = _imported(model, inputs or {}, precision)
+    module, folder = module_of(found.module if found else cast("Model", model), target)
+    parameters = parameters_of(module, folder, found.parameters if found and weights is None else weights)
+    return Program(executable_from_module(pipelines.compile(module), parameters), found.host if found else None)
+
+
+def _imported(model: Any, inputs: Arrays, precision: str) -> Imported | None:
+    """An ONNX model at the tensor level; None for another model."""
+    proto = getattr(sys.modules.get("onnx"), "ModelProto", None)  # who has one has imported it
+    path = isinstance(model, str | Path) and "\n" not in str(model) and str(model).endswith(".onnx")
+    if not path and (proto is None or not isinstance(model, proto)):
+        return None
+    from ..passes.importers.onnx import import_for
+
+    return import_for(model, inputs, precision=precision)
 
 
 def load(path: str | Path) -> Program:
@@ -106,9 +134,13 @@ def load(path: str | Path) -> Program:
     return Program(load_executable(Path(path)))
 
 
-def _program(data: bytes) -> Program:
+def _program(data: bytes, host: Host | None = None) -> Program:
     """What was pickled."""
-    return Program(from_bytes(data))
+    return Program(from_bytes(data), host)
+
+
+def _signatures(ports: Sequence[Port]) -> dict[str, Signature]:
+    return {p.name: Signature(p.shape, p.dtype) for p in ports if p.shape is not None and p.dtype is not None}
 
 
 def module_of(model: Model, target: Target | None) -> tuple[ModuleOp, Path | None]:

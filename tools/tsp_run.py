@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import command_line
 from .diagnostics import UsageError, check_writable, report_errors, source_text
+from .front_ends import check_onnx_options, imported, onnx_options
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -29,7 +30,12 @@ def make_parser() -> argparse.ArgumentParser:
     description = "compile a model and run it on simulated tensor streaming processors"
     parser = command_line.make_parser("tsp-run", description)
     add = parser.add_argument
-    add("file", type=Path, nargs="?", help="an .mlir module of any level, or a .tspx program; - for text from stdin")
+    add(
+        "file",
+        type=Path,
+        nargs="?",
+        help="an .mlir module of any level, an .onnx model, or a .tspx program; - for text from stdin",
+    )
     given = parser.add_mutually_exclusive_group().add_argument
     given("--inputs", type=Path, metavar="X.npz", help="the inputs by name")
     given(
@@ -53,6 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--allow-outside-weights", action="store_true", help="let the module name weights outside its folder")
     add("--json", action="store_true", help="print the result as JSON")
     add("-o", dest="program", type=Path, metavar="PROG.tspx", help="where to put the compiled program")
+    onnx_options(parser)
     look = parser.add_argument_group("inspecting a program").add_argument
     look("--print-target", action="store_true", help="print the whole machine as TOML, for --target; nothing is run")
     look("--trace", type=Path, metavar="T.json", help="where to put its timeline, which Perfetto opens")
@@ -112,6 +119,7 @@ def run(args: argparse.Namespace) -> None:
 
 def check_options(args: argparse.Namespace) -> None:
     """Raises UsageError for options that do not go together, and for files that could not be written at the end."""
+    check_onnx_options(args)
     if args.stop_at is None and (args.watch or args.watch_chip is not None):
         raise UsageError("--watch and --watch-chip show the state in a cycle: say which, with --stop-at CYCLE")
     if not args.secded and any(not text.startswith("link:") for text in args.flip):
@@ -233,7 +241,8 @@ def read_module(args: argparse.Namespace) -> ModuleOp:
     from ..dialects.target_attr import overlay_target
     from ..dialects.verify import verify_module
 
-    module = parse_file(args.file)
+    found = imported(args)
+    module = found.module if found else parse_file(args.file)
     if args.target:
         overlay_target(module, args.target)
         verify_module(module)
@@ -243,6 +252,8 @@ def read_module(args: argparse.Namespace) -> ModuleOp:
 def read_weights(module: ModuleOp, args: argparse.Namespace) -> dict[str, Array]:
     from ..runtime.interface import interface_of, load_weights, weights_path
 
+    if args.imported:
+        return args.imported.parameters
     path = args.weights or weights_path(module, args.file.parent, args.allow_outside_weights)
     return load_weights(path, interface_of(module).parameters)
 
@@ -283,6 +294,10 @@ def inputs_of(interface: Interface, args: argparse.Namespace) -> dict[str, Array
     """The inputs of a run; None for one that has none and for which files or a profile are made."""
     from .inputs import inputs_for
 
+    if args.imported and args.inputs:
+        from ..runtime.interface import load_inputs
+
+        return args.imported.host.to_program(load_inputs(args.inputs))
     given = args.inputs is not None or args.random_inputs is not None
     if not given and interface.inputs and (args.program or args.trace or args.profile):
         return None
@@ -305,7 +320,7 @@ def run_values(args: argparse.Namespace) -> None:
     if args.level == "stream" and have == "tensor":
         compile(module, until="stream-schedule")
     with progress(f"running the {args.level} level"):
-        outputs = run_module(module, inputs, weights).outputs
+        outputs = for_host(run_module(module, inputs, weights).outputs, args)
     if args.json:
         from .report import json_tensors
 
@@ -326,6 +341,7 @@ def run_program(executable: Executable, inputs: dict[str, Array], args: argparse
     with progress(f"running {program.cycles} cycles"):
         outputs, stats = loaded.run(inputs)
     simulated = time.perf_counter() - started
+    outputs = for_host(outputs, args)
     mode = loaded.session.mode
     if args.json:
         print_json(json_report(program, executable.interface.outputs, compiled, stats, args.engine, mode, simulated))
@@ -357,6 +373,11 @@ def make_engine(name: str, args: argparse.Namespace, program: Program) -> Engine
     from ..runtime.reference import ReferenceEngine
 
     return ReferenceEngine(args.secded, flips)
+
+
+def for_host(outputs: dict[str, Array], args: argparse.Namespace) -> dict[str, Array]:
+    """The outputs as the model has them: those of an ONNX model in its own element types."""
+    return args.imported.host.to_model(outputs) if args.imported else outputs
 
 
 def save_outputs(outputs: dict[str, Array], path: Path | None) -> None:

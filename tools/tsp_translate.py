@@ -2,7 +2,7 @@
 
 The forms are timed text, packed text and the `.tspx` file. A `.tspx` file holds words of SRAM, and text names tensors
 of a weights file: what lies in SRAM before the first run is written as tensors that fill exactly those words, so that
-the text becomes the same file again.
+the text becomes the same file again. An ONNX model becomes a module of tsp_tensor, with its weights beside it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import command_line
 from .diagnostics import UsageError, check_writable, report_errors
+from .front_ends import check_onnx_options, imported, onnx_options
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -28,21 +29,29 @@ FORMS = ("timed", "packed", "tspx")
 
 
 def make_parser() -> argparse.ArgumentParser:
-    description = "convert a program between timed text, packed text and .tspx, or disassemble it"
+    description = "convert a program between timed text, packed text and .tspx, disassemble it, or import an ONNX model"
     parser = command_line.make_parser("tsp-translate", description)
     add = parser.add_argument
     add(
         "file",
         type=Path,
         metavar="IN",
-        help="an .mlir module of the isa level, or a .tspx program; - for text from stdin",
+        help="an .mlir module of the isa level, a .tspx program, or an .onnx model; - for text from stdin",
     )
     add("output", type=Path, nargs="?", metavar="OUT", help="where to put it: .mlir or .tspx")
+    add("-o", dest="named_output", type=Path, metavar="OUT", help="the same, as other tools have it")
     add("--to", choices=FORMS, help="the form of OUT; without it timed for .mlir, tspx for .tspx")
     add("--disassemble", action="store_true", help="print every instruction with its queue and cycle")
     add("--by", choices=("queue", "cycle"), help="the order of the disassembly; queue without it")
     add("--weights", type=Path, help="weights file, in place of the one that the module names")
     add("--allow-outside-weights", action="store_true", help="let the module name weights outside its folder")
+    add(
+        "--inputs",
+        type=Path,
+        metavar="X.npz",
+        help="of an ONNX model: inputs whose shapes or values it is compiled for",
+    )
+    onnx_options(parser)
     return parser
 
 
@@ -52,6 +61,15 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Does what the command line says. Raises TspError, ParseError, VerifyException or UsageError."""
+    if args.named_output and args.output:
+        raise UsageError("OUT is given twice; leave out -o")
+    args.output = args.output or args.named_output
+    if args.file.suffix == ".onnx":
+        import_onnx(args)
+        return
+    check_onnx_options(args)
+    if args.inputs:
+        raise UsageError(f"--inputs is for .onnx models, which {args.file} is not")
     if args.by and not args.disassemble:
         raise UsageError("--by orders a disassembly; add --disassemble")
     if args.to and not args.output:
@@ -67,6 +85,28 @@ def run(args: argparse.Namespace) -> None:
     if args.disassemble:
         for line in disassembly(source.program, args.by or "queue"):
             print(line)
+
+
+def import_onnx(args: argparse.Namespace) -> None:
+    """Writes the module of an ONNX model and its weights; nothing where it cannot be imported."""
+    if not args.output or args.output.suffix != ".mlir" or args.to or args.disassemble or args.by:
+        raise UsageError("an .onnx model becomes a module of tsp_tensor: tsp-translate MODEL.onnx -o OUT.mlir")
+    check_writable(args.output, "")
+    beside = args.output.with_suffix(".safetensors")
+    check_writable(beside, "")
+    found = imported(args)
+    assert found is not None
+    from safetensors.numpy import save
+    from xdsl.dialects.builtin import StringAttr
+
+    from ..dialects.tsp_tensor import WEIGHTS
+
+    if found.parameters:
+        found.module.attributes[WEIGHTS] = StringAttr(beside.name)
+    text = str(found.module) + "\n"
+    if found.parameters:
+        beside.write_bytes(save(found.parameters))
+    args.output.write_text(text, encoding="utf-8")
 
 
 def form_of(path: Path, wanted: str | None) -> str:

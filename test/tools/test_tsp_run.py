@@ -202,8 +202,8 @@ MODULES: dict[str, tuple[bytes, str]] = {
     ),
     "too large": (
         b"func.func @main(%x: tensor<400000x1xi8>) -> tensor<400000x1xi8> {\n  func.return %x : tensor<400000x1xi8>\n}",
-        "m.mlir:2:3: `tsp_stream.buffer`: output `result0` tensor<400000x1xi8> lies in 49 slices, 5 more than a "
-        "hemisphere's 44 (target field `chip.slices`); split the tensor",
+        "m.mlir:2:3: `tsp_stream.read`: 256000000 bytes of SRAM are needed at once here, 25313280 more than the "
+        "230686720 of chip 0: 0 by parameters and constants, 256000000 by other tensors (output `result0`",
     ),
 }
 

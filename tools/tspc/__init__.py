@@ -1,7 +1,7 @@
 """An MLIR-style compiler and simulator for deterministic tensor streaming processors.
 
 import tspc
-program = tspc.compile("model.mlir")  # MLIR text, a path or an xDSL module
+program = tspc.compile("model.mlir")  # MLIR text, a path, an xDSL module or an ONNX model
 outputs = program.run({"x": x})       # numpy arrays by name
 host = tspc.compile_host(module)      # host code around programs
 
