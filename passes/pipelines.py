@@ -51,6 +51,9 @@ STAGES: dict[str, Callable[[], type[ModulePass]]] = {
 
 _LOWERING = "convert-tensor-to-stream"
 
+_PLANNING = tuple(STAGES)[: list(STAGES).index("stream-schedule") + 1]
+"""The stages after which it is known how long a program is."""
+
 _COMPLETE = {"c2c-partition", "convert-tensor-to-stream", "stream-schedule", "convert-stream-to-isa", "isa-assemble"}
 """Those after which nothing is missing for the next level."""
 
@@ -67,6 +70,7 @@ class TspCompilePass(ModulePass):
 
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     **STAGES,
+    "plan-for-part": _lazy(".plans", "PlanForPartPass"),
     "stream-search": _lazy(".stream.stream_search", "StreamSearchPass"),
     "set-target": _lazy(".set_target", "SetTargetPass"),
     "isa-disassemble": _lazy(".isa.isa_disassemble", "IsaDisassemblePass"),
@@ -83,6 +87,8 @@ def compile(model: ModuleT, until: str = "isa-verify", took: Callable[[str, floa
     result included. Threads may compile at the same time, modules of their own.
     Raises a TspError, or a parse or verify error of xDSL.
     """
+    from .plans import restore
+
     stages = _stages(until)
     if isinstance(model, str):
         module = parse(model)
@@ -92,7 +98,7 @@ def compile(model: ModuleT, until: str = "isa-verify", took: Callable[[str, floa
     try:
         _run(make_context(), model, stages, took)
     except BaseException:
-        _restore(model, before)
+        restore(model, before)
         raise
     return model
 
@@ -109,46 +115,28 @@ def _stages(until: str) -> list[str]:
     return stages[: stages.index(until) + 1]
 
 
-def _restore(module: ModuleOp, before: ModuleOp) -> None:
-    """Makes a module what its clone is, which is empty then."""
-    for block in [*module.body.blocks]:
-        module.body.detach_block(block)
-    before.body.move_blocks(module.body)
-    module.attributes, module.properties = before.attributes, before.properties
-
-
 def _run(
     context: Context, module: ModuleOp, stages: Sequence[str], took: Callable[[str, float], None] | None = None
 ) -> None:
-    """Applies stages. The module is verified at their end, and where one has completed its level.
-
-    Where the copies that let several units read a tensor at once leave too few words or slices, the tensors are lowered
-    once more without them.
-    """
-    from ..dialects.errors import CapacityError
+    """Applies stages. The module is verified at their end, and where one has completed its level."""
     from ..dialects.verify import verify_module
+    from .plans import apply_planned, has_tensors
 
-    def apply(names: Sequence[str], **options: int) -> None:
+    def apply(names: Sequence[str], copies: int | None = None) -> None:
         for name in names:
             start = time.perf_counter()
-            STAGES[name]()(**(options if name == _LOWERING else {})).apply(context, module)
+            stage = STAGES[name]
+            (stage()(copies=copies) if name == _LOWERING else stage()()).apply(context, module)
             if name in _COMPLETE or (name == stages[-1] and name != "isa-verify"):
                 verify_module(module)
-            if took is not None:
+            if took is not None and name in stages:
                 took(name, time.perf_counter() - start)
 
     with uncollected():
-        if _LOWERING not in stages:
+        if has_tensors(module):
+            apply_planned(module, stages, _PLANNING, apply)
+        else:
             apply(stages)
-            return
-        lowering = stages.index(_LOWERING)
-        apply(stages[:lowering])
-        tensors = module.clone()
-        try:
-            apply(stages[lowering:])
-        except CapacityError:
-            _restore(module, tensors)
-            apply(stages[lowering:], copies=1)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from ...dialects.program import program_length
 from ...dialects.stream_code import stream_code
 from ...dialects.target import ChipSpec, SystemSpec
 from ...dialects.target_attr import target_of
+from ..plans import put_on_whole
 from ..stream.clusters import timed_ops
 from ..stream.facts import ops_rest
 from ..stream.stream_schedule import access_runs, check_schedule, direction_of
@@ -59,6 +60,7 @@ class ConvertStreamToIsaPass(ModulePass):
     name = "convert-stream-to-isa"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        put_on_whole(op)
         system = target_of(op)
         for function in [f for f in op.ops if isinstance(f, func.FuncOp)]:
             check_lowered(function)
