@@ -125,8 +125,8 @@ def _run(
     def apply(names: Sequence[str], copies: int | None = None) -> None:
         for name in names:
             start = time.perf_counter()
-            stage = STAGES[name]
-            (stage()(copies=copies) if name == _LOWERING else stage()()).apply(context, module)
+            options = {"copies": copies} if name == _LOWERING else {}
+            STAGES[name]()(**options).apply(context, module)
             if name in _COMPLETE or (name == stages[-1] and name != "isa-verify"):
                 verify_module(module)
             if took is not None and name in stages:

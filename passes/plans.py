@@ -1,10 +1,9 @@
 """Parts of a machine for which a program is planned.
 
 More units are not always better used: a choice that is good for four planes may be bad for eight, and whether it is
-shows only in a schedule. So a program may be planned as for a machine that has fewer units of some kind, and runs on the
-whole one: what it leaves idle is in nobody's way. `parts` says which smaller machines are worth a try, and pipelines.py
-keeps the shortest schedule. With that a machine that has more of something than another never runs a longer program
-because of it, as long as the other is among its parts.
+shows only in a schedule. So a program may be planned as for a machine that has fewer units of some kind, and run on the
+whole one, which leaves the others idle. `parts` says which smaller machines are worth a try, and the shortest schedule
+is kept: where a machine has more of something than one of its parts, its programs are not longer for it.
 
 Numbers that may shrink are those that count units of which an instruction names one: planes, streams, ALUs,
 accumulators, transposers. The others change what an instruction does (`tiles`, `weight_streams`), or how far it is from

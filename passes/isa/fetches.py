@@ -25,12 +25,9 @@ from ...dialects.program import Binding
 from ...dialects.stream_code import StreamCode, group_of, stream_code
 from ...dialects.supply import Chunk, Word, word_of
 from ...dialects.target import Queue, SystemSpec
+from ..policy import Policy
 from .flow import Flow, stepped
 from .queue_text import QueueText
-
-_MOST_FEEDS = 32
-"""Cycles in which a fetch of an eager queue can be fed, of which the cheapest is taken: the first that costs only some
-text, if there is one."""
 
 _IFETCH, _READ = TABLE.by_name["ifetch"], TABLE.by_name["read"]
 
@@ -185,7 +182,7 @@ class Supplier:
         """Places the next fetch of a queue, in the first free cycle in which it can be fed, or not at all."""
         found: list[tuple[Feed, int, int]] = []
         eager = text.queue.name in self._care.eager
-        most = _MOST_FEEDS if eager else 1
+        most = Policy.fetch_feeds if eager else 1
         for cycle, wait in text.openings(eager):
             if (feed := self._feed(text.queue, cycle)) is not None:
                 found.append((feed, cycle, wait))

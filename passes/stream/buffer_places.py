@@ -21,13 +21,11 @@ from ...dialects.errors import CapacityError
 from ...dialects.locations import describe
 from ...dialects.placement import Place, PlaceAttr, Slice
 from ...dialects.target_attr import target_of
+from ..policy import Policy
 from .clusters import clusters, consumers
 from .occupancy import FRESH, FULL
 from .stream_allocate import Memory
 from .timing import is_written, pace, slice_position, writes
-
-_NEAR = 8
-"""Clusters that are so near to each other in the program may well run at the same time."""
 
 
 class Choice(Flag):
@@ -51,16 +49,13 @@ def place_buffers(module: ModuleOp, choices: Mapping[int, Choice] | None = None)
         placer.count(buffer)
 
 
-_SMALL = 64
-"""Words of a read-only buffer that is no matrix but a vector for every row."""
-
-
 class _Placer:
     """Chooses slices: those of one cluster apart, since a slice has one instruction queue, those of clusters that may
     run at the same time apart if there is room, and among the others those with the fewest words."""
 
     def __init__(self, module: ModuleOp):
         self.chip = target_of(module).chip
+        self.policy = Policy.of(self.chip)
         self.memory = Memory(module)
         """The words that the buffers placed so far take, as stream-allocate will choose them."""
         self.words: dict[tuple[int, Slice], int] = defaultdict(int)
@@ -128,7 +123,7 @@ class _Placer:
         except CapacityError:
             if by_number(buffer):
                 raise
-            for pieces in _PIECES:
+            for pieces in Policy.finer_pieces:
                 finer = buffer.wanted.cut(layout.depth, max(1, -(-depth // pieces)))
                 if finer.groups * layout.width * finer.copies <= 2 * self.chip.slices:
                     with suppress(CapacityError):
@@ -204,13 +199,13 @@ class _Placer:
             skip = weights[0] % (self.chip.planes // 2) * wanted if own and not even and self._loads_most(buffer) else 0
             free.sort(key=lambda s: (full[s], self.words[key, s] if even else 0, -s.number))
             picked = free[skip : skip + wanted] if len(free) >= skip + wanted else free[:wanted]
-        elif not self._is_written(buffer) and depth <= _SMALL:
+        elif not self._is_written(buffer) and depth <= Policy.small_words:
             # what meets every row lies in the same slices for all ops, beside the weights and away from the rows
-            weights_from = self.chip.slices - self.chip.weight_streams
+            weights_from = self.policy.weights_from
             free.sort(key=lambda s: (full[s], s.number >= weights_from, -s.number))
             picked = free[:wanted]
         else:
-            rows_until = self.chip.slices - 3 * self.chip.weight_streams // 2
+            rows_until = self.policy.rows_until
             free.sort(
                 key=lambda s: (
                     full[s],
@@ -247,7 +242,7 @@ class _Placer:
         mine = self.clusters_of[buffer]
         if not mine:
             return 0
-        low, high = mine[0] - _NEAR, mine[-1] + _NEAR
+        low, high = mine[0] - Policy.near_clusters, mine[-1] + Policy.near_clusters
         return sum(depth for n, depth in self.busy[buffer.chip_number, s].items() if low <= n <= high)
 
     def _crowded(self, buffer: ts.BufferOp, picked: list[Slice], depth: int) -> int:
@@ -442,10 +437,6 @@ class _Placer:
             f"{describe(buffer)}: {_name(buffer)} needs {wanted} slices that the {len(self.together[buffer])} other "
             f"tensors used together with it leave free in one hemisphere of {slices}; split the op that uses them all"
         )
-
-
-_PIECES = (2, 3, 4, 6, 8, 12, 16)
-"""Into how many a group of words is cut, one after the other, until slices have room for all."""
 
 
 def by_number(buffer: ts.BufferOp) -> bool:

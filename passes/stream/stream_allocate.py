@@ -30,6 +30,7 @@ from ...dialects.locations import describe, located
 from ...dialects.placement import Place, PlaceAttr, Slice
 from ...dialects.target import ChipSpec
 from ...dialects.target_attr import target_of
+from ..policy import Policy
 from .clusters import clusters, timed_ops
 from .occupancy import FULL, Claim, Mask, SliceWords
 from .timing import place_of
@@ -225,7 +226,7 @@ class Memory:
 def text_reserve(chip: ChipSpec) -> int:
     """The words of each slice that are left to the program's text as long as there are others: a 32nd, of which
     two words hold what one fetch brings."""
-    return chip.words // 32
+    return Policy.of(chip).text_words
 
 
 def stays(buffer: ts.BufferOp) -> bool:

@@ -28,10 +28,11 @@ from ...dialects.locations import describe
 from ...dialects.placement import Slice
 from ...dialects.target import ChipSpec, SystemSpec
 from ...dialects.target_attr import target_of
+from ..policy import Policy
 from .alu_levels import alu_levels
 from .clusters import clusters, consumers, timed_ops, weights_load
 from .facts import fact, ops_rest
-from .footprint import BREAK, Footprint, Need, Reservations, Spans, StreamNeed, break_of
+from .footprint import Footprint, Need, Reservations, Spans, StreamNeed, break_of
 from .stream_allocate import check_allocation
 from .timing import (
     access_parts,
@@ -283,7 +284,7 @@ class Body:
         self.span = self.pace.high + 1
         """Cycles from the first vector to the last, both included."""
         step = self.pace.levels[0][1] if self.pace.levels else 1
-        self.dense = step < BREAK and self.span <= 1 + (self.pace.count - 1) * step
+        self.dense = step < Policy.pause and self.span <= 1 + (self.pace.count - 1) * step
         """Whether its vectors follow each other without a pause."""
         self.planes = planes_of(op)
         self.dispatches = tuple(self._dispatches())
@@ -295,7 +296,7 @@ class Body:
         match op:
             case ts.ReadOp() | ts.WriteOp() | ts.GatherOp() | ts.ScatterOp():
                 for slice_, _, run in access_runs(op):
-                    yield Dispatch(slice_.queue, tuple(run.busy(BREAK)))
+                    yield Dispatch(slice_.queue, tuple(run.busy(Policy.pause)))
             case ts.LaneOp():
                 yield Dispatch(lane_queue(op), whole)
             case ts.LoadWeightsOp():
@@ -327,7 +328,7 @@ class Body:
     def needs(self) -> Iterator[Need]:
         """The queues and link slots that the op holds, relative to the cluster's start."""
         for queue, spans in self.dispatches:
-            kept = ((spans[0][0], spans[0][1] + _FETCH),) if len(spans) == 1 and self.dense else spans
+            kept = ((spans[0][0], spans[0][1] + Policy.fetch_gap),) if len(spans) == 1 and self.dense else spans
             yield Need((self.op.chip_number, queue), shifted(kept, self.offset))
         if isinstance(self.op, ts.SendOp):
             slots = (self.op.chip_number, "slots", self.op.link.value.data)
@@ -380,11 +381,6 @@ def planes_of(op: ts.TimedOp) -> list[tuple[int, int]]:
     first = required(op, "plane", "stream-place").value.data
     type_ = op.weights.type
     return [(op.chip_number, first + i) for i in range(element_bytes(cast(ts.WeightsType, type_).element_type))]
-
-
-_FETCH = 1
-"""Cycles that an op leaves free behind it in its queues if it has no pause of its own, so that there is time for an
-`ifetch`."""
 
 
 @fact
@@ -511,4 +507,4 @@ class PlaneState:
             rhythm = body.op.passes * body.pace.levels[-1][1] if body.op.passes > 1 else 0
             self.loaded = start + max(body.span + body.chip.latency_install, rhythm)
         else:
-            self.free = start + body.span + len(body.planes) - 1 + (_FETCH if body.dense else 0)
+            self.free = start + body.span + len(body.planes) - 1 + (Policy.fetch_gap if body.dense else 0)

@@ -19,15 +19,13 @@ from ...dialects.locations import located
 from ...dialects.placement import Place
 from ...dialects.semantics.arithmetic import Array
 from ...dialects.target import ChipSpec
+from ..policy import Policy
 from .views import Named, Pads, Shape, Stored, Tensor
 
 Parts = Sequence[tuple[int, int]]
 """The first word of each part of a buffer, ascending from 0, and the number of the unit that visits it."""
 
 WHOLE: Parts = ((0, 0),)
-
-_MOST_USES = 64
-"""Reads of a constant after which it is placed once more."""
 
 
 class Unsupported(Exception):
@@ -49,8 +47,8 @@ class Buffers:
 
     Others ask and tell by methods."""
 
-    def __init__(self, chip: ChipSpec, at: Operation):
-        self.chip = chip
+    def __init__(self, policy: Policy, at: Operation):
+        self.policy, self.chip = policy, policy.chip
         self._block = Block()
         self._at = at
         self.nowhere: SSAValue = Block(arg_types=[i8]).args[0]
@@ -316,7 +314,7 @@ class Buffers:
 def _worn(buffer: SSAValue) -> bool:
     """Whether a buffer is a constant that enough ops use already: it must lie apart from all that they use."""
     op = cast(ts.BufferOp, buffer.owner)
-    return op.kind.data == "constant" and buffer.uses.get_length() >= _MOST_USES
+    return op.kind.data == "constant" and buffer.uses.get_length() >= Policy.constant_uses
 
 
 def _numbered(owners: Sequence[int]) -> tuple[int, ...]:

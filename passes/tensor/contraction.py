@@ -18,9 +18,9 @@ from xdsl.ir import SSAValue
 from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
 from ...dialects.layout import AccessPattern, Axis, grouped_weights, identity, weights
+from ..policy import Policy
 from .buffers import WHOLE, Buffers, Destination, Parts
 from .dealing import deal_rows
-from .demand import FEW_ROWS
 from .elementwise import Operand, parts_of, set_apart
 from .products import Epilogue, Product, summing_region
 from .units import Share, Unit
@@ -98,7 +98,7 @@ class _Emitter:
     @property
     def _few(self) -> bool:
         """Whether planes may well wait for each other's visits."""
-        return all(share.block.rows < FEW_ROWS for unit in self.division for share in unit.shares)
+        return all(share.block.rows < self.to.policy.few_rows for unit in self.division for share in unit.shares)
 
     def _parts(self, shown: Rows, by_tile: bool) -> Parts:
         """The parts of a buffer that the planes visit, so that each finds its rows in slices of its own."""
@@ -382,13 +382,9 @@ class _Emitter:
         return self.to.named(part, layout, product.chip, user=user), first, first_pass
 
 
-_MOST_VISITS = 512
-"""Visits of one group of slices, with pauses between, that are told apart; a schedule does so for few more."""
-
-
 def meet(one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], near: int) -> bool:
     """Whether two ascending runs of cycles come as near to each other as `near`, or have too many pauses to say."""
-    if any(np.count_nonzero(np.diff(times) > 1) >= _MOST_VISITS for times in (one, other)):
+    if any(np.count_nonzero(np.diff(times) > 1) >= Policy.told_visits for times in (one, other)):
         return True
     after = np.searchsorted(one, other)
     before = np.maximum(after - 1, 0)

@@ -8,7 +8,7 @@ has a function that lowers it, in one of the modules `lower_*.py` (lowering.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from xdsl.context import Context
@@ -26,6 +26,7 @@ from ...dialects.locations import describe
 from ...dialects.target_attr import target_of
 from ...dialects.tsp_isa import ProgramOp
 from ...dialects.verify import name_problems
+from ..policy import Policy
 from . import lower_ends, lower_indexed, lower_maps, lower_movement, lower_products, lower_reductions
 from .alu_regions import UnsupportedRegion
 from .buffers import Buffers, Output, Unsupported, named_tensor
@@ -73,9 +74,10 @@ class Converter:
     def __init__(self, function: func.FuncOp, copies: int | None = None):
         self.function = function
         self.problems: list[str] = []
-        self.to = Buffers(target_of(function).chip, function)
+        policy = Policy.of(target_of(function).chip)
+        self.to = Buffers(policy if copies is None else replace(policy, copies=copies), function)
         body = function.body.block
-        self.values = Values(body, self._outputs(body), self.to, copies)
+        self.values = Values(body, self._outputs(body), self.to)
 
     def run(self) -> list[str]:
         """Replaces the function's body. Returns the problems, in which case the function is left as it was."""

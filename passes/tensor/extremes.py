@@ -31,8 +31,11 @@ ORDERLESS = ("max", "min")
 
 
 def worth_groups(kind: str, tensor: Tensor, to: Buffers) -> bool:
-    """Whether there are rows enough for it."""
-    return kind in ORDERLESS and prod(tensor.leading) >= to.chip.lanes_per_tile
+    """Whether there are rows enough for it, and slices for the vectors of a group, those to be turned beside those that
+    are."""
+    side, slices = to.chip.lanes_per_tile, 2 * to.chip.slices
+    room = side * (1 + element_bytes(tensor.element)) <= slices and side <= min(to.chip.slices, to.chip.streams)
+    return kind in ORDERLESS and prod(tensor.leading) >= side and room
 
 
 def extremes(kind: str, tensor: Tensor, to: Buffers, chip: int) -> Tensor:
@@ -129,7 +132,7 @@ def _joined_tiles(kind: str, turned: SSAValue, groups: int, to: Buffers, chip: i
     """The vectors of each group combined."""
     element = cast(ts.BufferType, turned.type).tensor.element_type
     lanes, count = to.chip.lanes, to.chip.lanes_per_tile
-    most = max(2, to.chip.streams // 2 // element_bytes(element))
+    most = max(2, min(to.chip.streams // 2 // element_bytes(element), to.chip.alus + 1))
     while True:
         left = tiles(count, most)
         type_ = TensorType[Attribute](element, [left * groups, lanes])

@@ -17,7 +17,6 @@ from .alu_regions import alu_region
 from .apart import sums_apart
 from .buffers import Destination, rows_layout
 from .contraction import emit_product
-from .demand import side_by_side
 from .elementwise import emit_map
 from .lanes import spread
 from .lowering import lowers
@@ -36,7 +35,7 @@ def lower_map(op: tsp_tensor.MapOp, values: Values) -> None:
     region = alu_region(op, [distinct.index(v) for v in op.inputs])
     found = [values[v].pending or values.stored(v, chip) for v in distinct]
     product = next((p for p in found if isinstance(p, Product)), None)
-    copies = side_by_side(prod(shape[:-1])) if product is None else 1
+    copies = values.to.policy.side_by_side(prod(shape[:-1])) if product is None else 1
     operands = [None if isinstance(t, Product) else _wide(t, columns, copies, values, chip) for t in found]
     if product is not None and not _in_step(product, operands, columns, values):
         where = operands.index(None)

@@ -13,7 +13,6 @@ from ...dialects.layout import AccessPattern, tiles
 from ...dialects.tsp_tensor.types import shape_of
 from .buffers import WHOLE, Destination, Part, rows_layout
 from .contraction import emit_product
-from .demand import FEW_ROWS, MOST_COPIES
 from .elementwise import move, parts_of
 from .fusing import element_of_value, only_map
 from .lowering import lowers
@@ -98,11 +97,11 @@ def _each_by_itself(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, values: V
         return cast(Stored, Tensor(shape, type_.element_type, view).matrix(index).source)
 
     apart = parts_of(
-        (AccessPattern(one.offset + tile * one.tile_stride, ()), i % MOST_COPIES)
+        (AccessPattern(one.offset + tile * one.tile_stride, ()), i % to.policy.window_copies)
         for i, one in enumerate(matrix(place.view, index) for index in indices(shape[:-2]))
         for tile in range(tiles(shape[-1], values.chip.lanes))
     )
-    result = place.make(WHOLE if shape[-2] < FEW_ROWS else apart)
+    result = place.make(WHOLE if shape[-2] < to.policy.few_rows else apart)
     for index, product in zip(indices(shape[:-2]), products, strict=True):
         layout = rows_layout(type_, values.chip)
         part = Part(to, "scratch", "", type_, layout, chip, place=matrix(result, index))

@@ -24,7 +24,7 @@ DestinationOf = Callable[[SSAValue, int], Destination]
 
 def emit_pool(op: tsp_tensor.PoolOp, tensor: Tensor, to: Buffers, destination: DestinationOf, chip: int) -> Tensor:
     """Emits the maxima, or sums of integers, over a window that slides over images."""
-    element, steps = element_of_value(op.result), pool_steps(op)
+    element, steps = element_of_value(op.result), pool_steps(op, to.policy)
     for number, (axis, line) in enumerate(steps):
         shape = (*tensor.shape[:axis], line.count, *tensor.shape[axis + 1 :])
         copies = [after.copies for _, after in steps[number + 1 :]]

@@ -29,7 +29,6 @@ from ..stream.alu_levels import alus_of
 from ..stream.stream_place import streams_of
 from .apart import Apart
 from .buffers import Buffers, Unsupported
-from .demand import BETWEEN
 from .lanes import scratch, transposed
 from .units import Beside, Cost, Division, divide
 from .views import Named, Pads, Rows, Shape, Stored, Tensor, join, rows_of
@@ -103,7 +102,7 @@ class Product:
         divisible = self.element == i8 and one_level and not self.repeats and isinstance(self.stationary, Named)
         load, chip = groups * size, to.chip
         turns = chip.weight_streams + size > chip.streams and self.pass_count > 1 and not self.repeats
-        pause = load + chip.latency_install + 2 if turns else 0
+        pause = max(load + chip.latency_install + 2, to.policy.pause) if turns else 0
         named = isinstance(self.activations.source, Named)
         beside = Beside(chip.streams, chip.weight_streams, chip.latency_install, chip.planes, named)
         return Cost(
@@ -142,7 +141,7 @@ class Product:
             if copies < together:
                 together = 1  # planes that share a unit by its rows read them at the same time
             # those that share it by its passes, too, but of one copy each hemisphere takes few rows after the other
-            if copies < len(planes) and (copies < len(planes) // 2 or prod(space) > BETWEEN):
+            if copies < len(planes) and (copies < len(planes) // 2 or prod(space) > to.policy.between):
                 cost = replace(cost, divisible=False)
         if cost.divisible and not self._sums_meet(prod(space) * cost.every, to, epilogue, result):
             cost = replace(cost, divisible=False)

@@ -30,9 +30,6 @@ from .views import Shape, Stored
 
 Levels = tuple[tuple[int, int], ...]
 
-_TRIPS = 200
-"""Cycles that the two more trips through SRAM take, about."""
-
 
 def worth_tiles(m: int, n: int, to: Buffers) -> bool:
     """Whether this way takes less time than that of every element by itself, and there are streams for a row of every
@@ -40,7 +37,7 @@ def worth_tiles(m: int, n: int, to: Buffers) -> bool:
     if to.chip.lanes_per_tile >= to.chip.streams:
         return False
     across = tiles(n, to.chip.lanes) * m + tiles(m, to.chip.lanes) * n
-    return m * n > across + _TRIPS
+    return m * n > across + to.policy.turn_cycles
 
 
 def transpose_tiles(source: Stored, target: Stored, batch: Shape, m: int, n: int, to: Buffers, chip: int) -> None:

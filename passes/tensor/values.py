@@ -55,7 +55,7 @@ class Values:
     """The values of a function's body, and the buffers in which they lie, in so many copies at most. What users ask for
     is made where it is not there yet."""
 
-    def __init__(self, body: Block, outputs: Sequence[Output], to: Buffers, copies: int | None = None):
+    def __init__(self, body: Block, outputs: Sequence[Output], to: Buffers):
         self.chip, self.to = to.chip, to
         self.outputs = outputs
         """Those of the function, in the order in which it returns them."""
@@ -63,7 +63,7 @@ class Values:
         output_of: dict[SSAValue, Output] = {}
         for value, output in zip(returned, outputs, strict=True):
             output_of.setdefault(_origin(value), output)
-        wanted = demands(body, self.chip, copies)
+        wanted = demands(body, to.policy)
         self._all: dict[SSAValue, Value] = {
             value: Value(cast("TensorType[Attribute]", value.type), wanted.get(value, Demand()), output_of.get(value))
             for value in (*body.args, *(result for op in body.ops for result in op.results))
