@@ -120,32 +120,30 @@ class Product:
         self, space: Shape, to: Buffers, epilogue: Epilogue | None = None, result: int = ts.SUM_BYTES
     ) -> Division:
         """Its units, if its rows are walked along as `space` and its result is written to so many slices."""
-        planes = self.planes(to)
-        together = max(1, len(planes) // 2)
+        planes, streams = self.planes(to), to.chip.streams
         cost = self.cost(to)
-        if cost.passes > 1 and not cost.pause and to.chip.weight_streams + together * cost.every > to.chip.streams:
-            together = 1  # there are not enough streams for weights beside the rows of all planes
+        most = [len(planes) // 2]
+        """How many planes can share a unit by its rows, for one reason after the other."""
+        if cost.passes > 1 and not cost.pause:
+            most.append((streams - to.chip.weight_streams) // cost.every)  # rows of all beside the weights
         if self.one_of_many:
-            together = 1  # planes that share a unit write at the same time
+            most.append(1)  # they write at the same time
         if epilogue is not None:
             cost = replace(cost, alus=alus_of(epilogue.region), all_alus=to.chip.alus)
             wide = sum(element_bytes(t.element) for t in epilogue.operands if t is not None) + ts.SUM_BYTES
-            if cost.alus * together > to.chip.alus or wide * together > to.chip.streams:
-                together = 1  # there are not enough ALUs or streams for several of them at the same time
+            most += [to.chip.alus // max(1, cost.alus), streams // wide]
             stored = [t.source.buffer for t in epilogue.operands if t is not None and isinstance(t.source, Stored)]
-            if any(to.copies_of(buffer) < together for buffer in stored):
-                together = 1  # they read its operands at the same time
+            most += [to.copies_of(buffer) for buffer in stored]  # they read its operands at the same time
         source = self.activations.source
         if isinstance(source, Stored):
             copies = to.copies_of(source.buffer)
-            if copies < together:
-                together = 1  # planes that share a unit by its rows read them at the same time
+            most.append(copies)  # they read them at the same time
             # those that share it by its passes, too, but of one copy each hemisphere takes few rows after the other
             if copies < len(planes) and (copies < len(planes) // 2 or prod(space) > to.policy.between):
                 cost = replace(cost, divisible=False)
         if cost.divisible and not self._sums_meet(prod(space) * cost.every, to, epilogue, result):
             cost = replace(cost, divisible=False)
-        return divide(space, self.tiles(to.chip.lanes), len(planes), together, cost)
+        return divide(space, self.tiles(to.chip.lanes), len(planes), max(1, min(most)), cost)
 
     def _sums_meet(self, cycles: int, to: Buffers, epilogue: Epilogue | None, result: int) -> bool:
         """Whether planes can share the passes of a unit, the sums of which take so many cycles: whether there are

@@ -161,10 +161,11 @@ class Division:
 def divide(space: Shape, tiles: int, planes: int, together: int, cost: Cost) -> Division:
     """The division with which the last plane is done first; of those the one that loads weights least often.
 
-    `planes` are all, or all pairs, `together` those of them that can share a unit by its rows.
+    `planes` are all, or all pairs, `together` how many of a hemisphere can share a unit by its rows.
     """
     found: list[tuple[int, int, Division]] = []
-    for group in sorted({1, together}, reverse=True):
+    groups = [size for size in range(1, together + 1) if planes // 2 % size == 0] or [1]
+    for group in reversed(groups):
         drained = cost.epilogue(tiles * prod(space), group)
 
         def note(division: Division, drained: int = drained) -> None:
