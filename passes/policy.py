@@ -51,9 +51,7 @@ class Policy:
     )
     most_passes: int = chosen(16, "passes", "of a window summed on the MXM; ALUs take few steps for many taps")
     named_share: float = chosen(
-        1 / 64,
-        "of the words",
-        "that copies take of what the host places, for planes that begin together",
+        1 / 32, "of the words", "that copies take of what the host places, for planes that begin together"
     )
 
     # -- maps ---------------------------------------------------------------------------------------------------
@@ -142,6 +140,11 @@ class Policy:
     def weights_from(self) -> int:
         """The first of the slices next to the planes, from which weights come."""
         return self.chip.slices - self.chip.weight_streams
+
+    @property
+    def named_words(self) -> int:
+        """Words of the chip that copies of one tensor may take which the host places."""
+        return int(2 * self.chip.slices * self.chip.words * self.named_share)
 
     @property
     def text_words(self) -> int:

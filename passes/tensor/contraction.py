@@ -116,7 +116,7 @@ class _Emitter:
             return source.buffer
         assert self.product.act_layout is not None
         copies = max(len(unit.shares) for unit in self.division)
-        if self._loads_most:
+        if self._loads_most or self._copies_pay:
             copies = len(self.planes)
         parts = self._parts(self.acts, by_tile=False)
         readers = -(-len(self.planes) // copies)
@@ -125,6 +125,16 @@ class _Emitter:
             each = rounds // readers
             parts = [(i * step, i // each) for i in range(0, rounds, each)]
         return self.to.named(source, self.product.act_layout, self.product.chip, parts, copies)
+
+    @property
+    def _copies_pay(self) -> bool:
+        """Whether each plane should have a copy of activations which the host places: where several take all of them
+        for tiles of their own, and would else begin one after the other, and the copies are few words."""
+        layout, policy = self.product.act_layout, self.to.policy
+        assert layout is not None
+        again = self.product.tiles(self.lanes) > 1 and not self.product.tile_moves
+        words = layout.depth * layout.width * len(self.planes)
+        return again and words <= policy.named_words and len(self.planes) <= policy.copies
 
     def _rows_apart(self) -> bool:
         """Whether the planes that share a unit never visit the same slices of one copy at the same time, or nearly so:
