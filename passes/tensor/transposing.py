@@ -25,7 +25,7 @@ from ...dialects import tsp_stream as ts
 from ...dialects.elements import element_bytes
 from ...dialects.layout import AccessPattern, tiles
 from .buffers import Buffers
-from .groups import group_buffer
+from .groups import group_buffer, room_for_groups
 from .views import Shape, Stored
 
 Levels = tuple[tuple[int, int], ...]
@@ -38,6 +38,14 @@ def worth_tiles(m: int, n: int, to: Buffers) -> bool:
         return False
     across = tiles(n, to.chip.lanes) * m + tiles(m, to.chip.lanes) * n
     return m * n > across + to.policy.turn_cycles
+
+
+def worth_groups_alone(m: int, n: int, bytes_: int, to: Buffers) -> bool:
+    """The same where there are no streams for that map: every vector of the result is put together from those of all
+    groups of rows in it."""
+    side = to.chip.lanes_per_tile
+    taken = n * tiles(m, side) + m * tiles(n, to.chip.lanes)
+    return side >= to.chip.streams and room_for_groups(bytes_, to) and m * n > taken + to.policy.turn_cycles
 
 
 def transpose_tiles(source: Stored, target: Stored, batch: Shape, m: int, n: int, to: Buffers, chip: int) -> None:
