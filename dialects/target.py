@@ -60,10 +60,6 @@ class _Spec:
                 )
 
 
-WEIGHT_GROUPS = 256
-"""Groups of rows of a plane that an `lw` can name, in 8 bits."""
-
-
 @dataclass(frozen=True)
 class ChipSpec(_Spec):
     """One chip. Times are in cycles of its clock, all times are tile 0's."""
@@ -127,11 +123,6 @@ class ChipSpec(_Spec):
         if self.lanes % self.weight_streams:
             raise TargetError(
                 f"target field `weight_streams`: {self.weight_streams} does not divide the {self.lanes} lanes"
-            )
-        if self.load_cycles > WEIGHT_GROUPS:
-            raise TargetError(
-                f"target field `weight_streams`: {self.weight_streams} rows at a time are {self.load_cycles} groups of "
-                f"the {self.lanes} rows of a plane, and `lw` names {WEIGHT_GROUPS}; give more"
             )
 
     # -- shape -------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ RESOURCES: dict[str, tuple[int, ...]] = {
 OTHERS: dict[str, tuple[int, ...]] = {
     "slices": (24, 32, 64),
     "tiles": (10, 30),
-    "weight_streams": (2, 8, 32),
+    "weight_streams": (1, 8, 32),
     "lanes_per_tile": (8, 32),
     "slices_per_hop": (1, 44),
 }
@@ -50,7 +50,7 @@ MORE: dict[str, tuple[int, ...]] = {
     "loop_levels": (1, 2, 3),
     "slices": (20, 24, 32, 40, 44, 48, 64, 88),
     "tiles": (1, 2, 5, 10, 16, 20, 24, 32, 64),
-    "weight_streams": (2, 4, 8, 10, 16, 20, 32),
+    "weight_streams": (1, 2, 4, 8, 10, 16, 20, 32),
     "lanes_per_tile": (4, 8, 16, 32),
     "slices_per_hop": (1, 2, 4, 8, 44),
 }

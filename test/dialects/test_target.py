@@ -84,7 +84,6 @@ def test_a_fraction_stands_only_where_fractions_do() -> None:
         ({"chip.banks": 3}, "`banks`: 3 does not divide the 8192 words"),
         ({"chip.streams": 16, "chip.weight_streams": 32}, "`weight_streams`: 32 streams, but only 16 exist"),
         ({"chip.weight_streams": 12}, "`weight_streams`: 12 does not divide the 320 lanes"),
-        ({"chip.weight_streams": 1}, "1 rows at a time are 320 groups .* `lw` names 256; give more"),
         ({"system.local_links": 3}, "`local_links`: 3 cannot join 8 chips pairwise; give at least 7"),
         ({"system.global_links": 10}, "`global_links`: 7 [+] 10 links used, but a chip has 16"),
         ({"chip.steams": 16}, "`chip.steams` is unknown; did you mean `chip.streams`[?]"),
