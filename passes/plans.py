@@ -26,6 +26,7 @@ from ..dialects.elements import element_bytes
 from ..dialects.errors import CapacityError, ScheduleError, TargetError, TspError
 from ..dialects.target import DEFAULT_SYSTEM, ChipSpec, SystemSpec
 from ..dialects.target_attr import TARGET, WHOLE, TargetAttr, target_of
+from .policy import Policy
 from .stream.account import scheduled_length
 
 COUNTS = ("planes", "streams", "alus", "accumulators", "transposers")
@@ -34,9 +35,6 @@ COUNTS = ("planes", "streams", "alus", "accumulators", "transposers")
 _TRIED = ("planes", "streams", "alus")
 """Those of which fewer may make a program shorter: with them the shape of the plan changes. Fewer of the others are
 tried only where there are more than on the published chip, for which the plan's rules were measured."""
-
-MOST_PARTS = 8
-"""Parts of a machine that are planned for at most: a try costs as much as compiling does."""
 
 
 def parts(chip: ChipSpec) -> list[ChipSpec]:
@@ -49,7 +47,7 @@ def parts(chip: ChipSpec) -> list[ChipSpec]:
     ladders = [_rungs(name, chip) for name in COUNTS]
     found = [dict(zip(COUNTS, counts, strict=True)) for counts in product(*ladders)]
     found.sort(key=lambda counts: sum(counts[n] != getattr(chip, n) for n in COUNTS))
-    return [replace(chip, **counts) for counts in found[:MOST_PARTS]]
+    return [replace(chip, **counts) for counts in found[: Policy.most_parts]]
 
 
 def _rungs(name: str, chip: ChipSpec) -> list[int]:

@@ -30,6 +30,8 @@ class Policy:
 
     chip: ChipSpec
 
+    most_parts: int = chosen(8, "parts", "of a machine that are planned for; a try costs as much as compiling does")
+
     # -- copies, and rows side by side ---------------------------------------------------------------------------
 
     copies: int = chosen(1 << 30, "copies", "of a computed tensor at most; fewer leave more slices and words to others")

@@ -9,7 +9,8 @@ from tspc.dialects.errors import TargetError
 from tspc.dialects.target import ChipSpec, SystemSpec
 from tspc.dialects.target_attr import TARGET, WHOLE, TargetAttr, target_of
 from tspc.passes.pipelines import compile, make_context, parse
-from tspc.passes.plans import COUNTS, MOST_PARTS, PlanForPartPass, parts, put_on_whole
+from tspc.passes.plans import COUNTS, PlanForPartPass, parts, put_on_whole
+from tspc.passes.policy import Policy
 from tspc.passes.stream.account import scheduled_length
 from xdsl.dialects.builtin import ModuleOp
 
@@ -45,7 +46,7 @@ def test_the_parts_that_are_planned_for(field: str, count: int, tried: list[int]
 
 def test_a_machine_with_more_of_everything_has_few_parts() -> None:
     found = parts(ChipSpec(planes=32, streams=128, alus=64, accumulators=4096, transposers=8))
-    assert len(found) == MOST_PARTS and len(set(found)) == len(found)
+    assert len(found) == Policy.most_parts and len(set(found)) == len(found)
 
 
 def test_streams_of_a_part_are_enough_for_weights() -> None:
