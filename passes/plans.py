@@ -111,8 +111,11 @@ def apply_planned(module: ModuleOp, stages: Sequence[str], planning: Sequence[st
         try:
             _apply_best(module, chips, stages, planning, begin, lambda names, copies=copies: apply(names, copies))
             return
-        except (CapacityError, ScheduleError) as e:
-            refusal = e if refusal is None or chips[0] == chip else refusal
+        except TspError as e:
+            if chips[0] == chip:
+                if not isinstance(e, CapacityError | ScheduleError):
+                    raise
+                refusal = e
     assert refusal is not None
     raise refusal
 

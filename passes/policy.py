@@ -63,7 +63,7 @@ class Policy:
 
     # -- buffers ------------------------------------------------------------------------------------------------
 
-    constant_uses: int = chosen(64, "uses", "of a constant after which it is placed once more, apart from all of them")
+    constant_uses: int = chosen(32, "uses", "of a constant after which it is placed once more, apart from all of them")
     near_clusters: int = chosen(8, "clusters", "that near in the program may well run at the same time")
     small_words: int = chosen(64, "words", "of a read-only buffer that is no matrix but a vector for every row")
     finer_pieces: tuple[int, ...] = chosen(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tspc.dialects.layout import AccessPattern, rows
 from tspc.dialects.target import DEFAULT_SYSTEM
+from tspc.passes.policy import Policy
 from tspc.passes.tensor.buffers import Buffers
 from tspc.passes.tensor.padding import ones
 from tspc.passes.tensor.views import Named, Stored
@@ -18,7 +19,7 @@ LAYOUT = rows((6, 20), 1, CHIP.lanes)
 
 @pytest.fixture
 def to() -> Buffers:
-    return Buffers(CHIP, ModuleOp([]))
+    return Buffers(Policy.of(CHIP), ModuleOp([]))
 
 
 def test_users_share_a_buffer_that_has_copies_enough(to: Buffers) -> None:
