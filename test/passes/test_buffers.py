@@ -36,7 +36,7 @@ def test_a_constant_that_many_ops_read_is_placed_once_more(to: Buffers) -> None:
     mask, layout = ones(20).source, rows((20,), 1, CHIP.lanes)
     assert isinstance(mask, Named)
     first = to.named(mask, layout, 0)
-    for _ in range(64):
+    for _ in range(Policy.constant_uses):
         assert to.named(mask, layout, 0) is first
         to.read(first, AccessPattern.run(0, 1), 0)
     assert to.named(mask, layout, 0) is not first
