@@ -10,7 +10,7 @@ A new rule of choice is a field, or a method that gives a cost in cycles, and th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TypeVar
 
@@ -63,7 +63,7 @@ class Policy:
 
     # -- buffers ------------------------------------------------------------------------------------------------
 
-    constant_uses: int = chosen(32, "uses", "of a constant after which it is placed once more, apart from all of them")
+    constant_uses: int = chosen(64, "uses", "of a constant after which it is placed once more, apart from all of them")
     near_clusters: int = chosen(8, "clusters", "that near in the program may well run at the same time")
     small_words: int = chosen(64, "words", "of a read-only buffer that is no matrix but a vector for every row")
     finer_pieces: tuple[int, ...] = chosen(
@@ -86,6 +86,13 @@ class Policy:
     def of(chip: ChipSpec) -> Policy:
         """The policy for a chip."""
         return Policy(chip)
+
+    def with_copies(self, copies: int | None) -> Policy:
+        """The same with so many copies at most; None for as many as there are wants for. Where they are few, since
+        slices are, constants are placed once more after half as many uses, so that fewer tensors lie apart from one."""
+        if copies is None:
+            return self
+        return replace(self, copies=copies, constant_uses=self.constant_uses // 2)
 
     # -- what trips take ----------------------------------------------------------------------------------------
 

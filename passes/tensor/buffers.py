@@ -165,7 +165,7 @@ class Buffers:
         known = self._of_named.setdefault((named, layout, chip, user), {})
         for its_copies, buffer in known.items():
             if its_copies >= copies:
-                if not _worn(buffer):
+                if not self._worn(buffer):
                     return buffer
                 self._again += 1
         tensor = TensorType(named.host.element_type, named.base)
@@ -182,6 +182,11 @@ class Buffers:
         self._named_count += 1
         return stored
 
+    def _worn(self, buffer: SSAValue) -> bool:
+        """Whether a buffer is a constant that enough ops use already: it must lie apart from all that they use."""
+        op = cast(ts.BufferOp, buffer.owner)
+        return op.kind.data == "constant" and buffer.uses.get_length() >= self.policy.constant_uses
+
     def inputs(self) -> set[str]:
         """The names of the inputs that lie in some buffer."""
         return {named.name for named, *_ in self._of_named if named.kind == "input"}
@@ -191,7 +196,7 @@ class Buffers:
         made on their first use."""
         known = (type_, value, chip)
         before = self._lane_maps.get(known)
-        if before is None or _worn(before):
+        if before is None or self._worn(before):
             self._again += before is not None
             shape = type_.get_shape()
             layout = rows(shape, element_bytes(type_.element_type), self.chip.lanes)
@@ -309,12 +314,6 @@ class Buffers:
             "chip": IntegerAttr(chip, i64),
         }
         self.add(ts.WriteOp.build(operands=[stream, buffer], properties=properties))
-
-
-def _worn(buffer: SSAValue) -> bool:
-    """Whether a buffer is a constant that enough ops use already: it must lie apart from all that they use."""
-    op = cast(ts.BufferOp, buffer.owner)
-    return op.kind.data == "constant" and buffer.uses.get_length() >= Policy.constant_uses
 
 
 def _numbered(owners: Sequence[int]) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ has a function that lowers it, in one of the modules `lower_*.py` (lowering.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 from xdsl.context import Context
@@ -74,8 +74,7 @@ class Converter:
     def __init__(self, function: func.FuncOp, copies: int | None = None):
         self.function = function
         self.problems: list[str] = []
-        policy = Policy.of(target_of(function).chip)
-        self.to = Buffers(policy if copies is None else replace(policy, copies=copies), function)
+        self.to = Buffers(Policy.of(target_of(function).chip).with_copies(copies), function)
         body = function.body.block
         self.values = Values(body, self._outputs(body), self.to)
 
