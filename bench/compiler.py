@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from tspc.dialects.target import DEFAULT_SYSTEM
+from tspc.dialects.machine.target import DEFAULT_SYSTEM
 from tspc.passes.pipelines import compile, parse
-from tspc.passes.stream.account import scheduled_length
+from tspc.passes.stream.schedule.account import scheduled_length
 from tspc.runtime.executable import Loaded, executable_from_module
 from tspc.runtime.jit import JitEngine
 

@@ -24,9 +24,9 @@ DIGITS = Path(__file__).resolve().parent.parent / "examples" / "digits"
 START = """
 import time
 started = time.perf_counter()
-from tspc.dialects.program import ChipProgram, Program
-from tspc.dialects.target import DEFAULT_SYSTEM
-from tspc.dialects.topology import Topology
+from tspc.dialects.programs.records import ChipProgram, Program
+from tspc.dialects.machine.target import DEFAULT_SYSTEM
+from tspc.dialects.machine.topology import Topology
 from tspc.runtime.jit import JitEngine
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) / 256

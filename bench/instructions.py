@@ -10,11 +10,11 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from tspc.dialects.instruction import ElementType, FieldKind, Loop, Record, stream_code
 from tspc.dialects.instructions import TABLE
-from tspc.dialects.program import ChipProgram, Program, check_program, program_length
-from tspc.dialects.target import ChipSpec, SystemSpec
-from tspc.dialects.topology import Topology
+from tspc.dialects.machine.instruction import ElementType, FieldKind, Loop, Record, stream_code
+from tspc.dialects.machine.target import ChipSpec, SystemSpec
+from tspc.dialects.machine.topology import Topology
+from tspc.dialects.programs.records import ChipProgram, Program, check_program, program_length
 from tspc.runtime.jit import JitEngine
 from tspc.runtime.jit.cache import available_paths
 

@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
 from machine_cases import FULL, MORE, OTHERS, RESOURCES, SMALL, chip_with
 from tspc.dialects.errors import TspError
-from tspc.dialects.target import DEFAULT_SYSTEM
+from tspc.dialects.machine.target import DEFAULT_SYSTEM
 from tspc.passes.plans import COUNTS
 
 

@@ -1,6 +1,6 @@
 """Mutants: one decision of the compiler changed at a time, which the tests that are meant for it must notice.
 
-    python bench/mutants.py --most 50 --seed 0 --jobs 2 --module passes/stream/sides.py
+    python bench/mutants.py --most 50 --seed 0 --jobs 2 --module passes/stream/placement/sxm_units.py
 
 A mutant is a place in one of the modules of `TESTS` and a change there: a comparison, a number, a sum, `and`, `min` or
 a condition that says something else, a statement that is gone, a result that is another. Every worker has a copy of the
@@ -28,30 +28,41 @@ from typing import Literal
 
 ROOT = Path(__file__).resolve().parents[1]
 
-_PROGRAMS = ("test/passes/test_compiled_cycles.py::test_the_length_of_a_product", "test/passes/test_stacks.py")
-_STREAM = ("test/filecheck/stream", "test/passes/test_stream_schedule.py")
-_PROOF = ("test/passes/test_isa_verify.py", "test/filecheck/isa")
+_PROGRAMS = (
+    "test/passes/test_compiled_cycles.py::test_the_length_of_a_product",
+    "test/passes/tensor/emit/test_stacks.py",
+)
+_STREAM = ("test/filecheck/stream", "test/passes/stream/schedule/test_stream_schedule.py")
+_PROOF = ("test/passes/isa/verify/test_isa_verify.py", "test/filecheck/isa")
 
 TESTS: dict[str, tuple[str, ...]] = {
-    "passes/isa/flow.py": ("test/passes/test_flow.py", *_PROOF),
-    "passes/isa/issues.py": _PROOF,
-    "passes/isa/proof.py": _PROOF,
-    "passes/isa/stations.py": _PROOF,
-    "passes/isa/text_proof.py": (*_PROOF, "test/passes/test_isa_assemble.py"),
-    "passes/stream/buffer_places.py": (*_STREAM, *_PROGRAMS),
-    "passes/stream/clusters.py": (*_STREAM, *_PROGRAMS),
-    "passes/stream/footprint.py": ("test/passes/test_footprint.py", *_STREAM),
-    "passes/stream/sides.py": ("test/passes/test_sides.py", *_STREAM),
-    "passes/stream/stream_allocate.py": (*_STREAM, *_PROGRAMS),
-    "passes/stream/stream_place.py": ("test/passes/test_sides.py", *_STREAM, "test/passes/test_alu_regions.py"),
-    "passes/stream/stream_schedule.py": (*_STREAM, *_PROGRAMS),
-    "passes/tensor/cones.py": ("test/passes/test_cones.py",),
-    "passes/tensor/demand.py": ("test/passes/test_demand.py", *_PROGRAMS),
-    "passes/tensor/units.py": ("test/passes/test_units.py", *_PROGRAMS),
+    "passes/isa/analysis/stream_occupancy.py": ("test/passes/isa/analysis/test_stream_occupancy.py", *_PROOF),
+    "passes/isa/verify/issues.py": _PROOF,
+    "passes/isa/verify/proof.py": _PROOF,
+    "passes/isa/verify/stream_registers.py": _PROOF,
+    "passes/isa/verify/fetch_proof.py": (*_PROOF, "test/passes/isa/assemble/test_isa_assemble.py"),
+    "passes/stream/placement/buffer_places.py": (*_STREAM, *_PROGRAMS),
+    "passes/stream/analysis/clusters.py": (*_STREAM, *_PROGRAMS),
+    "passes/stream/analysis/footprint.py": ("test/passes/stream/analysis/test_footprint.py", *_STREAM),
+    "passes/stream/placement/sxm_units.py": ("test/passes/stream/placement/test_sxm_units.py", *_STREAM),
+    "passes/stream/placement/stream_allocate.py": (*_STREAM, *_PROGRAMS),
+    "passes/stream/placement/stream_place.py": (
+        "test/passes/stream/placement/test_sxm_units.py",
+        *_STREAM,
+        "test/passes/tensor/analysis/test_alu_regions.py",
+    ),
+    "passes/stream/schedule/stream_schedule.py": (*_STREAM, *_PROGRAMS),
+    "passes/tensor/transforms/cones.py": ("test/passes/tensor/transforms/test_cones.py",),
+    "passes/tensor/analysis/requirements.py": ("test/passes/tensor/analysis/test_requirements.py", *_PROGRAMS),
+    "passes/tensor/emit/units.py": ("test/passes/tensor/emit/test_units.py", *_PROGRAMS),
 }
 """The modules that decide, and the tests that are meant to notice where they decide otherwise, the quickest first."""
 
-SHORT = ("passes/stream/sides.py", "passes/tensor/demand.py", "passes/tensor/units.py")
+SHORT = (
+    "passes/stream/placement/sxm_units.py",
+    "passes/tensor/analysis/requirements.py",
+    "passes/tensor/emit/units.py",
+)
 """The modules of `--short`: those whose first tests are quick."""
 
 COPIED = ("bench", "dialects", "docs", "examples", "passes", "runtime", "test", "tools", "README.md", "pyproject.toml")

@@ -6,11 +6,19 @@ import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
-from tspc.dialects.instruction import CHAIN, ElementType, Loop, Record, source_alu, source_immediate, stream_code
 from tspc.dialects.instructions import TABLE
-from tspc.dialects.program import ChipProgram, Program, check_program, program_length
-from tspc.dialects.target import DEFAULT_SYSTEM
-from tspc.dialects.topology import Topology
+from tspc.dialects.machine.instruction import (
+    CHAIN,
+    ElementType,
+    Loop,
+    Record,
+    source_alu,
+    source_immediate,
+    stream_code,
+)
+from tspc.dialects.machine.target import DEFAULT_SYSTEM
+from tspc.dialects.machine.topology import Topology
+from tspc.dialects.programs.records import ChipProgram, Program, check_program, program_length
 from tspc.runtime.engine import Session
 
 CHIP = DEFAULT_SYSTEM.chip

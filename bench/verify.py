@@ -14,12 +14,20 @@ import resource
 import time
 from collections.abc import Iterator
 
-from tspc.dialects.instruction import CHAIN, ElementType, Loop, Record, source_alu, source_immediate, stream_code
 from tspc.dialects.instructions import TABLE
-from tspc.dialects.program import ChipProgram, Program, check_program, program_length
-from tspc.dialects.target import DEFAULT_SYSTEM
-from tspc.dialects.topology import Topology
-from tspc.passes.isa.proof import first_hazard
+from tspc.dialects.machine.instruction import (
+    CHAIN,
+    ElementType,
+    Loop,
+    Record,
+    source_alu,
+    source_immediate,
+    stream_code,
+)
+from tspc.dialects.machine.target import DEFAULT_SYSTEM
+from tspc.dialects.machine.topology import Topology
+from tspc.dialects.programs.records import ChipProgram, Program, check_program, program_length
+from tspc.passes.isa.verify.proof import first_hazard
 
 CHIP = DEFAULT_SYSTEM.chip
 VECTORS = 256

@@ -20,8 +20,8 @@ from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from .machine.topology import Port, Topology
 from .target_attr import target_of
-from .topology import Port, Topology
 from .tsp_stream import StreamOp, StreamType
 
 CHIP = "c2c.chip"

@@ -20,7 +20,7 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute
 
-from .instruction import ElementType
+from .machine.instruction import ElementType
 
 _TYPES: dict[ElementType, tuple[IntegerType | Float16Type | Float32Type, type[np.generic]]] = {
     ElementType.I8: (i8, np.int8),

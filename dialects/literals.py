@@ -39,7 +39,7 @@ from xdsl.utils.lexer import Position
 from xdsl.utils.mlir_lexer import MLIRLexer, MLIRToken, MLIRTokenKind, StringLiteral
 
 from .elements import element_of, numpy_of
-from .limits import MOST_ELEMENTS
+from .machine.limits import MOST_ELEMENTS
 
 _Dense: TypeAlias = "DenseIntOrFPElementsAttr[Any]"
 _Metadata: TypeAlias = "dict[str, _Metadata] | str"

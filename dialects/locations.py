@@ -29,7 +29,7 @@ from xdsl.utils.mlir_lexer import MLIRTokenKind
 
 from .errors import MalformedProgram
 from .literals import LiteralLexer, LiteralParser
-from .target import nearest
+from .machine.target import nearest
 
 _OpT = TypeVar("_OpT", bound=Operation)
 

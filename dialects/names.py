@@ -10,7 +10,7 @@ from __future__ import annotations
 from xdsl.dialects.builtin import BytesAttr, StringAttr
 from xdsl.ir import Attribute
 
-from .limits import MOST_NAME_BYTES
+from .machine.limits import MOST_NAME_BYTES
 
 _SHOWN = 80
 """Characters of a name that a message shows."""

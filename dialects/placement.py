@@ -23,9 +23,9 @@ from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.hints import isa
 
 from .elements import element_bytes, element_of
-from .layout import BYTE, Axis, Bytes, Layout
 from .literals import check_size
-from .target import ChipSpec
+from .machine.layout import BYTE, Axis, Bytes, Layout
+from .machine.target import ChipSpec
 
 _MOST_SLICES = 1 << 16
 """More than any hemisphere has; keeps a mistyped run from filling the host's memory."""

@@ -12,7 +12,7 @@ from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
 from .errors import TargetError
-from .target import DEFAULT_SYSTEM, SystemSpec, load_file, system_from_overrides, system_overrides
+from .machine.target import DEFAULT_SYSTEM, SystemSpec, load_file, system_from_overrides, system_overrides
 
 TARGET = "tsp_isa.target"
 """The module attribute that holds the machine; without it the default one is meant."""

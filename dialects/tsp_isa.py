@@ -26,12 +26,12 @@ from xdsl.printer import Printer
 from xdsl.traits import IsolatedFromAbove, NoTerminator, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from .dataflow import QueueDataflow, Reach
-from .instruction import Record
 from .instructions import OP_CLASSES, QUEUE, InstructionOp
 from .literals import Literal
+from .machine.instruction import Record
+from .machine.instruction_fetch import Chunk, Word, check_chunks
 from .placement import LayoutAttr, PlaceAttr, check_host_tensor, check_place
-from .supply import Chunk, Word, check_chunks
+from .programs.dataflow import QueueDataflow, Reach
 from .target_attr import TargetAttr, target_of
 
 

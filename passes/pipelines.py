@@ -33,19 +33,19 @@ def _lazy(module: str, name: str) -> Callable[[], type[ModulePass]]:
 
 
 STAGES: dict[str, Callable[[], type[ModulePass]]] = {
-    "decompose-tensor-ops": _lazy(".tensor.decompose_tensor_ops", "DecomposeTensorOpsPass"),
-    "tsp-tensor-canonicalize": _lazy(".tensor.tsp_tensor_canonicalize", "TspTensorCanonicalizePass"),
-    "fuse-maps": _lazy(".tensor.fuse_maps", "FuseMapsPass"),
-    "split-maps": _lazy(".tensor.split_maps", "SplitMapsPass"),
+    "decompose-tensor-ops": _lazy(".tensor.transforms.decompose_tensor_ops", "DecomposeTensorOpsPass"),
+    "tsp-tensor-canonicalize": _lazy(".tensor.transforms.tsp_tensor_canonicalize", "TspTensorCanonicalizePass"),
+    "fuse-maps": _lazy(".tensor.transforms.fuse_maps", "FuseMapsPass"),
+    "split-maps": _lazy(".tensor.transforms.split_maps", "SplitMapsPass"),
     "c2c-partition": _lazy(".c2c.c2c_partition", "C2cPartitionPass"),
-    "convert-tensor-to-stream": _lazy(".tensor.convert_tensor_to_stream", "ConvertTensorToStreamPass"),
+    "convert-tensor-to-stream": _lazy(".tensor.lowering.convert_tensor_to_stream", "ConvertTensorToStreamPass"),
     "c2c-route-and-schedule": _lazy(".c2c.c2c_route_and_schedule", "C2cRouteAndSchedulePass"),
-    "stream-place": _lazy(".stream.stream_place", "StreamPlacePass"),
-    "stream-allocate": _lazy(".stream.stream_allocate", "StreamAllocatePass"),
-    "stream-schedule": _lazy(".stream.stream_schedule", "StreamSchedulePass"),
-    "convert-stream-to-isa": _lazy(".isa.convert_stream_to_isa", "ConvertStreamToIsaPass"),
-    "isa-assemble": _lazy(".isa.isa_assemble", "IsaAssemblePass"),
-    "isa-verify": _lazy(".isa.isa_verify", "IsaVerifyPass"),
+    "stream-place": _lazy(".stream.placement.stream_place", "StreamPlacePass"),
+    "stream-allocate": _lazy(".stream.placement.stream_allocate", "StreamAllocatePass"),
+    "stream-schedule": _lazy(".stream.schedule.stream_schedule", "StreamSchedulePass"),
+    "convert-stream-to-isa": _lazy(".isa.emit.convert_stream_to_isa", "ConvertStreamToIsaPass"),
+    "isa-assemble": _lazy(".isa.assemble.isa_assemble", "IsaAssemblePass"),
+    "isa-verify": _lazy(".isa.verify.isa_verify", "IsaVerifyPass"),
 }
 """The passes of `tsp-compile`, in order; each imports its module only when it is used."""
 
@@ -71,9 +71,9 @@ class TspCompilePass(ModulePass):
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     **STAGES,
     "plan-for-part": _lazy(".plans", "PlanForPartPass"),
-    "stream-search": _lazy(".stream.stream_search", "StreamSearchPass"),
+    "stream-search": _lazy(".stream.schedule.stream_search", "StreamSearchPass"),
     "set-target": _lazy(".set_target", "SetTargetPass"),
-    "isa-disassemble": _lazy(".isa.isa_disassemble", "IsaDisassemblePass"),
+    "isa-disassemble": _lazy(".isa.assemble.isa_disassemble", "IsaDisassemblePass"),
     "tsp-compile": lambda: TspCompilePass,
 }
 """Every pass by the name that `-p` takes."""
@@ -106,7 +106,7 @@ def compile(model: ModuleT, until: str = "isa-verify", took: Callable[[str, floa
 def _stages(until: str) -> list[str]:
     """The stages up to and including one. Raises InputError for one that there is not."""
     from ..dialects.errors import InputError
-    from ..dialects.target import nearest
+    from ..dialects.machine.target import nearest
 
     stages = list(STAGES)
     if until not in stages:
@@ -132,7 +132,7 @@ def _run(
             if took is not None and name in stages:
                 took(name, time.perf_counter() - start)
 
-    with uncollected():
+    with garbage_collection_paused():
         if has_tensors(module):
             apply_planned(module, stages, _PLANNING, apply)
         else:
@@ -140,7 +140,7 @@ def _run(
 
 
 @contextmanager
-def uncollected() -> Generator[None]:
+def garbage_collection_paused() -> Generator[None]:
     """While this lasts, the garbage collector rests: what compiling makes mostly lives until it ends.
 
     But not while several threads compile: what one has left would lie there as long as any other goes on.

@@ -24,10 +24,10 @@ from ..dialects import tsp_stream as ts
 from ..dialects import tsp_tensor
 from ..dialects.elements import element_bytes
 from ..dialects.errors import CapacityError, ScheduleError, TargetError, TspError
-from ..dialects.target import DEFAULT_SYSTEM, ChipSpec, SystemSpec
+from ..dialects.machine.target import DEFAULT_SYSTEM, ChipSpec, SystemSpec
 from ..dialects.target_attr import TARGET, WHOLE, TargetAttr, target_of
 from .policy import Policy
-from .stream.account import scheduled_length
+from .stream.schedule.account import scheduled_length
 
 COUNTS = ("planes", "streams", "alus", "accumulators", "transposers")
 """The fields of ChipSpec that count units of which a plan may leave some idle."""

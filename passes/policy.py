@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TypeVar
 
-from ..dialects.target import DEFAULT_SYSTEM, ChipSpec
+from ..dialects.machine.target import DEFAULT_SYSTEM, ChipSpec
 
 T = TypeVar("T")
 

@@ -2,7 +2,7 @@
 
 Tensors: `chip<c>.queue.<name>` uint8 [instructions, 16], the packed queue; `chip<c>.image.<i>` uint8 [slices, depth,
 lanes], words of the initial SRAM; `chip<c>.dataflow` uint8 [numbers, 8], what the instructions of each queue are meant
-to take (dialects/dataflow.py), if the program says it. The metadata entry `tspc` is JSON: format version, target,
+to take (dialects/programs/dataflow.py), if the program says it. The metadata entry `tspc` is JSON: format version, target,
 cables, and per chip its length in cycles, its bindings, the places of its images, and by queue the words in which the
 text lies that does not fit into the queue. The entry `digest` is the SHA-256 of all the rest, so that a damaged file is
 refused.
@@ -25,18 +25,18 @@ from safetensors.numpy import save
 from xdsl.dialects.builtin import TensorType
 from xdsl.utils.exceptions import VerifyException
 
-from ..dialects.dataflow import QueueDataflow, Reach
 from ..dialects.elements import builtin_of
 from ..dialects.errors import MalformedProgram, TspError
-from ..dialects.instruction import INSTRUCTION_BYTES, ElementType
-from ..dialects.layout import Axis, Layout
+from ..dialects.machine.instruction import INSTRUCTION_BYTES, ElementType
+from ..dialects.machine.instruction_fetch import Chunk, Word
+from ..dialects.machine.layout import Axis, Layout
+from ..dialects.machine.target import ChipSpec, SystemSpec, system_from_overrides, system_overrides
+from ..dialects.machine.topology import Port, Topology
 from ..dialects.names import fault_of, named_twice, of_two_types, quoted
-from ..dialects.packed import decode_queues
 from ..dialects.placement import Place, Slice, check_place
-from ..dialects.program import Binding, ChipProgram, Program, check_program, chip_program
-from ..dialects.supply import Chunk, Word
-from ..dialects.target import ChipSpec, SystemSpec, system_from_overrides, system_overrides
-from ..dialects.topology import Port, Topology
+from ..dialects.programs.dataflow import QueueDataflow, Reach
+from ..dialects.programs.packed import decode_queues
+from ..dialects.programs.records import Binding, ChipProgram, Program, check_program, chip_program
 from .executable import Executable, Image
 from .interface import Signature
 

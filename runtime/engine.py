@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..dialects.program import Program
+from ..dialects.programs.records import Program
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 
 from ..dialects.errors import CapacityError, MismatchError
-from ..dialects.layout import Axis, Bytes, Layout
+from ..dialects.machine.layout import Axis, Bytes, Layout
+from ..dialects.machine.target import ChipSpec
 from ..dialects.placement import Slice
-from ..dialects.program import Binding, Program, program_from_module
-from ..dialects.target import ChipSpec
+from ..dialects.programs.records import Binding, Program, program_from_module
 from .engine import Engine, RunStats, Session
 from .interface import Array, Interface, Signature, Tensors, check_tensors, interface_of
 

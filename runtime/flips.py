@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..dialects.errors import InputError, LinkError
-from ..dialects.program import Program
-from ..dialects.stream_code import StreamCode, register_text
-from ..dialects.supply import Word
-from ..dialects.target import ChipSpec
+from ..dialects.machine.instruction_fetch import Word
+from ..dialects.machine.stream_code import StreamCode, register_text
+from ..dialects.machine.target import ChipSpec
+from ..dialects.programs.records import Program
 from .snapshot import check_register, check_word
 
 

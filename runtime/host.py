@@ -10,8 +10,8 @@ from threading import RLock
 import numpy as np
 
 from ..dialects.errors import Actor, FlipError
-from ..dialects.program import Program
-from ..dialects.supply import word_of
+from ..dialects.machine.instruction_fetch import word_of
+from ..dialects.programs.records import Program
 from .engine import RunStats
 from .secded import Bytes, Checks, Secded
 

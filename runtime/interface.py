@@ -21,8 +21,8 @@ from ..dialects.elements import element_of, numpy_of, unsupported
 from ..dialects.errors import InputError, MalformedProgram, UnsupportedModel
 from ..dialects.functions import function_problems, functions_of
 from ..dialects.locations import describe
+from ..dialects.machine.target import nearest
 from ..dialects.names import printable, quoted
-from ..dialects.target import nearest
 
 Array = npt.NDArray[Any]
 _safe_open: Any = safetensors.safe_open  # untyped

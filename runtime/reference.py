@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..dialects.effects import STORES, Effect
 from ..dialects.errors import Hazard, InputError, earliest_in_run
-from ..dialects.instruction import CHAIN, ElementType, SourceKind, source_kind, source_payload
 from ..dialects.instructions import (
     AccumulateEmitOp,
     AccumulateOp,
@@ -41,7 +39,13 @@ from ..dialects.instructions import (
     TransposeOp,
     WriteOp,
 )
-from ..dialects.program import ChipProgram, Program, actor, program_length
+from ..dialects.machine.effects import STORES, Effect
+from ..dialects.machine.instruction import CHAIN, ElementType, SourceKind, source_kind, source_payload
+from ..dialects.machine.instruction_fetch import word_of
+from ..dialects.machine.stream_code import StreamCode, position_of
+from ..dialects.machine.target import Queue, SystemSpec
+from ..dialects.machine.topology import Port
+from ..dialects.programs.records import ChipProgram, Program, actor, program_length
 from ..dialects.semantics.arithmetic import (
     BINARY,
     UNARY,
@@ -55,13 +59,9 @@ from ..dialects.semantics.arithmetic import (
     to_word,
     wrap,
 )
-from ..dialects.stream_code import StreamCode, position_of
-from ..dialects.supply import word_of
-from ..dialects.target import Queue, SystemSpec
-from ..dialects.topology import Port
 from . import lane_moves
-from .agenda import Agenda, Issue
 from .engine import RunStats
+from .event_queue import EventQueue, Issue
 from .flips import Flip, FlipsByCycle, flips_by_chip
 from .host import HostSession
 from .secded import Secded
@@ -94,7 +94,7 @@ class _Chip(ChipVectors):
         self, program: ChipProgram, system: SystemSpec, sram: Vector, code: Secded | None, flips: FlipsByCycle
     ):
         """`sram` and `code` as ChipVectors takes them."""
-        super().__init__(program.chip, system.chip, sram, code, Agenda(program.dispatches, system.chip))
+        super().__init__(program.chip, system.chip, sram, code, EventQueue(program.dispatches, system.chip))
         self.program, self.system, self.flips = program, system, flips
         for cycle in flips:
             self.agenda.wake(cycle)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dialects.errors import TargetError
-from ..dialects.target import ChipSpec
+from ..dialects.machine.target import ChipSpec
 
 Bytes = npt.NDArray[np.uint8]
 Checks = npt.NDArray[np.uint16]

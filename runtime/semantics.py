@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-from ..dialects.effects import Effect
 from ..dialects.errors import MalformedProgram
-from ..dialects.instruction import Instruction
 from ..dialects.instructions import InstructionOp
+from ..dialects.machine.effects import Effect
+from ..dialects.machine.instruction import Instruction
 
 F = TypeVar("F", bound=Callable[..., object])
 G = TypeVar("G", bound=Callable[..., object])

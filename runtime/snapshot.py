@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dialects.errors import Actor, InputError, LinkError
-from ..dialects.instruction import ElementType, FieldKind, Instruction, StreamUse
+from ..dialects.machine.instruction import ElementType, FieldKind, Instruction, StreamUse
+from ..dialects.machine.stream_code import StreamCode, number_of, stream_text
+from ..dialects.machine.target import ChipSpec, SystemSpec
 from ..dialects.semantics.arithmetic import from_bytes, from_word
-from ..dialects.stream_code import StreamCode, number_of, stream_text
-from ..dialects.target import ChipSpec, SystemSpec
 
 
 @dataclass(frozen=True)

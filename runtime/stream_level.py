@@ -14,12 +14,12 @@ from ..dialects import c2c
 from ..dialects import tsp_stream as ts
 from ..dialects.elements import numpy_of
 from ..dialects.errors import InputError, MalformedProgram, UnsupportedModel
-from ..dialects.layout import Bytes
 from ..dialects.literals import dense_value
 from ..dialects.locations import describe
+from ..dialects.machine.layout import Bytes
+from ..dialects.machine.target import ChipSpec
 from ..dialects.semantics.products import accumulated, passes
 from ..dialects.semantics.regions import evaluate
-from ..dialects.target import ChipSpec
 from ..dialects.target_attr import target_of
 from . import lane_moves
 from .interface import Array, Tensors, function_of

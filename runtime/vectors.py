@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dialects.errors import FLIPPED, Hazard
+from ..dialects.machine.stream_code import StreamCode, diagonal_of, group_of, register_text
+from ..dialects.machine.target import ChipSpec, Queue
 from ..dialects.semantics.arithmetic import Array
-from ..dialects.stream_code import StreamCode, diagonal_of, group_of, register_text
-from ..dialects.target import ChipSpec, Queue
-from .agenda import Agenda, Issue
+from .event_queue import EventQueue, Issue
 from .flips import Flip, Register
 from .secded import Secded
 
@@ -21,7 +21,7 @@ Vector = npt.NDArray[np.uint8]
 class ChipVectors:
     """Memory and streams of a chip in a run, and the hazards that it finds."""
 
-    def __init__(self, number: int, spec: ChipSpec, sram: Vector, code: Secded | None, agenda: Agenda):
+    def __init__(self, number: int, spec: ChipSpec, sram: Vector, code: Secded | None, agenda: EventQueue):
         """`sram` is [2 * slices, words, bytes]: the lanes, and with a code the bytes of their check bits. Vectors keep
         both wherever they go."""
         self.number, self.spec, self.sram, self.code, self.agenda = number, spec, sram, code, agenda

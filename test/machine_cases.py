@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
-from tspc.dialects.target import ChipSpec, SystemSpec
+from tspc.dialects.machine.target import ChipSpec, SystemSpec
 from tspc.dialects.target_attr import TARGET, TargetAttr
 from tspc.passes.pipelines import compile, parse
-from tspc.passes.stream.account import scheduled_length
+from tspc.passes.stream.schedule.account import scheduled_length
 from tspc.runtime.executable import Loaded, executable_from_module
 from tspc.runtime.jit.engine import JitEngine
 from tspc.runtime.tensor_level import run_tensor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tspc.dialects.target import ChipSpec
+from tspc.dialects.machine.target import ChipSpec
 
 MACHINES = {
     "default": ChipSpec(),

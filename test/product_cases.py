@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 from machines import MACHINES
 from tensors import Array, assert_bits, tensor_type
-from tspc.dialects.target import SystemSpec
+from tspc.dialects.machine.target import SystemSpec
 from tspc.dialects.target_attr import TARGET, TargetAttr
 from tspc.passes.pipelines import compile, parse
 from tspc.runtime.executable import Loaded, executable_from_module

@@ -13,14 +13,14 @@ import tspc.runtime.jit.moves as moves
 import tspc.runtime.reference as reference
 from fuzzing.maker import Maker
 from tspc.dialects import instructions
-from tspc.dialects.effects import Effect
-from tspc.dialects.instruction import INSTRUCTION_BYTES, Record, stream_code
 from tspc.dialects.instructions import OP_CLASSES, TABLE, InstructionOp
 from tspc.dialects.locations import LocatedParser
-from tspc.dialects.program import Program, program_from_module
-from tspc.passes.isa.isa_assemble import IsaAssemblePass
-from tspc.passes.isa.isa_disassemble import IsaDisassemblePass
-from tspc.passes.isa.isa_verify import IsaVerifyPass
+from tspc.dialects.machine.effects import Effect
+from tspc.dialects.machine.instruction import INSTRUCTION_BYTES, Record, stream_code
+from tspc.dialects.programs.records import Program, program_from_module
+from tspc.passes.isa.assemble.isa_assemble import IsaAssemblePass
+from tspc.passes.isa.assemble.isa_disassemble import IsaDisassemblePass
+from tspc.passes.isa.verify.isa_verify import IsaVerifyPass
 from tspc.passes.pipelines import make_context
 from tspc.runtime.engine import Engine
 from tspc.runtime.jit import JitEngine

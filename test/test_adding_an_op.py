@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import tspc.dialects.tsp_tensor.named as named
 import tspc.dialects.tsp_tensor.simplify as simplify
-import tspc.passes.tensor.lowering as lowering
+import tspc.passes.tensor.lowering.registry as lowering
 from tspc.dialects.errors import UnsupportedModel
 from tspc.dialects.locations import LocatedParser
 from tspc.dialects.tsp_stream import BufferOp
 from tspc.dialects.tsp_tensor import TSP_TENSOR, MapOp, YieldOp
 from tspc.dialects.tsp_tensor.canonical import Canonical
 from tspc.passes.pipelines import PASSES, STAGES, make_context
-from tspc.passes.tensor.convert_tensor_to_stream import LOWERED_IN
-from tspc.passes.tensor.values import Values
+from tspc.passes.tensor.lowering.convert_tensor_to_stream import LOWERED_IN
+from tspc.passes.tensor.lowering.values import Values
 from tspc.runtime.executable import Loaded, executable_from_module
 from tspc.runtime.levels import run_module
 from tspc.runtime.reference import ReferenceEngine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from ..passes.stream.account import Account, OpAccount
+from ..passes.stream.schedule.account import Account, OpAccount
 
 _PLOT = 40
 """Columns of the plot."""

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from xdsl.dialects.builtin import ModuleOp
 
 from ..dialects.errors import InputError, MalformedProgram
+from ..dialects.machine.target import ChipSpec, SystemSpec, load_file
 from ..dialects.names import printable
-from ..dialects.target import ChipSpec, SystemSpec, load_file
 from ..dialects.target_attr import TARGET, TargetAttr, target_of
 from ..dialects.verify import verify_module
 from ..passes import pipelines

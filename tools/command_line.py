@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
-from ..dialects.target import nearest
+from ..dialects.machine.target import nearest
 from .diagnostics import UsageError
 
 

@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..dialects.effects import ENTERING, Effect
-from ..dialects.instruction import Record
-from ..dialects.intervals import Ints
-from ..dialects.issues import Issues
-from ..dialects.program import Program
+from ..dialects.machine.effects import ENTERING, Effect
+from ..dialects.machine.instruction import Record
+from ..dialects.machine.intervals import Ints
+from ..dialects.programs.issues import Issues
+from ..dialects.programs.records import Program
 from .flows import Flows
 
 

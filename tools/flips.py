@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from ..dialects.errors import InputError
-from ..dialects.stream_code import stream_code
-from ..dialects.supply import Word
-from ..dialects.target import ChipSpec
+from ..dialects.machine.instruction_fetch import Word
+from ..dialects.machine.stream_code import stream_code
+from ..dialects.machine.target import ChipSpec
 from ..runtime.flips import Flip, Register
 
 FORMS = "stream:E4@-3:lane17.3:cycle119 or sram:E12:0x10:check4.8:cycle0, where :chip1 may follow"

@@ -1,5 +1,5 @@
 """Which record takes what another record gives, as the timeline and the profile show it: pairs of records, from the
-matches of their issues (dialects/def_use.py)."""
+matches of their issues (dialects/programs/def_use.py)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..dialects.def_use import Edges, Lines, Way
-from ..dialects.intervals import Ints, ranges
-from ..dialects.issues import Issues
-from ..dialects.program import Program
+from ..dialects.machine.intervals import Ints, ranges
+from ..dialects.programs.def_use import Edges, Lines, Way
+from ..dialects.programs.issues import Issues
+from ..dialects.programs.records import Program
 
 KINDS = ("stream", "chain", "array")
 """The kinds of register within a chip."""

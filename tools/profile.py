@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..dialects.effects import Effect
-from ..dialects.intervals import Ints
-from ..dialects.issues import Issues
-from ..dialects.program import ChipProgram, Program
-from ..dialects.stream_code import DIRECTIONS, StreamCode, direction_of, flowing, place_of
-from ..dialects.target import SystemSpec
+from ..dialects.machine.effects import Effect
+from ..dialects.machine.intervals import Ints
+from ..dialects.machine.stream_code import DIRECTIONS, StreamCode, direction_of, flowing, place_of
+from ..dialects.machine.target import SystemSpec
+from ..dialects.programs.issues import Issues
+from ..dialects.programs.records import ChipProgram, Program
 from .critical import CriticalPath, critical_path
 from .flows import Flows, Matched
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from ..dialects.program import Program
+from ..dialects.programs.records import Program
 from ..runtime.engine import RunStats
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..dialects.intervals import Ints
-from ..dialects.issues import Issues
-from ..dialects.program import ChipProgram, Program
-from ..dialects.stream_code import StreamCode, stream_text
-from ..dialects.target import ChipSpec
+from ..dialects.machine.intervals import Ints
+from ..dialects.machine.stream_code import StreamCode, stream_text
+from ..dialects.machine.target import ChipSpec
+from ..dialects.programs.issues import Issues
+from ..dialects.programs.records import ChipProgram, Program
 from .flows import Flows, Pairs, stretches
 
 

@@ -19,7 +19,7 @@ from xdsl.passes import ModulePass, PassPipeline
 from xdsl.utils.exceptions import DiagnosticException, ParseError
 from xdsl.xdsl_opt_main import xDSLOptMain
 
-from ..dialects.target import nearest
+from ..dialects.machine.target import nearest
 from .command_line import check_pipeline, pass_list, plain_pipeline, with_common_options
 from .diagnostics import UsageError, message_of, report_errors, source_text
 from .progress import progress

@@ -17,7 +17,7 @@ from .progress import progress
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
-    from ..dialects.program import Program
+    from ..dialects.programs.records import Program
     from ..runtime.engine import Engine
     from ..runtime.executable import Executable
     from ..runtime.interface import Array, Interface
@@ -134,7 +134,7 @@ def compile_and_run(args: argparse.Namespace) -> None:
     executable, inputs = load(args)
     look_into(executable.program, args)
     if args.file.suffix != ".tspx":
-        from ..passes.isa.isa_verify import prove
+        from ..passes.isa.verify.isa_verify import prove
 
         with progress("proving"):
             prove(executable.program)
@@ -158,7 +158,7 @@ def compile_and_run(args: argparse.Namespace) -> None:
 
 def print_target(args: argparse.Namespace) -> None:
     """Prints the machine of a module or program, or the default one, with what --target changes."""
-    from ..dialects.target import DEFAULT_SYSTEM, dump_toml, load_file
+    from ..dialects.machine.target import DEFAULT_SYSTEM, dump_toml, load_file
 
     others = args.output, args.program, args.trace, args.profile, args.account, args.json, args.stop_at is not None
     if any(others):
@@ -203,7 +203,7 @@ def show_account(args: argparse.Namespace) -> None:
     """Prints the account of a model of the tensor or stream level, which is neither packed nor run."""
     from ..dialects.target_attr import target_of
     from ..passes.pipelines import compile
-    from ..passes.stream.account import account
+    from ..passes.stream.schedule.account import account
     from ..runtime.interface import level_of
     from .account import print_account
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
     from xdsl.ir import Attribute, Operation
 
-    from ..dialects.program import Binding, Program
+    from ..dialects.programs.records import Binding, Program
     from ..runtime.executable import Executable
     from ..runtime.interface import Array
 
@@ -96,7 +96,7 @@ def read(args: argparse.Namespace) -> Source:
             raise UsageError("a .tspx program has its weights inside; --weights is for text")
         executable = load_executable(args.file)
         return Source(executable.program, None, executable)
-    from ..dialects.program import program_from_module
+    from ..dialects.programs.records import program_from_module
     from .tsp_run import parse_file
 
     module = parse_file(args.file)
@@ -136,8 +136,8 @@ def write(source: Source, form: str, args: argparse.Namespace) -> None:
 def in_form(module: ModuleOp, form: str) -> ModuleOp:
     """The module with all queues in timed or packed form; it is changed."""
     from ..dialects.verify import verify_module
-    from ..passes.isa.isa_assemble import IsaAssemblePass
-    from ..passes.isa.isa_disassemble import IsaDisassemblePass
+    from ..passes.isa.assemble.isa_assemble import IsaAssemblePass
+    from ..passes.isa.assemble.isa_disassemble import IsaDisassemblePass
     from ..passes.pipelines import make_context
 
     passes = {"timed": IsaDisassemblePass, "packed": IsaAssemblePass}
@@ -164,10 +164,10 @@ def module_of(executable: Executable) -> tuple[ModuleOp, dict[str, Array]]:
     from xdsl.ir import Block, Region
 
     from ..dialects.c2c import TOPOLOGY, TopologyAttr
-    from ..dialects.instruction import ElementType
+    from ..dialects.machine.instruction import ElementType
+    from ..dialects.machine.target import DEFAULT_SYSTEM
     from ..dialects.placement import Place
-    from ..dialects.program import Binding
-    from ..dialects.target import DEFAULT_SYSTEM
+    from ..dialects.programs.records import Binding
     from ..dialects.target_attr import TARGET, TargetAttr
     from ..dialects.tsp_isa import DataflowOp, PackedOp, ProgramOp
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from ..dialects.elements import dtype_of
 from ..dialects.errors import InputError
-from ..dialects.stream_code import MOST_STREAMS, register_text, stream_code, stream_text
-from ..dialects.target import nearest
+from ..dialects.machine.stream_code import MOST_STREAMS, register_text, stream_code, stream_text
+from ..dialects.machine.target import nearest
 from ..runtime.engine import Engine
 from ..runtime.executable import Executable, Loaded
 from ..runtime.interface import Tensors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ..effects import Effect
+from ..machine.effects import Effect
 from .table import InstructionOp, drives, instruction, number, reads
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..effects import Effect
+from ..machine.effects import Effect
 from .table import InstructionOp, drives, flag, instruction, number, reads
 
 

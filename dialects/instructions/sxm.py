@@ -6,7 +6,7 @@ that no unit has a state.
 
 from __future__ import annotations
 
-from ..effects import Effect
+from ..machine.effects import Effect
 from .table import InstructionOp, drives, flag, instruction, number, reads
 
 

@@ -18,8 +18,8 @@ from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
-from ..effects import Effect
-from ..instruction import (
+from ..machine.effects import Effect
+from ..machine.instruction import (
     CHAIN,
     MAX_COUNT,
     MAX_EVERY,
@@ -35,9 +35,9 @@ from ..instruction import (
     source_immediate,
     stream_code,
 )
-from ..limits import MOST_CYCLES
-from ..stream_code import DIRECTIONS, MOST_STREAMS, STREAM_BITS
-from ..target import SystemSpec
+from ..machine.limits import MOST_CYCLES
+from ..machine.stream_code import DIRECTIONS, MOST_STREAMS, STREAM_BITS
+from ..machine.target import SystemSpec
 from ..target_attr import target_of
 
 NumberAttr = IntegerAttr[I64]

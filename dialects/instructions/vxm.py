@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..instruction import ElementType
+from ..machine.instruction import ElementType
 from .table import InstructionOp, element_type, instruction, result, source
 
 _I8, _I16, _I32, _F16, _F32 = ElementType.I8, ElementType.I16, ElementType.I32, ElementType.F16, ElementType.F32

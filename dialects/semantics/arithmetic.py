@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..elements import dtype_of
-from ..instruction import ElementType
+from ..machine.instruction import ElementType
 from .special import special
 
 Array = npt.NDArray[Any]

@@ -11,11 +11,11 @@ from xdsl.dialects.builtin import FloatAttr, IntegerAttr, i1
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from .. import tsp_stream, tsp_tensor
-from ..alu_ops import alu_instruction
 from ..elements import element_of, numpy_of
 from ..errors import UnsupportedModel
-from ..instruction import ElementType
 from ..locations import describe
+from ..machine.instruction import ElementType
+from ..tsp_stream.alu_ops import alu_instruction
 from .arithmetic import BINARY, UNARY, Array, convert, select, wrap
 
 

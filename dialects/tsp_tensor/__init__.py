@@ -5,29 +5,8 @@ from __future__ import annotations
 from xdsl.ir import Dialect
 
 from .compute import ConvOp, MapOp, MatmulOp, PoolOp, ReduceOp, YieldOp
-from .movement import (
-    ConcatOp,
-    ConstantOp,
-    GatherOp,
-    PadOp,
-    ParameterOp,
-    ReshapeOp,
-    ScatterOp,
-    SliceOp,
-    TransposeOp,
-)
-from .named import (
-    AttentionOp,
-    AvgPoolOp,
-    GeluOp,
-    LayerNormOp,
-    NamedOp,
-    RmsNormOp,
-    RopeOp,
-    SigmoidOp,
-    SiluOp,
-    SoftmaxOp,
-)
+from .movement import ConcatOp, ConstantOp, GatherOp, PadOp, ParameterOp, ReshapeOp, ScatterOp, SliceOp, TransposeOp
+from .named import AttentionOp, AvgPoolOp, GeluOp, LayerNormOp, NamedOp, RmsNormOp, RopeOp, SigmoidOp, SiluOp, SoftmaxOp
 from .types import NAME, WEIGHTS, tensor_names
 from .window import Window
 

@@ -40,16 +40,7 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
-from .compute import (
-    WINDOW_FORMAT,
-    MatmulOp,
-    PoolOp,
-    check_kind,
-    check_windows,
-    product_shape,
-    swapped,
-    window_of,
-)
+from .compute import WINDOW_FORMAT, MatmulOp, PoolOp, check_kind, check_windows, product_shape, swapped, window_of
 from .expansion import Expansion, Scalars
 from .movement import ConcatOp, ConstantOp, ReshapeOp, SliceOp, check_dim
 from .types import Shape, Tensor, broadcast, check_result, check_tensor, dense, numbers, shape_of, tensor_of

@@ -18,7 +18,7 @@ from tspc.dialects.placement import Slice
 from tspc.dialects.target_attr import target_of
 from tspc.dialects.tsp_stream import BufferOp
 from tspc.passes.pipelines import compile, parse
-from tspc.passes.stream.timing import place_of
+from tspc.passes.stream.analysis.timing import place_of
 from tspc.runtime.executable import Loaded, executable_from_module
 from tspc.runtime.jit.engine import JitEngine
 from xdsl.dialects.builtin import ModuleOp

@@ -17,8 +17,8 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from ...dialects import c2c
 from ...dialects import tsp_stream as ts
 from ...dialects.errors import LinkError, UnsupportedModel
-from ...dialects.layout import AccessPattern
 from ...dialects.locations import describe, located
+from ...dialects.machine.layout import AccessPattern
 from ...dialects.target_attr import target_of
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...dialects.instruction import ElementType
+from ...dialects.machine.instruction import ElementType
 from . import halves
 from .build import I64, V16F32, V16I32, Function, Type, Value, ir, splat, vector
 from .layout import Alu, Finish, Form

@@ -23,8 +23,8 @@ from typing import Any
 
 from ...dialects import semantics
 from ...dialects.errors import TargetError
-from ...dialects.instruction import Instruction
 from ...dialects.instructions import TABLE
+from ...dialects.machine.instruction import Instruction
 from .semantics import table_key
 
 binding: Any = importlib.import_module("llvmlite.binding")

@@ -13,18 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...dialects.effects import STORES, Effect
-from ...dialects.instruction import (
-    ElementType,
-    Record,
-    SourceKind,
-    source_kind,
-    source_payload,
-)
-from ...dialects.program import ChipProgram
-from ...dialects.stream_code import StreamCode, code_of, diagonal_of, is_stream, is_westward, number_of
-from ...dialects.supply import Word
-from ...dialects.target import ChipSpec
+from ...dialects.machine.effects import STORES, Effect
+from ...dialects.machine.instruction import ElementType, Record, SourceKind, source_kind, source_payload
+from ...dialects.machine.instruction_fetch import Word
+from ...dialects.machine.stream_code import StreamCode, code_of, diagonal_of, is_stream, is_westward, number_of
+from ...dialects.machine.target import ChipSpec
+from ...dialects.programs.records import ChipProgram
 from ..flips import Register
 from .layout import ACTIVITY_WORDS, LEVELS, NEVER, ROW_WORDS, SOURCES, Activity, Finish, Op, Row, Source
 from .operations import immediate, operation

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 
 from ...dialects.errors import TargetError
-from ...dialects.program import Program
+from ...dialects.programs.records import Program
 from ..flips import Flip
 from .bulk.compiled import shared_bulk_kernel
 from .bulk.irregular import Irregular

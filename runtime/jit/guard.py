@@ -6,7 +6,7 @@ only moves vectors moves both.
 
 from __future__ import annotations
 
-from ...dialects.effects import FROM_MEMORY
+from ...dialects.machine.effects import FROM_MEMORY
 from .build import I8, I16, I64, PTR, Function, Module, Value, number
 from .lanes import Lanes
 from .layout import BLOCK, Chip, Hazard, Row, Slot

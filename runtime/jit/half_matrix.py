@@ -12,23 +12,7 @@ from collections.abc import Sequence
 
 from . import halves
 from .arithmetic import canonical
-from .build import (
-    F64,
-    I16,
-    I32,
-    I64,
-    PTR,
-    V8F32,
-    V8F64,
-    V16I32,
-    V64I8,
-    Function,
-    Module,
-    Value,
-    number,
-    splat,
-    vector,
-)
+from .build import F64, I16, I32, I64, PTR, V8F32, V8F64, V16I32, V64I8, Function, Module, Value, number, splat, vector
 from .dots import Dot
 from .lanes import QUARTER, WIDE, deinterleave, interleave
 from .layout import BLOCK, GROUP, LIST, Chip, Plane

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ...dialects.errors import FLIPPED, Actor, Hazard
-from ...dialects.instruction import Record
-from ...dialects.program import actor
-from ...dialects.stream_code import StreamCode, register_text
-from ...dialects.supply import word_of
-from ...dialects.target import ChipSpec
-from ...dialects.topology import Port
+from ...dialects.machine.instruction import Record
+from ...dialects.machine.instruction_fetch import word_of
+from ...dialects.machine.stream_code import StreamCode, register_text
+from ...dialects.machine.target import ChipSpec
+from ...dialects.machine.topology import Port
+from ...dialects.programs.records import actor
 from ..flips import Register
 from ..secded import Secded
 from .decode import Decoded

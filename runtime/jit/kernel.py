@@ -8,14 +8,15 @@ followed by a jump to the next that has one.
 
 from __future__ import annotations
 
-from ...dialects.effects import STORES, Effect
-from ...dialects.instruction import Instruction
 from ...dialects.instructions import TABLE
+from ...dialects.machine.effects import STORES, Effect
+from ...dialects.machine.instruction import Instruction
 from .build import I1, I8, I64, PTR, V8I64, WORD, Function, Module, Value, number
 from .c2c import Links
 from .cache import ENTRY
 from .dots import Dot
 from .guard import GuardedStreams
+from .ifetch import Text
 from .lanes import Lanes
 from .layout import ACTIVITY_WORDS, LEVELS, NEVER, ROW_WORDS, Activity, Chip, Op, Row
 from .matrix import Matrix
@@ -24,7 +25,6 @@ from .moves import Moves
 from .semantics import EXECUTES
 from .streams import Handler, Streams, row
 from .sxm import Switch
-from .text import Text
 from .vxm import Alus
 
 

@@ -10,22 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from . import arithmetic, halves
-from .build import (
-    I8,
-    I64,
-    PTR,
-    V8I64,
-    V16I32,
-    V32I16,
-    V64I8,
-    Function,
-    Module,
-    Type,
-    Value,
-    constant,
-    number,
-    splat,
-)
+from .build import I8, I64, PTR, V8I64, V16I32, V32I16, V64I8, Function, Module, Type, Value, constant, number, splat
 from .layout import BLOCK, Finish, Form
 
 WIDE = 4 * BLOCK

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from ...dialects.instruction import MOST_OPERANDS
+from ...dialects.machine.instruction import MOST_OPERANDS
 
 BLOCK = 64
 """Lanes that a handler treats at once. Vectors are padded to a multiple, and every buffer is aligned to it."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from functools import reduce
 
-from ...dialects.effects import Effect
 from ...dialects.instructions import (
     AccumulateEmitOp,
     AccumulateOp,
@@ -18,6 +17,7 @@ from ...dialects.instructions import (
     InstallWeightsOp,
     LoadWeightsOp,
 )
+from ...dialects.machine.effects import Effect
 from .arithmetic import add_floats, add_integers
 from .build import I8, I32, I64, PTR, V16I32, V64I8, Function, Module, Value, number, splat
 from .dots import Dot

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...dialects.instruction import Instruction
 from ...dialects.instructions import ReadOp, WriteOp
+from ...dialects.machine.instruction import Instruction
 from .build import Module, Value
 from .lanes import Lanes
 from .layout import Chip

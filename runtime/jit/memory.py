@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ...dialects.effects import Effect
-from ...dialects.instruction import MOST_OPERANDS
-from ...dialects.target import ChipSpec, SystemSpec
+from ...dialects.machine.effects import Effect
+from ...dialects.machine.instruction import MOST_OPERANDS
+from ...dialects.machine.target import ChipSpec, SystemSpec
 from ..flips import Flip, Register
 from ..secded import Secded
 from .decode import Decoded, Words, ring_size

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ...dialects.effects import Effect
-from ...dialects.instruction import Instruction
 from ...dialects.instructions import (
     TABLE,
     DistributeOp,
@@ -23,6 +21,8 @@ from ...dialects.instructions import (
     ShiftOp,
     TransposeOp,
 )
+from ...dialects.machine.effects import Effect
+from ...dialects.machine.instruction import Instruction
 from .build import I8, I16, I32, I64, PTR, V64I8, WORD, Function, Module, Value, number, splat, vector
 from .lanes import Lanes, transpose
 from .layout import BLOCK, RUNS, Chip

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from ...dialects.instruction import ElementType
+from ...dialects.machine.instruction import ElementType
 from .layout import Alu, Finish, Form
 
 _I8, _I16, _I32, _F16, _F32 = ElementType

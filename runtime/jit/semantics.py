@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from types import CodeType
 from typing import Any
 
-from ...dialects.effects import Effect
-from ...dialects.instruction import Field, Instruction
 from ...dialects.instructions import TABLE
+from ...dialects.machine.effects import Effect
+from ...dialects.machine.instruction import Field, Instruction
 from ..semantics import Semantics
 
 EXECUTES: Semantics[Callable[..., Any]] = Semantics("JIT")

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ...dialects.effects import Effect
 from ...dialects.errors import earliest_in_run
-from ...dialects.program import Program, program_length
-from ...dialects.topology import Port
+from ...dialects.machine.effects import Effect
+from ...dialects.machine.topology import Port
+from ...dialects.programs.records import Program, program_length
 from ..engine import RunStats
 from ..flips import Flip, flips_by_chip
 from ..host import HostSession

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...dialects.instruction import ElementType
+from ...dialects.machine.instruction import ElementType
 from ...dialects.semantics.special import BIAS, FRACTION, SPECIAL, UNIT, bits_of
 from .build import F64, I64, V16F32, V16I32, Function, Value, splat, vector
 

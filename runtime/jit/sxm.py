@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...dialects.instruction import Instruction
+from ...dialects.machine.instruction import Instruction
 from .build import I64, Module, Value, number
 from .layout import Chip, Row
 from .moves import Moves, width_of

@@ -3,7 +3,7 @@ or stay in a chain. Lanes are in wide order: in the scratch, or where a chain ke
 
 from __future__ import annotations
 
-from ...dialects.effects import Effect
+from ...dialects.machine.effects import Effect
 from .build import I32, Module, Value, number
 from .lanes import QUARTER, WIDE, Lanes
 from .layout import SOURCES, Chip, Finish, Form, Hazard, Row, Source

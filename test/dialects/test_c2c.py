@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from tspc.dialects.c2c import topology_of
-from tspc.dialects.target import SystemSpec
-from tspc.dialects.topology import Port, Topology
+from tspc.dialects.machine.target import SystemSpec
+from tspc.dialects.machine.topology import Port, Topology
 from tspc.passes.pipelines import compile, parse
 from xdsl.utils.exceptions import ParseError, VerifyException
 

@@ -13,7 +13,7 @@ from fuzzing.texts import AWKWARD, literal, random_name
 from harness import opt, refusal, run, same_bits
 from safetensors.numpy import save_file
 from tspc.dialects.errors import InputError, MalformedProgram, TspError
-from tspc.dialects.limits import MOST_NAME_BYTES
+from tspc.dialects.machine.limits import MOST_NAME_BYTES
 from tspc.dialects.names import fault_of, printable
 from tspc.passes.pipelines import compile, parse
 from tspc.runtime.container import from_bytes, to_bytes

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from tspc.dialects.layout import Axis, Layout
+from tspc.dialects.machine.layout import Axis, Layout
+from tspc.dialects.machine.target import ChipSpec
 from tspc.dialects.placement import Place, Slice
-from tspc.dialects.target import ChipSpec
 
 CHIP = ChipSpec()
 

@@ -6,7 +6,7 @@ import pytest
 from tspc.dialects.c2c import topology_of
 from tspc.dialects.errors import HazardError, LinkError, MalformedProgram
 from tspc.dialects.instructions import ReadOp
-from tspc.dialects.program import program_from_module
+from tspc.dialects.programs.records import program_from_module
 from tspc.dialects.target_attr import target_of
 from tspc.dialects.verify import verify_module
 from tspc.passes.pipelines import parse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tspc.dialects.stream_types import FlightType, StreamType
+from tspc.dialects.tsp_stream.types import FlightType, StreamType
 from tspc.passes.pipelines import parse
 from xdsl.dialects.builtin import i8, i32
 from xdsl.utils.exceptions import ParseError, VerifyException

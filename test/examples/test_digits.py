@@ -16,8 +16,8 @@ import pytest
 from harness import DIGITS, ENGINES, Array, call, on_every_engine, opt, run, same_bits
 from safetensors.numpy import load_file
 from tspc.dialects.errors import HAZARDS, TspError
-from tspc.dialects.program import program_from_module
-from tspc.dialects.target import ChipSpec, SystemSpec, load_toml
+from tspc.dialects.machine.target import ChipSpec, SystemSpec, load_toml
+from tspc.dialects.programs.records import program_from_module
 from tspc.dialects.target_attr import TargetAttr
 from tspc.passes.pipelines import PASSES, STAGES, compile, parse
 from tspc.runtime.engine import Engine

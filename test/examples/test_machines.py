@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from machines import MACHINES
 from tspc.dialects.errors import UnsupportedModel
-from tspc.dialects.target import SystemSpec
+from tspc.dialects.machine.target import SystemSpec
 from tspc.dialects.target_attr import TARGET, TargetAttr
 from tspc.passes.pipelines import compile, parse
 from tspc.runtime.executable import Loaded, executable_from_module

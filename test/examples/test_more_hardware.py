@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 from machine_cases import OTHERS, RESOURCES, SMALL, chip_with
 from tspc.dialects.errors import UnsupportedModel
-from tspc.dialects.target import ChipSpec
+from tspc.dialects.machine.target import ChipSpec
 
 
 @cache

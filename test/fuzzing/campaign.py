@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from types import FrameType
 
-from tspc.dialects.program import Program
+from tspc.dialects.programs.records import Program
 from tspc.runtime.jit.cache import available_paths
 
 from .checks import agree

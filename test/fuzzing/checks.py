@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from tspc.dialects.errors import HazardError
-from tspc.dialects.program import Program
-from tspc.passes.isa.proof import first_hazard
+from tspc.dialects.programs.records import Program
+from tspc.passes.isa.verify.proof import first_hazard
 from tspc.runtime.engine import Engine, RunStats, Session
 from tspc.runtime.executable import load_text
 from tspc.runtime.jit import JitEngine

@@ -9,7 +9,7 @@ import numpy as np
 from machines import MACHINES
 from tensors import tensor_type
 from tspc.dialects.errors import CapacityError, UnsupportedModel
-from tspc.dialects.target import ChipSpec, SystemSpec
+from tspc.dialects.machine.target import ChipSpec, SystemSpec
 from tspc.dialects.target_attr import TARGET, TargetAttr
 from tspc.passes.pipelines import compile, parse
 from tspc.runtime.container import from_bytes, to_bytes

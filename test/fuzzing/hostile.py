@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load, save
 from tspc.dialects.errors import MalformedProgram, TspError
-from tspc.passes.isa.proof import first_hazard
+from tspc.passes.isa.verify.proof import first_hazard
 from tspc.passes.pipelines import compile, parse
 from tspc.runtime.container import from_bytes, to_bytes
 from tspc.runtime.executable import Executable, Loaded, executable_from_module

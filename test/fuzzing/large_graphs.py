@@ -6,7 +6,7 @@ from math import prod
 
 from machines import MACHINES
 from tensors import DTYPES
-from tspc.dialects.target import ChipSpec
+from tspc.dialects.machine.target import ChipSpec
 
 from .graph_checks import LIMITS, check
 from .graphs import STEPS, Graph, random_graph

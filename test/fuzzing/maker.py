@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tspc.dialects.instruction import Loop, Record
 from tspc.dialects.instructions import TABLE
-from tspc.dialects.program import ChipProgram, Program, check_program, configured, program_length
-from tspc.dialects.target import SystemSpec
-from tspc.dialects.topology import Topology
+from tspc.dialects.machine.instruction import Loop, Record
+from tspc.dialects.machine.target import SystemSpec
+from tspc.dialects.machine.topology import Topology
+from tspc.dialects.programs.records import ChipProgram, Program, check_program, configured, program_length
 
 
 class Maker:

@@ -8,11 +8,11 @@ from contextlib import suppress
 from dataclasses import replace
 
 from tspc.dialects.errors import MalformedProgram, TspError
-from tspc.dialects.instruction import INSTRUCTION_BYTES, Loop, Record
 from tspc.dialects.instructions import TABLE
-from tspc.dialects.limits import MOST_CYCLES
-from tspc.dialects.program import ChipProgram, Program, check_program, configured, program_length
-from tspc.dialects.target import SystemSpec
+from tspc.dialects.machine.instruction import INSTRUCTION_BYTES, Loop, Record
+from tspc.dialects.machine.limits import MOST_CYCLES
+from tspc.dialects.machine.target import SystemSpec
+from tspc.dialects.programs.records import ChipProgram, Program, check_program, configured, program_length
 
 from .programs import noise, overlapping_program, plain_program, random_program, random_value
 from .supplied import packed_chip, supplied_program

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tspc.dialects.errors import TspError
-from tspc.dialects.instruction import (
+from tspc.dialects.instructions import OP_CLASSES, TABLE, check_record
+from tspc.dialects.machine.instruction import (
     CHAIN,
     ElementType,
     Field,
@@ -20,9 +21,8 @@ from tspc.dialects.instruction import (
     source_stream,
     stream_code,
 )
-from tspc.dialects.instructions import OP_CLASSES, TABLE, check_record
-from tspc.dialects.program import Program
-from tspc.dialects.target import ChipSpec, SystemSpec
+from tspc.dialects.machine.target import ChipSpec, SystemSpec
+from tspc.dialects.programs.records import Program
 
 from .maker import Maker
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tspc.dialects.errors import TspError
-from tspc.dialects.instruction import Record
-from tspc.dialects.packed import IFETCH, decode_queues
-from tspc.dialects.program import ChipProgram, Program, check_program, chip_program, program_length
-from tspc.dialects.supply import Chunk
-from tspc.dialects.target import SystemSpec
-from tspc.dialects.topology import Topology
-from tspc.passes.isa.isa_assemble import pack, starter_of, supply
+from tspc.dialects.machine.instruction import Record
+from tspc.dialects.machine.instruction_fetch import Chunk
+from tspc.dialects.machine.target import SystemSpec
+from tspc.dialects.machine.topology import Topology
+from tspc.dialects.programs.packed import IFETCH, decode_queues
+from tspc.dialects.programs.records import ChipProgram, Program, check_program, chip_program, program_length
+from tspc.passes.isa.assemble.isa_assemble import pack, starter_of, supply
 
 from .programs import crowded_flows
 

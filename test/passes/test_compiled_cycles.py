@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tspc.dialects.program import program_from_module
-from tspc.dialects.target import DEFAULT_SYSTEM
+from tspc.dialects.machine.target import DEFAULT_SYSTEM
+from tspc.dialects.programs.records import program_from_module
 from tspc.passes.pipelines import compile, parse
-from tspc.passes.stream.account import Account, account, scheduled_length
+from tspc.passes.stream.schedule.account import Account, account, scheduled_length
 from tspc.runtime.executable import Loaded, executable_from_module
 from tspc.runtime.jit import JitEngine
 from xdsl.dialects.builtin import ModuleOp

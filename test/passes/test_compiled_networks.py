@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject, DrawFn
 from machines import MACHINES
-from tspc.dialects.target import SystemSpec
+from tspc.dialects.machine.target import SystemSpec
 from tspc.dialects.target_attr import TARGET, TargetAttr
 from tspc.passes.pipelines import STAGES, make_context, parse
 from tspc.runtime.executable import Loaded, executable_from_module

@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 from tspc.dialects.errors import InputError, MalformedProgram, UnsupportedModel
-from tspc.passes.pipelines import STAGES, compile, parse, uncollected
+from tspc.passes.pipelines import STAGES, compile, garbage_collection_paused, parse
 from xdsl.dialects.builtin import UnitAttr
 
 SUM = """func.func @main(%x: tensor<4x8xi32>) -> tensor<4x8xi32> {
@@ -38,7 +38,7 @@ def test_the_garbage_collector_goes_on_as_before() -> None:
     with pytest.raises(UnsupportedModel):
         compile(parse("builtin.module {}"))
     assert gc.isenabled()
-    with uncollected():
+    with garbage_collection_paused():
         compile(SUM)
         assert not gc.isenabled()
     assert gc.isenabled()
@@ -89,8 +89,8 @@ def test_threads_compile_at_once() -> None:
 def test_the_garbage_collector_rests_for_one_thread_only() -> None:
     """Where compiles overlap without end, it would never work."""
     with ThreadPoolExecutor(1) as pool:
-        with uncollected():
-            other = uncollected()
+        with garbage_collection_paused():
+            other = garbage_collection_paused()
             pool.submit(other.__enter__).result()
             assert gc.isenabled()
             pool.submit(other.__exit__, None, None, None).result()

@@ -6,12 +6,12 @@ import pytest
 from machine_cases import product
 from tspc.dialects import tsp_stream as ts
 from tspc.dialects.errors import TargetError
-from tspc.dialects.target import ChipSpec, SystemSpec
+from tspc.dialects.machine.target import ChipSpec, SystemSpec
 from tspc.dialects.target_attr import TARGET, WHOLE, TargetAttr, target_of
 from tspc.passes.pipelines import compile, make_context, parse
 from tspc.passes.plans import COUNTS, PlanForPartPass, parts, put_on_whole
 from tspc.passes.policy import Policy
-from tspc.passes.stream.account import scheduled_length
+from tspc.passes.stream.schedule.account import scheduled_length
 from xdsl.dialects.builtin import ModuleOp
 
 PRODUCT = product(40, 640, 320).text

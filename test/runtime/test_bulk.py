@@ -15,11 +15,11 @@ from fuzzing.programs import long_program, overlapping_program, plain_program, r
 from fuzzing.supplied import supplied_program
 from test_jit_hazards import PROVOKED, Provoked
 from tspc.dialects.errors import HazardError, TargetError
-from tspc.dialects.instruction import CHAIN, ElementType, Record, source_alu, source_immediate, source_stream
 from tspc.dialects.instructions import TABLE
-from tspc.dialects.program import Program, check_program, configured, program_length
-from tspc.dialects.target import ChipSpec, SystemSpec
-from tspc.dialects.topology import Topology
+from tspc.dialects.machine.instruction import CHAIN, ElementType, Record, source_alu, source_immediate, source_stream
+from tspc.dialects.machine.target import ChipSpec, SystemSpec
+from tspc.dialects.machine.topology import Topology
+from tspc.dialects.programs.records import Program, check_program, configured, program_length
 from tspc.passes.pipelines import compile, parse
 from tspc.runtime.engine import Session
 from tspc.runtime.executable import Loaded, executable_from_module

@@ -23,7 +23,7 @@ from harness import on_every_engine
 from safetensors.numpy import load, save
 from tspc.dialects.errors import MalformedProgram, TspError
 from tspc.dialects.instructions import TABLE
-from tspc.dialects.target import ChipSpec, SystemSpec, spec_fields
+from tspc.dialects.machine.target import ChipSpec, SystemSpec, spec_fields
 from tspc.passes.pipelines import compile, parse
 from tspc.runtime.container import from_bytes, load_executable, save_executable, to_bytes
 from tspc.runtime.engine import Engine

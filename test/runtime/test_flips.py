@@ -13,10 +13,10 @@ from fuzzing.checks import fill
 from fuzzing.programs import noise, random_program
 from fuzzing.supplied import supplied_program
 from tspc.dialects.errors import FlipError, HazardError, InputError, LinkError, TargetError
-from tspc.dialects.instruction import CHAIN, ElementType, source_stream
-from tspc.dialects.program import Program
-from tspc.dialects.supply import Word, word_of
-from tspc.dialects.target import ChipSpec, SystemSpec
+from tspc.dialects.machine.instruction import CHAIN, ElementType, source_stream
+from tspc.dialects.machine.instruction_fetch import Word, word_of
+from tspc.dialects.machine.target import ChipSpec, SystemSpec
+from tspc.dialects.programs.records import Program
 from tspc.runtime.engine import Engine, RunStats, Session
 from tspc.runtime.flips import Flip, Register, bits_of
 from tspc.runtime.jit import JitEngine, JitSession

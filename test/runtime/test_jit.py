@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tspc.dialects.errors import HazardError
-from tspc.dialects.instruction import ElementType
-from tspc.dialects.limits import MOST_CYCLES
-from tspc.dialects.target import ChipSpec, SystemSpec
+from tspc.dialects.machine.instruction import ElementType
+from tspc.dialects.machine.limits import MOST_CYCLES
+from tspc.dialects.machine.target import ChipSpec, SystemSpec
 from tspc.runtime.jit import JitEngine
 from util import (
     Load,

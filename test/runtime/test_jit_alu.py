@@ -8,17 +8,10 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tspc.dialects.instruction import (
-    CHAIN,
-    ElementType,
-    FieldKind,
-    source_alu,
-    source_immediate,
-    source_stream,
-)
 from tspc.dialects.instructions import TABLE
-from tspc.dialects.program import Program
-from tspc.dialects.target import ChipSpec, SystemSpec
+from tspc.dialects.machine.instruction import CHAIN, ElementType, FieldKind, source_alu, source_immediate, source_stream
+from tspc.dialects.machine.target import ChipSpec, SystemSpec
+from tspc.dialects.programs.records import Program
 from util import Load, Maker, east, every_path, get_planes, put_planes, run_reference, west
 
 I8, I16, I32, F16, F32 = ElementType

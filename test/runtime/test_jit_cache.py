@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tspc.dialects.effects import Effect
 from tspc.dialects.errors import TargetError
 from tspc.dialects.instructions import TABLE
+from tspc.dialects.machine.effects import Effect
 from tspc.runtime.jit import JitEngine, JitSession, cache, semantics
 from tspc.runtime.jit.bulk.kernel import BulkKernel
 from tspc.runtime.jit.cache import Compiled

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tspc.dialects.target import ChipSpec, SystemSpec
+from tspc.dialects.machine.target import ChipSpec, SystemSpec
 from util import Fill, Load, Maker, add_results, add_vectors, add_weights, agree, east, every_path, west
 
 MACHINES = {

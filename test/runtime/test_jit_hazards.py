@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from tspc.dialects.errors import HazardError
-from tspc.dialects.instruction import CHAIN, ElementType, source_alu, source_immediate, source_stream
-from tspc.dialects.target import ChipSpec, SystemSpec
-from tspc.dialects.topology import Port, Topology
+from tspc.dialects.machine.instruction import CHAIN, ElementType, source_alu, source_immediate, source_stream
+from tspc.dialects.machine.target import ChipSpec, SystemSpec
+from tspc.dialects.machine.topology import Port, Topology
 from tspc.runtime.reference import ReferenceEngine
 from util import Load, Maker, add_hop, add_vectors, east, every_path, west
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tspc.dialects.instruction import CHAIN, ElementType, source_alu, source_immediate, source_stream
-from tspc.dialects.target import ChipSpec, SystemSpec
+from tspc.dialects.machine.instruction import CHAIN, ElementType, source_alu, source_immediate, source_stream
+from tspc.dialects.machine.target import ChipSpec, SystemSpec
 from tspc.runtime.jit import JitEngine
 from util import Load, Maker, add_results, add_vectors, add_weights, agree, east, every_path, west
 

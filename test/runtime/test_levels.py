@@ -17,8 +17,8 @@ from harness import ENGINES, ISA_STAGES, same_bits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
+from tspc.dialects.machine.target import ChipSpec, SystemSpec, load_toml
 from tspc.dialects.regions import REGION_OPS
-from tspc.dialects.target import ChipSpec, SystemSpec, load_toml
 from tspc.dialects.target_attr import TargetAttr
 from tspc.passes.pipelines import STAGES, make_context, parse
 from tspc.runtime.levels import run_module

@@ -17,7 +17,7 @@ import pytest
 from harness import on_every_engine
 from test_numerics_alu import WIDER
 from tspc.dialects.elements import builtin_of, dtype_of
-from tspc.dialects.instruction import ElementType
+from tspc.dialects.machine.instruction import ElementType
 from tspc.dialects.semantics.arithmetic import BINARY, UNARY, convert, wrap
 from tspc.dialects.semantics.products import matmul
 from tspc.dialects.semantics.special import SPECIAL

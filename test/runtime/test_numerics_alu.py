@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from tspc.dialects.elements import dtype_of
-from tspc.dialects.instruction import ElementType
+from tspc.dialects.machine.instruction import ElementType
 from tspc.dialects.semantics.arithmetic import BINARY, UNARY, convert, select
 
 I8, I16, I32, F16, F32 = ElementType

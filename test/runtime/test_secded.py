@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from tspc.dialects.errors import TargetError
-from tspc.dialects.target import ChipSpec
+from tspc.dialects.machine.target import ChipSpec
 from tspc.runtime.flips import bits_of
 from tspc.runtime.secded import Secded, parity_columns
 

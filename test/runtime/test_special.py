@@ -19,7 +19,7 @@ import mpmath
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tspc.dialects.instruction import ElementType
+from tspc.dialects.machine.instruction import ElementType
 from tspc.dialects.semantics.special import LN2_HIGH, LN2_LOW, NUMPY, SPECIAL, Array, special
 from tspc.runtime.jit import cache as compiler
 from tspc.runtime.jit.build import I64, PTR, V16I32, Function, Module, number

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_stream_ops import Text, by_lane, check, random, stream
-from tspc.dialects.target import load_toml
+from tspc.dialects.machine.target import load_toml
 
 Array = npt.NDArray[Any]
 

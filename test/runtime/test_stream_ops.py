@@ -14,9 +14,9 @@ import pytest
 from harness import ENGINES, ISA_STAGES, same_bits
 from tspc.dialects import tsp_stream as ts
 from tspc.dialects.errors import InputError, MalformedProgram, ScheduleError
-from tspc.dialects.layout import rows, weights
+from tspc.dialects.machine.layout import rows, weights
+from tspc.dialects.machine.target import ChipSpec, SystemSpec, load_toml
 from tspc.dialects.placement import layout_text
-from tspc.dialects.target import ChipSpec, SystemSpec, load_toml
 from tspc.dialects.target_attr import TargetAttr
 from tspc.passes.pipelines import STAGES, make_context, parse
 from tspc.runtime.levels import run_module

@@ -12,9 +12,9 @@ import pytest
 from harness import ENGINES, ISA_STAGES, same_bits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tspc.dialects.layout import weights
+from tspc.dialects.machine.layout import weights
+from tspc.dialects.machine.target import ChipSpec, SystemSpec
 from tspc.dialects.placement import layout_text
-from tspc.dialects.target import ChipSpec, SystemSpec
 from tspc.dialects.target_attr import TargetAttr
 from tspc.passes.pipelines import STAGES, make_context, parse
 from tspc.runtime.levels import run_module

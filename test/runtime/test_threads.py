@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from tspc.dialects.errors import MalformedProgram
-from tspc.dialects.supply import word_of
+from tspc.dialects.machine.instruction_fetch import word_of
 from tspc.passes.pipelines import compile, parse
 from tspc.runtime.engine import Engine
 from tspc.runtime.executable import Executable, Loaded, executable_from_module

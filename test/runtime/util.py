@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pytest
 from fuzzing.maker import Maker as Maker
 from tspc.dialects.elements import dtype_of
-from tspc.dialects.instruction import ElementType, stream_code
-from tspc.dialects.program import Program
+from tspc.dialects.machine.instruction import ElementType, stream_code
+from tspc.dialects.machine.target import ChipSpec
+from tspc.dialects.machine.topology import Topology
+from tspc.dialects.programs.records import Program
 from tspc.dialects.semantics.arithmetic import Array
-from tspc.dialects.target import ChipSpec
-from tspc.dialects.topology import Topology
 from tspc.runtime.jit import JitEngine, JitSession
 from tspc.runtime.jit.cache import Compiled, available_paths, compile_kernel
 from tspc.runtime.reference import ReferenceEngine

@@ -16,7 +16,7 @@ import tspc
 from harness import DIGITS, DIGITS_TIMED
 from safetensors.numpy import load_file, save_file
 from tspc.dialects.errors import CapacityError, InputError, MalformedProgram, TargetError, UnsupportedModel
-from tspc.dialects.target import ChipSpec, SystemSpec
+from tspc.dialects.machine.target import ChipSpec, SystemSpec
 from tspc.passes.pipelines import parse
 from tspc.runtime.executable import Loaded
 from tspc.runtime.interface import load_inputs

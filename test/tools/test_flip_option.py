@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from harness import DIGITS, DIGITS_TIMED, refusal, run
 from tspc.dialects.errors import InputError
-from tspc.dialects.instruction import stream_code
-from tspc.dialects.supply import Word
-from tspc.dialects.target import ChipSpec
+from tspc.dialects.machine.instruction import stream_code
+from tspc.dialects.machine.instruction_fetch import Word
+from tspc.dialects.machine.target import ChipSpec
 from tspc.runtime.flips import Flip, Register
 from tspc.tools import tsp_run
 from tspc.tools.flips import parse_flip

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from harness import DIGITS, DIGITS_TIMED, run
-from tspc.dialects.program import ChipProgram, Program, program_from_module
-from tspc.dialects.target import DEFAULT_SYSTEM
-from tspc.dialects.topology import Topology
+from tspc.dialects.machine.target import DEFAULT_SYSTEM
+from tspc.dialects.machine.topology import Topology
+from tspc.dialects.programs.records import ChipProgram, Program, program_from_module
 from tspc.passes.pipelines import compile, parse
 from tspc.runtime.reference import ReferenceEngine
 from tspc.tools.profile import Bound, Profile, profile

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from harness import DIGITS, call, opt, refusal, run
-from tspc.dialects.target import load_file
+from tspc.dialects.machine.target import load_file
 from tspc.passes.pipelines import parse
 from tspc.tools import tsp_run
 from tspc.tools.progress import progress

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from harness import DIGITS, refusal, run
-from tspc.dialects.instruction import Loop, Record
 from tspc.dialects.instructions import TABLE
-from tspc.dialects.program import ChipProgram, Program, program_from_module, program_length
-from tspc.dialects.stream_code import stream_code, stream_text
-from tspc.dialects.target import DEFAULT_SYSTEM, ChipSpec, SystemSpec
-from tspc.dialects.topology import Topology
+from tspc.dialects.machine.instruction import Loop, Record
+from tspc.dialects.machine.stream_code import stream_code, stream_text
+from tspc.dialects.machine.target import DEFAULT_SYSTEM, ChipSpec, SystemSpec
+from tspc.dialects.machine.topology import Topology
+from tspc.dialects.programs.records import ChipProgram, Program, program_from_module, program_length
 from tspc.passes.pipelines import compile, parse
 from tspc.tools import tsp_run
 from tspc.tools.flows import Flows

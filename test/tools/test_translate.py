@@ -10,8 +10,8 @@ import pytest
 from harness import DIGITS, opt, refusal, run, same_bits, succeeds
 from hypothesis import given
 from hypothesis import strategies as st
+from tspc.dialects.machine.target import DEFAULT_SYSTEM
 from tspc.dialects.placement import Place, Slice, check_place
-from tspc.dialects.target import DEFAULT_SYSTEM
 from tspc.runtime.executable import Image
 from tspc.runtime.interface import load_inputs
 from tspc.tools import tsp_translate

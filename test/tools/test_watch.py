@@ -13,9 +13,9 @@ import pytest
 from harness import DIGITS, DIGITS_TIMED, opt, refusal, run
 from safetensors.numpy import load_file
 from tspc.dialects.errors import HazardError, InputError, LinkError
-from tspc.dialects.instruction import stream_code
-from tspc.dialects.program import program_from_module
-from tspc.dialects.target import DEFAULT_SYSTEM
+from tspc.dialects.machine.instruction import stream_code
+from tspc.dialects.machine.target import DEFAULT_SYSTEM
+from tspc.dialects.programs.records import program_from_module
 from tspc.passes.pipelines import parse
 from tspc.runtime.executable import Loaded, executable_from_module
 from tspc.runtime.interface import load_inputs

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 
-from ....dialects.instruction import Instruction
 from ....dialects.instructions import TABLE
+from ....dialects.machine.instruction import Instruction
 from ..cache import building, cache_directory, compile_module, link, object_code
 from .kernel import ENTRY, BulkKernel
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....dialects.effects import Effect
-from ....dialects.intervals import Ints, join, ranges, split
-from ....dialects.issues import Shape
+from ....dialects.machine.effects import Effect
+from ....dialects.machine.intervals import Ints, join, ranges, split
+from ....dialects.programs.issues import Shape
 from ..layout import BLOCK, GROUP
 from ..memory import stride_of
 from .actions import SPACE_BITS, Place, Space, Steps, place_in

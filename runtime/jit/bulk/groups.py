@@ -13,10 +13,10 @@ from functools import cached_property
 
 import numpy as np
 
-from ....dialects.def_use import Edges
-from ....dialects.effects import Effect
-from ....dialects.intervals import Ints, distinct, join, ranges
-from ....dialects.issues import Issues
+from ....dialects.machine.effects import Effect
+from ....dialects.machine.intervals import Ints, distinct, join, ranges
+from ....dialects.programs.def_use import Edges
+from ....dialects.programs.issues import Issues
 from .irregular import RESULTS, Irregular, limit_number
 from .match import Flow
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ....dialects.effects import ENTERING, STORES, Effect
-from ....dialects.intervals import Ints
-from ....dialects.issues import Issues
-from ....dialects.program import Program
+from ....dialects.machine.effects import ENTERING, STORES, Effect
+from ....dialects.machine.intervals import Ints
+from ....dialects.programs.issues import Issues
+from ....dialects.programs.records import Program
 
 MOST = 1 << 22
 """Runs, installs or rows of a program, beyond which planning would take more time and memory than bulk mode saves."""

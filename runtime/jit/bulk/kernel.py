@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 
-from ....dialects.effects import Effect
-from ....dialects.instruction import Instruction
 from ....dialects.instructions import TABLE
+from ....dialects.machine.effects import Effect
+from ....dialects.machine.instruction import Instruction
 from .. import arithmetic
 from ..build import I64, PTR, V16I32, VOID, WORD, Function, Module, Value, ir, number
 from ..dots import DOTS

@@ -9,11 +9,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from ....dialects.def_use import CHAIN_BYTE
-from ....dialects.effects import STORES, Effect
-from ....dialects.instruction import ElementType
-from ....dialects.issues import OPERAND_SLOTS, Shape
-from ....dialects.target import ChipSpec
+from ....dialects.machine.effects import STORES, Effect
+from ....dialects.machine.instruction import ElementType
+from ....dialects.machine.target import ChipSpec
+from ....dialects.programs.def_use import CHAIN_BYTE
+from ....dialects.programs.issues import OPERAND_SLOTS, Shape
 from ..layout import BLOCK, Finish, Form
 from ..operations import Operation, immediate, operation
 from ..semantics import pack_fields

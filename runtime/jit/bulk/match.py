@@ -1,4 +1,4 @@
-"""What meets what, before anything runs: every sample is matched with the drive that it sees, as dialects/def_use.py
+"""What meets what, before anything runs: every sample is matched with the drive that it sees, as dialects/programs/def_use.py
 finds it, and every vector with its weights.
 
 Whatever would be a hazard raises Irregular, so what is matched is a program without any, but for accumulators that
@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ....dialects.def_use import Edges, Lines, Way
-from ....dialects.effects import ENTERING, Effect
-from ....dialects.intervals import Ints, distinct, join, ranges, split
-from ....dialects.issues import Issues
+from ....dialects.machine.effects import ENTERING, Effect
+from ....dialects.machine.intervals import Ints, distinct, join, ranges, split
+from ....dialects.programs.def_use import Edges, Lines, Way
+from ....dialects.programs.issues import Issues
+from .ifetch import check_text
 from .irregular import Irregular, limit_number
-from .text import check_text
 
 MOST_INSTALLS = 1 << 16
 """Installs of a plane's queue that bulk mode keeps the rows of."""

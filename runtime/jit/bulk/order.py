@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ....dialects.intervals import Ints, cover, distinct, distinct_pairs, join, ranges
+from ....dialects.machine.intervals import Ints, cover, distinct, distinct_pairs, join, ranges
 from .irregular import Irregular
 
 Mask = npt.NDArray[np.bool_]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....dialects.effects import ENTERING, STORES, Effect
-from ....dialects.intervals import Ints, distinct, distinct_pairs, split
-from ....dialects.issues import Issues
-from ....dialects.program import Program
+from ....dialects.machine.effects import ENTERING, STORES, Effect
+from ....dialects.machine.intervals import Ints, distinct, distinct_pairs, split
+from ....dialects.programs.issues import Issues
+from ....dialects.programs.records import Program
 from .groups import Cutter, Segments
 from .irregular import RESULTS, Irregular, issues_of
 from .match import Matcher

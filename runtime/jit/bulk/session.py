@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ....dialects.effects import Effect
-from ....dialects.issues import Issues
-from ....dialects.program import Program, program_length
+from ....dialects.machine.effects import Effect
+from ....dialects.programs.issues import Issues
+from ....dialects.programs.records import Program, program_length
 from ...engine import RunStats
 from ...host import HostSession
 from ..cache import shared_kernel
@@ -22,9 +22,9 @@ from .compiled import CompiledBulk
 from .emit import Emitter, Tables
 from .gemm import array_bytes
 from .half_gemm import INPUT_BYTES
+from .ifetch import TextImage
 from .plan import plan
 from .rows import BLOCK_VECTORS, ENV_WORDS, OPERAND_WORDS, OPERANDS, ROWS_WORDS, Env, Group, Op, Operand, Step
-from .text import TextImage
 
 _CALL = 1 << 16
 """Vectors of one call to the kernel, between which Python can see an interrupt."""

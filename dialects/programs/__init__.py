@@ -1,0 +1,1 @@
+"""Programs as records: what engines, verifier and tools read of finished modules."""

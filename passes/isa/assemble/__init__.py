@@ -1,0 +1,1 @@
+"""From instructions at absolute cycles to packed queues, and back."""

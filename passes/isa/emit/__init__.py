@@ -1,0 +1,1 @@
+"""From scheduled stream ops to instructions at absolute cycles."""

@@ -1,0 +1,1 @@
+"""The proof of finished programs. It shares no code with what makes them."""

@@ -1,0 +1,1 @@
+"""What follows from stream ops: clusters, timing, levels of ALUs, footprints."""

@@ -1,0 +1,1 @@
+"""When things happen, and what the cycles are spent on."""

@@ -1,0 +1,1 @@
+"""What is known of tensor ops before any is lowered."""

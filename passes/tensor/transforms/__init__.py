@@ -1,0 +1,1 @@
+"""Passes from tensor ops to tensor ops."""
