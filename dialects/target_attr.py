@@ -17,6 +17,9 @@ from .machine.target import DEFAULT_SYSTEM, SystemSpec, load_file, system_from_o
 TARGET = "tsp_isa.target"
 """The module attribute that holds the machine; without it the default one is meant."""
 
+WHOLE = "tsp_isa.whole_target"
+"""The module attribute that holds the machine on which a program will run that is planned for a part of it."""
+
 
 @irdl_attr_definition
 class TargetAttr(Data[SystemSpec]):
@@ -73,3 +76,5 @@ def overlay_target(module: ModuleOp, path: str | Path) -> None:
     """Changes the module's machine in the fields that a TOML file gives. Raises TargetError, naming the field, for a
     file that is none."""
     module.attributes[TARGET] = TargetAttr(load_file(path, target_of(module)))
+    if isinstance(whole := module.attributes.get(WHOLE), TargetAttr):
+        module.attributes[WHOLE] = TargetAttr(load_file(path, whole.data))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -51,6 +51,9 @@ STAGES: dict[str, Callable[[], type[ModulePass]]] = {
 
 _LOWERING = "convert-tensor-to-stream"
 
+_PLANNING = tuple(STAGES)[: list(STAGES).index("stream-schedule") + 1]
+"""The stages after which it is known how long a program is."""
+
 _COMPLETE = {"c2c-partition", "convert-tensor-to-stream", "stream-schedule", "convert-stream-to-isa", "isa-assemble"}
 """Those after which nothing is missing for the next level."""
 
@@ -69,6 +72,7 @@ PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     **STAGES,
     "cut-runs": _lazy(".stream.placement.cut_runs", "CutRunsPass"),
     "save-words": _lazy(".stream.placement.save_words", "SaveWordsPass"),
+    "plan-for-part": _lazy(".plans", "PlanForPartPass"),
     "stream-search": _lazy(".stream.schedule.stream_search", "StreamSearchPass"),
     "set-target": _lazy(".set_target", "SetTargetPass"),
     "outline-programs": _lazy(".outline_programs", "OutlineProgramsPass"),
@@ -87,6 +91,8 @@ def compile(model: ModuleT, until: str = "isa-verify", took: Callable[[str, floa
     result included. Threads may compile at the same time, modules of their own.
     Raises a TspError, or a parse or verify error of xDSL.
     """
+    from .plans import restore
+
     stages = _stages(until)
     if isinstance(model, str):
         module = parse(model)
@@ -96,7 +102,7 @@ def compile(model: ModuleT, until: str = "isa-verify", took: Callable[[str, floa
     try:
         _run(make_context(), model, stages, took)
     except BaseException:
-        _restore(model, before)
+        restore(model, before)
         raise
     return model
 
@@ -113,54 +119,33 @@ def _stages(until: str) -> list[str]:
     return stages[: stages.index(until) + 1]
 
 
-def _restore(module: ModuleOp, before: ModuleOp) -> None:
-    """Makes a module what its clone is, which is empty then."""
-    for block in [*module.body.blocks]:
-        module.body.detach_block(block)
-    before.body.move_blocks(module.body)
-    module.attributes, module.properties = before.attributes, before.properties
-
-
 def _run(
     context: Context, module: ModuleOp, stages: Sequence[str], took: Callable[[str, float], None] | None = None
 ) -> None:
-    """Applies stages. The module is verified at their end, and where one has completed its level.
-
-    Where words or slices are too few, the tensors are lowered once more without the copies that let several units read
-    a tensor at once; and where they still are, in an order that saves words, and with runs that are cut where they go
-    from one group of slices to another.
-    """
-    from ..dialects.errors import CapacityError
+    """Applies stages. The module is verified at their end, and where one has completed its level."""
     from ..dialects.verify import verify_module
+    from .plans import apply_planned, has_tensors
 
-    def apply(names: Sequence[str], **options: int) -> None:
-        for name in names:
+    def apply(names: Sequence[str], tight: int = 0) -> None:
+        for name in with_savers(names) if tight > 1 else names:
             start = time.perf_counter()
-            PASSES[name]()(**(options if name == _LOWERING else {})).apply(context, module)
+            options = {"tight": tight} if name == _LOWERING and tight else {}
+            PASSES[name]()(**options).apply(context, module)
             if name in _COMPLETE or (name == stages[-1] and name != "isa-verify"):
                 verify_module(module)
-            if took is not None:
+            if took is not None and name in stages:
                 took(name, time.perf_counter() - start)
 
+    def with_savers(names: Sequence[str]) -> Iterator[str]:
+        for name in names:
+            yield name
+            yield from ("save-words", "cut-runs") if name == _LOWERING else ()
+
     with garbage_collection_paused():
-        if _LOWERING not in stages:
+        if has_tensors(module):
+            apply_planned(module, stages, _PLANNING, apply)
+        else:
             apply(stages)
-            return
-        before, after = stages[: stages.index(_LOWERING)], stages[stages.index(_LOWERING) + 1 :]
-        apply(before)
-        tensors = module.clone()
-        try:
-            apply([_LOWERING, *after])
-            return
-        except CapacityError:
-            _restore(module, tensors)
-        tensors = module.clone()
-        try:
-            apply([_LOWERING, *after], tight=1)
-            return
-        except CapacityError:
-            _restore(module, tensors)
-        apply([_LOWERING, "save-words", "cut-runs", *after], tight=2)
 
 
 @contextmanager

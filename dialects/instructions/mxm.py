@@ -12,7 +12,7 @@ class LoadWeightsOp(InstructionOp):
     Rows that are not loaded between two installs are zero."""
 
     name = "tsp_isa.lw"
-    row = number(8, "group of `weight_streams` rows", steps=True)
+    row = number(16, "group of `weight_streams` rows", steps=True)
     stream = reads("first of the streams", group="weight_streams")
 
 

@@ -306,7 +306,8 @@ class LoadWeightsOp(TimedOp):
         if self.weights.type.element_type not in (i8, f16):
             raise VerifyException(f"weights are i8 or f16, not {self.weights.type.element_type}")
         stream = cast(StreamType, self.stream.type)
-        wanted = (passes * self.bytes * self.groups, chip.weight_streams, chip.lanes)
+        side = (chip.weight_streams,) if chip.weight_streams > 1 else ()
+        wanted = (passes * self.bytes * self.groups, *side, chip.lanes)
         if stream.shape != wanted or stream.element_type != i8:
             raise VerifyException(f"{self.weights.type} come as {StreamType.of(wanted, i8)}, not {stream}")
         if len(list(self.weights.uses)) > 1:

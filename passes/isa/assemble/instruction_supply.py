@@ -26,12 +26,9 @@ from ....dialects.machine.instruction_fetch import Chunk, Word, word_of
 from ....dialects.machine.stream_code import StreamCode, group_of, stream_code
 from ....dialects.machine.target import Queue, SystemSpec
 from ....dialects.programs.records import Binding
+from ...policy import Policy
 from ..analysis.stream_occupancy import StreamOccupancy, stepped
 from .queue_instructions import QueueInstructions
-
-_MOST_FEEDS = 32
-"""Cycles in which a fetch of an eager queue can be fed, of which the cheapest is taken: the first that costs only a few
-instructions, if there is one."""
 
 _IFETCH, _READ = TABLE.by_name["ifetch"], TABLE.by_name["read"]
 
@@ -186,7 +183,7 @@ class Supplier:
         """Places the next fetch of a queue, in the first free cycle in which it can be fed, or not at all."""
         found: list[tuple[Feed, int, int]] = []
         eager = instructions.queue.name in self._care.eager
-        most = _MOST_FEEDS if eager else 1
+        most = Policy.fetch_feeds if eager else 1
         for cycle, wait in instructions.openings(eager):
             if (feed := self._feed(instructions.queue, cycle)) is not None:
                 found.append((feed, cycle, wait))

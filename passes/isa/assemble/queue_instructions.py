@@ -10,10 +10,8 @@ from ....dialects.machine.effects import Effect
 from ....dialects.machine.instruction import Record
 from ....dialects.machine.instruction_fetch import room
 from ....dialects.machine.target import ChipSpec, Queue
+from ...policy import Policy
 from .fold import MAX_NOP, nops, size
-
-_MOST_TRIES = 512
-"""Cycles inside one gap that are offered for a fetch, after its first and last."""
 
 
 class QueueInstructions:
@@ -91,7 +89,7 @@ class QueueInstructions:
             if not self._is_open(i):
                 continue
             last = max(begin, end - 1 - (self._following(slot + nops(end - 1 - begin)) if eager else 0))
-            inner = range(begin + 1, min(end, begin + 1 + _MOST_TRIES))
+            inner = range(begin + 1, min(end, begin + 1 + Policy.fetch_tries))
             cycles = (begin, *({last} - {begin}), *(c for c in inner if c != last))
             for cycle in cycles:
                 if slot + nops(cycle - begin) in window:
@@ -100,7 +98,7 @@ class QueueInstructions:
             begin, end, wait = self._begins[i], self._ats[i], window.start - self._slots[i]
             if wait > 1 and self._is_open(i):
                 cycles = range(begin + wait, min(end, begin + MAX_NOP))
-                yield from ((cycle, wait) for cycle in (*cycles[-1:], *cycles[:-1][:_MOST_TRIES]))
+                yield from ((cycle, wait) for cycle in (*cycles[-1:], *cycles[:-1][: Policy.fetch_tries]))
 
     def _following(self, place: int) -> int:
         """How many of the fetches that are still wanted after one at an index there is room for at once."""

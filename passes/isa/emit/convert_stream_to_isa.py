@@ -26,6 +26,7 @@ from ....dialects.placement import PlaceAttr
 from ....dialects.programs.dataflow import QueueDataflow
 from ....dialects.programs.records import program_length
 from ....dialects.target_attr import target_of
+from ...plans import put_on_whole
 from ...stream.analysis.cached_analysis import analyses_preserved
 from ...stream.analysis.clusters import timed_ops
 from ...stream.analysis.timing import (
@@ -59,6 +60,7 @@ class ConvertStreamToIsaPass(ModulePass):
     name = "convert-stream-to-isa"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        put_on_whole(op)
         system = target_of(op)
         for function in [f for f in op.ops if isinstance(f, func.FuncOp)]:
             check_lowered(function)

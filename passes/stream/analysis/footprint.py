@@ -7,17 +7,16 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ...policy import Policy
+
 Spans = tuple[tuple[int, int], ...]
 """Disjoint intervals [start, end) of cycles, ascending."""
 
 
-BREAK = 8
-"""Cycles without a visit that are worth to be left to others."""
-
-
 def break_of(width: int, widest: int) -> int:
-    """The same of a group of so many streams: beside the widest, those of weights, every gap counts."""
-    return 1 if width >= widest else BREAK
+    """The cycles without a visit that are worth to be left to others on a group of so many streams: beside the widest,
+    those of weights, every gap counts."""
+    return 1 if width >= widest else Policy.pause
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,11 @@ from ....dialects.locations import describe
 from ....dialects.names import quoted
 from ....dialects.placement import Place, PlaceAttr, Slice
 from ....dialects.target_attr import target_of
+from ...policy import Policy
 from ..analysis.clusters import clusters, consumers
 from ..analysis.timing import is_written, pace, slice_position, writes
 from .occupancy import FRESH, FULL
-from .stream_allocate import SMALL, Memory
-
-_NEAR = 8
-"""Clusters that are so near to each other in the program may well run at the same time."""
+from .stream_allocate import Memory
 
 
 class Choice(Flag):
@@ -66,6 +64,7 @@ class _Placer:
 
     def __init__(self, module: ModuleOp):
         self.chip = target_of(module).chip
+        self.policy = Policy.of(self.chip)
         self.memory = Memory(module)
         """The words that the buffers placed so far take, as stream-allocate will choose them."""
         self.placed: list[ts.BufferOp] = []
@@ -154,7 +153,7 @@ class _Placer:
         these take many slices, all words anew into as few groups as slices have room for. Who visits a part may then
         wait for others, so no two ops of a cluster may visit it."""
         layout = buffer.type.layout
-        for pieces in _PIECES:
+        for pieces in Policy.finer_pieces:
             yield buffer.wanted.cut(layout.depth, max(1, -(-depth // pieces)))
         visits = Counter(
             (number, copy) for number, op in self.accesses[buffer] for copy in _copies_visited(op, buffer.wanted.copies)
@@ -238,13 +237,13 @@ class _Placer:
             beyond = self.chip.slices - even
             free.sort(key=lambda s: (full[s], even and s.number < beyond, self.words[key, s] if even else 0, -s.number))
             picked = free[skip : skip + wanted] if len(free) >= skip + wanted else free[:wanted]
-        elif not self._is_written(buffer) and depth <= SMALL:
+        elif not self._is_written(buffer) and depth <= Policy.small_words:
             # what meets every row lies in the same slices for all ops, beside the weights and away from the rows
-            weights_from = self.chip.slices - self.chip.weight_streams
+            weights_from = self.policy.weights_from
             free.sort(key=lambda s: (full[s], s.number >= weights_from, -s.number))
             picked = free[:wanted]
         else:
-            rows_until = self.chip.slices - 3 * self.chip.weight_streams // 2
+            rows_until = self.policy.rows_until
             free.sort(
                 key=lambda s: (
                     full[s],
@@ -281,7 +280,8 @@ class _Placer:
         mine = self.clusters_of[buffer]
         if not mine:
             return 0
-        near, busy = range(mine[0] - _NEAR, mine[-1] + _NEAR + 1), self.busy[buffer.chip_number, s]
+        near = range(mine[0] - Policy.near_clusters, mine[-1] + Policy.near_clusters + 1)
+        busy = self.busy[buffer.chip_number, s]
         if len(near) < len(busy):
             return sum(busy.get(n, 0) for n in near)
         return sum(depth for n, depth in busy.items() if n in near)
@@ -478,10 +478,6 @@ class _Placer:
             f"{describe(buffer)}: {_name(buffer)} needs {wanted} slices that the {len(self.together[buffer])} other "
             f"tensors used together with it leave free in one hemisphere of {slices}; split the op that uses them all"
         )
-
-
-_PIECES = (2, 3, 4, 6, 8, 12, 16)
-"""Into how many a group of words is cut, one after the other, until slices have room for all."""
 
 
 def by_number(buffer: ts.BufferOp) -> bool:

@@ -33,15 +33,10 @@ from ....dialects.machine.target import ChipSpec
 from ....dialects.names import quoted
 from ....dialects.placement import Place, PlaceAttr, Slice
 from ....dialects.target_attr import target_of
+from ...policy import Policy
 from ..analysis.clusters import clusters, timed_ops
 from ..analysis.timing import place_of
 from .occupancy import FULL, Claim, Mask, SliceWords
-
-SMALL = 64
-"""Words of a read-only buffer that is no matrix but a vector for every row, or of what few rows are computed."""
-
-_FULL = 15, 16
-"""The part of the slices that weights fill, where these have most of the words."""
 
 SliceKey = tuple[int, Slice]
 """Chip and slice."""
@@ -213,7 +208,8 @@ class Memory:
         words, streams = self._weights[chip], self.chip.weight_streams
         if 4 * words <= 3 * 2 * (self.chip.slices // streams) * self.chip.words:
             return 0
-        least = -(-words * streams * _FULL[1] // (2 * self.chip.words * _FULL[0]))
+        full, of = Policy.weights_fill
+        least = -(-words * streams * of // (2 * self.chip.words * full))
         return min(self.chip.slices - self.chip.slices // streams, least)
 
     def orders(self) -> Iterator[list[ts.BufferOp]]:
@@ -229,7 +225,7 @@ class Memory:
         def key(buffer: ts.BufferOp, small_first: bool) -> tuple[bool, bool, bool, bool, int]:
             place = None if buffer.place is None else buffer.place.data
             few, depth, weights = buffer.chip_number in crowded, buffer.type.layout.depth, holds_weights(buffer)
-            small = small_first and few and depth <= SMALL and not stays(buffer)
+            small = small_first and few and depth <= Policy.small_words and not stays(buffer)
             after = (-depth if weights else not stays(buffer)) if few else 0
             return place is None, place is None or not place.addresses, not small, not weights, after
 
@@ -354,7 +350,7 @@ class Memory:
 def instruction_reserve(chip: ChipSpec) -> int:
     """The words of each slice that are left to instructions as long as there are others: a 32nd, of which
     two words hold what one fetch brings."""
-    return chip.words // 32
+    return Policy.of(chip).instruction_words
 
 
 def stays(buffer: ts.BufferOp) -> bool:

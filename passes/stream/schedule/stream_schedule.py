@@ -28,10 +28,11 @@ from ....dialects.machine.layout import Run, runs
 from ....dialects.machine.target import ChipSpec, SystemSpec
 from ....dialects.placement import Slice
 from ....dialects.target_attr import target_of
+from ...policy import Policy
 from ..analysis.alu_levels import alu_levels
 from ..analysis.cached_analysis import analyses_preserved, cached_analysis
 from ..analysis.clusters import clusters, consumers, timed_ops, weights_load
-from ..analysis.footprint import BREAK, Footprint, Need, Reservations, Spans, StreamNeed, break_of
+from ..analysis.footprint import Footprint, Need, Reservations, Spans, StreamNeed, break_of
 from ..analysis.timing import (
     access_parts,
     access_positions,
@@ -283,7 +284,7 @@ class Body:
         self.span = self.pace.high + 1
         """Cycles from the first vector to the last, both included."""
         step = self.pace.levels[0][1] if self.pace.levels else 1
-        self.dense = step < BREAK and self.span <= 1 + (self.pace.count - 1) * step
+        self.dense = step < Policy.pause and self.span <= 1 + (self.pace.count - 1) * step
         """Whether its vectors follow each other without a pause."""
         self.planes = planes_of(op)
         self.dispatches = tuple(self._dispatches())
@@ -295,7 +296,7 @@ class Body:
         match op:
             case ts.ReadOp() | ts.WriteOp() | ts.GatherOp() | ts.ScatterOp():
                 for slice_, _, run in access_runs(op):
-                    yield Dispatch(slice_.queue, tuple(run.busy(BREAK)))
+                    yield Dispatch(slice_.queue, tuple(run.busy(Policy.pause)))
             case ts.LaneOp():
                 yield Dispatch(lane_queue(op), whole)
             case ts.LoadWeightsOp():
@@ -330,7 +331,7 @@ class Body:
         for queue, spans in self.dispatches:
             first, end = spans[-1]
             fetches = self.dense and (len(spans) == 1 or busy.get(queue) == end)
-            kept = (*spans[:-1], (first, end + _FETCH)) if fetches else spans
+            kept = (*spans[:-1], (first, end + Policy.fetch_gap)) if fetches else spans
             yield Need((self.op.chip_number, queue), shifted(kept, self.offset))
         if isinstance(self.op, ts.SendOp):
             slots = (self.op.chip_number, "slots", self.op.link.value.data)
@@ -347,7 +348,7 @@ class Body:
             first, end = spans[0]
             for start, until in spans[1:]:
                 first, end = (start, until) if start > end else (first, max(end, until))
-            if end - first >= _STRETCH:
+            if end - first >= Policy.fetch_stretch:
                 ends[queue] = end
         return ends
 
@@ -399,14 +400,6 @@ def planes_of(op: ts.TimedOp) -> list[tuple[int, int]]:
     first = required(op, "plane", "stream-place").value.data
     type_ = op.weights.type
     return [(op.chip_number, first + i) for i in range(element_bytes(cast(ts.WeightsType, type_).element_type))]
-
-
-_FETCH = 1
-"""Cycles that an op leaves free behind it in its queues if it has no pause of its own, or none for long, so that there
-is time for an `ifetch`."""
-_STRETCH = 256
-"""Cycles without a pause that are long for an op with several runs in a slice: it may take an instruction for every few
-of them."""
 
 
 @cached_analysis
@@ -534,4 +527,4 @@ class PlaneState:
             rhythm = body.op.passes * body.pace.levels[-1][1] if body.op.passes > 1 else 0
             self.loaded = start + max(body.span + body.chip.latency_install, rhythm)
         else:
-            self.free = start + body.span + len(body.planes) - 1 + (_FETCH if body.dense else 0)
+            self.free = start + body.span + len(body.planes) - 1 + (Policy.fetch_gap if body.dense else 0)

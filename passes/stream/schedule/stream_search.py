@@ -18,15 +18,13 @@ from xdsl.passes import ModulePass
 
 from ....dialects import tsp_stream as ts
 from ....dialects.errors import TspError
+from ...policy import Policy
 from ..placement.buffer_places import Choice, place_buffers
 from ..placement.stream_allocate import StreamAllocatePass
 from ..placement.stream_place import StreamPlacePass, place_planes
 from ..placement.sxm_units import place_sxm_units
 from .account import scheduled_length
 from .stream_schedule import StreamSchedulePass
-
-_CHANGES = (1, 2, 4, 8)
-"""Buffers whose choice a try changes."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class StreamSearchPass(ModulePass):
             if number and (time.monotonic() >= end or count == 0):
                 break
             choices = dict(best[1]) if best is not None else {}
-            for _ in range(random.choice(_CHANGES) if number else 0):
+            for _ in range(random.choice(Policy.search_changes) if number else 0):
                 choices[random.randrange(count)] = random.choice(list(Choice))
             try:
                 length = _length(ctx, op.clone(), choices)

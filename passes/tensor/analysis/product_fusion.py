@@ -10,9 +10,7 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from ....dialects import tsp_tensor
 from ....dialects.tsp_tensor.types import is_float, shape_of
-
-MOST_PASSES = 16
-"""Taps of a window that is summed on the MXM, which takes a pass for each; the ALUs take few steps for many."""
+from ...policy import Policy
 
 
 def only_map(op: Operation) -> tsp_tensor.MapOp | None:
@@ -33,7 +31,7 @@ def is_product(op: Operation | Block) -> bool:
         case tsp_tensor.MatmulOp() | tsp_tensor.ConvOp():
             return True
         case tsp_tensor.PoolOp():
-            return op.kind.data == "sum" and widens(op) and prod(op.window.kernel) <= MOST_PASSES
+            return op.kind.data == "sum" and widens(op) and prod(op.window.kernel) <= Policy.most_passes
         case tsp_tensor.ReduceOp():
             return op.kind.data == "sum" and widens(op) and keeps_columns(op)
         case _:

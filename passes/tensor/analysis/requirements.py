@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from xdsl.dialects.builtin import i8
-from xdsl.ir import Attribute, Block, SSAValue
+from xdsl.ir import Block, SSAValue
 
 from ....dialects import tsp_tensor
 from ....dialects.elements import element_bytes
 from ....dialects.machine.layout import tiles
-from ....dialects.machine.target import ChipSpec
 from ....dialects.tsp_tensor.types import shape_of
+from ...policy import Policy
 from .product_fusion import element_of_value, in_order, is_product
 from .views import Pads
 from .window_steps import Line, Planner
@@ -35,40 +35,20 @@ class Requirements:
         return Requirements(pads, max(self.copies, other.copies), self.meets_weights or other.meets_weights)
 
 
-MOST_COPIES = 4
-"""Copies for the taps of a window, or for the slices of weights; more would take too many slices."""
-
-ENOUGH_ROWS = 64
-"""Rows below which a block is not worth a chain of ALUs of its own."""
-SIDE_BY_SIDE = 4
-"""Blocks into which rows are cut at most."""
-
-
-FEW_ROWS = 16
-"""Rows below which planes may well wait for each other's visits."""
+def _sharing_passes(value: SSAValue, policy: Policy) -> int:
+    """The planes that may read activations at the same time: those of a hemisphere, which share weights, for f16 the
+    pair of each hemisphere; all, if rows are so few that planes share the passes, and too many for the planes of one
+    hemisphere to have taken them before those of the other."""
+    chip = policy.chip
+    few = policy.between < prod(shape_of(value)[:-1]) <= tiles(chip.lanes, chip.weight_streams)
+    return chip.planes if few and element_of_value(value) == i8 else policy.sharing
 
 
-BETWEEN = 2
-"""Cycles, at least, by which vectors of a slice come to the planes of one hemisphere before those of the other."""
-
-
-def _sharing(chip: ChipSpec) -> int:
-    """The planes that may read activations at the same time: for i8 those of a hemisphere, which share weights, and for
-    f16 the pair of each hemisphere."""
-    return chip.planes // 2
-
-
-def _sharing_passes(value: SSAValue, chip: ChipSpec) -> int:
-    """The planes that may read activations at the same time: all, if rows are so few that planes share the passes, and
-    too many for the planes of one hemisphere to have taken them before those of the other."""
-    few = BETWEEN < prod(shape_of(value)[:-1]) <= tiles(chip.lanes, chip.weight_streams)
-    return chip.planes if few and element_of_value(value) == i8 else _sharing(chip)
-
-
-def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
+def _beside(op: tsp_tensor.MapOp, value: SSAValue, policy: Policy) -> int:
     """The planes whose sums meet an operand of a map at the same time, and those that take it as activations; with few
     rows they come after each other."""
-    if prod(shape_of(value)[:-1]) < FEW_ROWS:
+    chip = policy.chip
+    if prod(shape_of(value)[:-1]) < policy.few_rows:
         return 1
     columns = shape_of(op.result)[-1:]
     makers = [
@@ -81,33 +61,19 @@ def _beside(op: tsp_tensor.MapOp, value: SSAValue, chip: ChipSpec) -> int:
         return 1  # the sums themselves
     if any(m.operands[0] is value for m in makers):
         shared = columns > (chip.lanes,) or element_of_value(value) == i8
-        return 2 * (_sharing(chip) if shared else 1)
-    return _sharing(chip) if makers else 1
+        return 2 * (policy.sharing if shared else 1)
+    return policy.sharing if makers else 1
 
 
-def side_by_side(rows: int) -> int:
-    """The blocks of so many rows on which a map works at the same time, if there are ALUs for them."""
-    return max(1, min(SIDE_BY_SIDE, rows // ENOUGH_ROWS))
-
-
-def _shown_again(op: tsp_tensor.MapOp, value: SSAValue) -> int:
+def _shown_again(op: tsp_tensor.MapOp, value: SSAValue, policy: Policy) -> int:
     """The blocks of a map that read words of an operand again and again: of one with fewer rows than the result, or
     with one column."""
     whole, mine = (shape_of(v) for v in (op.result, value))
     again = prod(mine[:-1]) < prod(whole[:-1]) or mine[-1:] == (1,) != whole[-1:]
-    return side_by_side(prod(whole[:-1])) if again else 1
+    return policy.side_by_side(prod(whole[:-1])) if again else 1
 
 
-CYCLES_OF_A_MAP = 64
-"""About what a map takes beside its rows."""
-
-
-def ways(element: Attribute) -> int:
-    """The operands that a map joins at a time: as many as take up half of the streams of a direction."""
-    return 3 if element_bytes(element) == 4 else 4
-
-
-def pool_steps(op: tsp_tensor.PoolOp) -> list[tuple[int, Line]]:
+def pool_steps(op: tsp_tensor.PoolOp, policy: Policy) -> list[tuple[int, Line]]:
     """The dimensions along which a pool goes, with its steps there: first that which leaves the fewest numbers."""
     shape = list(shape_of(op.input))
     rows, columns = op.window.along((shape[1], shape[2]))
@@ -118,16 +84,16 @@ def pool_steps(op: tsp_tensor.PoolOp) -> list[tuple[int, Line]]:
         words = prod(shape[:-1])
 
         def cycles(count: int, words: int = words) -> int:
-            return CYCLES_OF_A_MAP + count * words // side_by_side(count * words)
+            return policy.cycles_of_step(count * words)
 
-        twice = op.kind.data == "max"
-        found.append((d, Planner(slide, ways(element_of_value(op.result)), twice, cycles).plan()))
+        joined = policy.joined_at_once(element_bytes(element_of_value(op.result)))
+        found.append((d, Planner(slide, joined, op.kind.data == "max", cycles).plan()))
         shape[d] = slide.places
     return found
 
 
-def requirements(body: Block, chip: ChipSpec, most: int | None = None) -> dict[SSAValue, Requirements]:
-    """What is wanted of each value of a function's body, with so many copies at most."""
+def requirements(body: Block, policy: Policy) -> dict[SSAValue, Requirements]:
+    """What is wanted of each value of a function's body."""
     found: dict[SSAValue, Requirements] = defaultdict(Requirements)
     for op in reversed(list(body.ops)):
         match op:
@@ -135,30 +101,30 @@ def requirements(body: Block, chip: ChipSpec, most: int | None = None) -> dict[S
                 found[op.input] = found[op.input].joined(Requirements(copies=found[op.result].copies))
             case tsp_tensor.MatmulOp():
                 # few rows wait until computed weights are distributed, the slices of which share the copies
-                few = shape_of(op.result)[-2] < FEW_ROWS
-                found[op.rhs] = found[op.rhs].joined(Requirements(copies=MOST_COPIES if few else 1))
+                few = shape_of(op.result)[-2] < policy.few_rows
+                found[op.rhs] = found[op.rhs].joined(Requirements(copies=policy.window_copies if few else 1))
                 # of a stack of f16 each matrix goes to one pair of planes
                 one_pair = element_of_value(op.lhs) != i8 and prod(shape_of(op.rhs)[:-2]) > 1
                 found[op.lhs] = found[op.lhs].joined(
-                    Requirements((), 1 if one_pair else _sharing_passes(op.lhs, chip), True)
+                    Requirements((), 1 if one_pair else _sharing_passes(op.lhs, policy), True)
                 )
             case tsp_tensor.ConvOp():
                 top, left, bottom, right = op.window.pads
                 pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()
-                found[op.input] = found[op.input].joined(Requirements(pads, _sharing(chip), True))
+                found[op.input] = found[op.input].joined(Requirements(pads, policy.sharing, True))
             case tsp_tensor.PoolOp() if is_product(op) or in_order(op):
                 top, left, bottom, right = op.window.pads
                 pads = ((0, 0), (top, bottom), (left, right)) if any(op.window.pads) else ()
-                found[op.input] = found[op.input].joined(Requirements(pads, _sharing(chip)))
+                found[op.input] = found[op.input].joined(Requirements(pads, policy.sharing))
             case tsp_tensor.ReduceOp():
-                found[op.input] = found[op.input].joined(Requirements(copies=_sharing(chip)))
+                found[op.input] = found[op.input].joined(Requirements(copies=policy.sharing))
             case tsp_tensor.PoolOp():
-                (_, first), *_ = pool_steps(op)
+                (_, first), *_ = pool_steps(op, policy)
                 found[op.input] = found[op.input].joined(Requirements(copies=first.copies))
             case tsp_tensor.MapOp():
                 for value in op.inputs:
-                    copies = max(_beside(op, value, chip), _shown_again(op, value))
+                    copies = max(_beside(op, value, policy), _shown_again(op, value, policy))
                     found[value] = found[value].joined(Requirements(copies=copies))
             case _:
                 pass
-    return {v: d if most is None else replace(d, copies=min(d.copies, most)) for v, d in found.items()}
+    return {v: replace(d, copies=min(d.copies, policy.copies)) for v, d in found.items()}

@@ -19,15 +19,13 @@ from ....dialects.machine.layout import AccessPattern, Axis, Layout, rows
 from ....dialects.machine.target import ChipSpec
 from ....dialects.placement import Place
 from ....dialects.semantics.arithmetic import Array
+from ...policy import Policy
 from ..analysis.views import Named, Pads, Shape, Stored, Tensor
 
 Parts = Sequence[tuple[int, int]]
 """The first word of each part of a buffer, ascending from 0, and the number of the unit that visits it."""
 
 WHOLE: Parts = ((0, 0),)
-
-_MOST_USES = 64
-"""Reads of a constant after which it is placed once more."""
 
 
 class Unsupported(Exception):
@@ -49,11 +47,8 @@ class Buffers:
 
     Others ask and tell by methods."""
 
-    def __init__(self, chip: ChipSpec, at: Operation, tight: int = 0):
-        self.chip = chip
-        self.tight = tight
-        """How scarce words are: 1 where no tensor shall lie there twice as a whole to be read by several units at once,
-        2 where not even a part of one shall."""
+    def __init__(self, policy: Policy, at: Operation):
+        self.policy, self.chip = policy, policy.chip
         self._block = Block()
         self._at = at
         self.nowhere: SSAValue = Block(arg_types=[i8]).args[0]
@@ -133,7 +128,7 @@ class Buffers:
         copies: int = 1,
         returned: str | None = None,
     ) -> SSAValue:
-        if self.tight > 1 and kind != "constant":  # of a constant each SXM may have one
+        if self.policy.tight > 1 and kind != "constant":  # of a constant each SXM may have one
             copies = 1
         properties: dict[str, Attribute | None] = {
             "kind": StringAttr(kind),
@@ -172,7 +167,7 @@ class Buffers:
         known = self._of_named.setdefault((named, layout, chip, user), {})
         for its_copies, buffer in known.items():
             if its_copies >= copies:
-                if not _worn(buffer):
+                if not self._worn(buffer):
                     return buffer
                 self._again += 1
         tensor = TensorType(named.host.element_type, named.base)
@@ -189,6 +184,11 @@ class Buffers:
         self._named_count += 1
         return stored
 
+    def _worn(self, buffer: SSAValue) -> bool:
+        """Whether a buffer is a constant that enough ops use already: it must lie apart from all that they use."""
+        op = cast(ts.BufferOp, buffer.owner)
+        return op.kind.data == "constant" and buffer.uses.get_length() >= self.policy.constant_uses
+
     def inputs(self) -> set[str]:
         """The names of the inputs that lie in some buffer."""
         return {named.name for named, *_ in self._of_named if named.kind == "input"}
@@ -198,7 +198,7 @@ class Buffers:
         made on their first use."""
         known = (type_, value, chip)
         before = self._lane_maps.get(known)
-        if before is None or _worn(before):
+        if before is None or self._worn(before):
             self._again += before is not None
             shape = type_.get_shape()
             layout = rows(shape, element_bytes(type_.element_type), self.chip.lanes)
@@ -316,12 +316,6 @@ class Buffers:
             "chip": IntegerAttr(chip, i64),
         }
         self.add(ts.WriteOp.build(operands=[stream, buffer], properties=properties))
-
-
-def _worn(buffer: SSAValue) -> bool:
-    """Whether a buffer is a constant that enough ops use already: it must lie apart from all that they use."""
-    op = cast(ts.BufferOp, buffer.owner)
-    return op.kind.data == "constant" and buffer.uses.get_length() >= _MOST_USES
 
 
 def _numbered(owners: Sequence[int]) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from xdsl.ir import SSAValue
 from ....dialects import tsp_stream as ts
 from ....dialects.elements import element_bytes
 from ....dialects.machine.layout import AccessPattern, Axis, grouped_weights, identity, weights
-from ..analysis.requirements import FEW_ROWS
+from ...policy import Policy
 from ..analysis.views import Block, Named, Rows, Shape, Stored, Tensor, join
 from .buffers import WHOLE, Buffers, Destination, Parts
 from .computed_weights import distribute_rows
@@ -98,7 +98,7 @@ class _Emitter:
     @property
     def _few(self) -> bool:
         """Whether planes may well wait for each other's visits."""
-        return all(share.block.rows < FEW_ROWS for unit in self.division for share in unit.shares)
+        return all(share.block.rows < self.to.policy.few_rows for unit in self.division for share in unit.shares)
 
     def _parts(self, shown: Rows, by_tile: bool) -> Parts:
         """The parts of a buffer that the planes visit, so that each finds its rows in slices of its own."""
@@ -116,7 +116,7 @@ class _Emitter:
             return source.buffer
         assert self.product.act_layout is not None
         copies = max(len(unit.shares) for unit in self.division)
-        if self._loads_most:
+        if self._loads_most or self._copies_pay:
             copies = len(self.planes)
         parts = self._parts(self.acts, by_tile=False)
         readers = -(-len(self.planes) // copies)
@@ -125,6 +125,16 @@ class _Emitter:
             each = rounds // readers
             parts = [(i * step, i // each) for i in range(0, rounds, each)]
         return self.to.named(source, self.product.act_layout, self.product.chip, parts, copies)
+
+    @property
+    def _copies_pay(self) -> bool:
+        """Whether each plane should have a copy of activations which the host places: where several take all of them
+        for tiles of their own, and would else begin one after the other, and the copies are few words."""
+        layout, policy = self.product.act_layout, self.to.policy
+        assert layout is not None
+        again = self.product.tiles(self.lanes) > 1 and not self.product.tile_moves
+        words = layout.depth * layout.width * len(self.planes)
+        return again and words <= policy.named_words and len(self.planes) <= policy.copies
 
     def _rows_are_separate(self) -> bool:
         """Whether the planes that share a unit never visit the same slices of one copy at the same time, or nearly so:
@@ -376,7 +386,7 @@ class _Emitter:
         """
         busy, who = self._loads_most, self._hemisphere(share)
         alone = busy or unit.summed
-        common = self.to.tight and not alone and not self.product.repeats
+        common = self.to.policy.tight and not alone and not self.product.repeats
         tiles_ = [
             self._weight_tile(u)
             for u in self.division
@@ -385,22 +395,15 @@ class _Emitter:
             if common or (s.plane == share.plane if busy else self._hemisphere(s) == who)
         ]
         first, last = min(tiles_), max(tiles_)
-        if self.to.tight and (last - first + 1) * self.cost.passes * self.cost.load > self.chip.words // _LONG:
+        if self.to.policy.tight and (last - first + 1) * self.cost.passes * self.cost.load > self.to.policy.long_words:
             first = last = self._weight_tile(unit)
         user = f"plane {self.planes[share.plane]}" if alone else "all planes" if common else f"hemisphere {who}"
         return user, first, last
 
 
-_LONG = 16
-"""The part of a slice's words from which on weights are cut into tiles."""
-
-_MOST_VISITS = 512
-"""Visits of one group of slices, with pauses between, that are told apart; a schedule does so for few more."""
-
-
 def meet(one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], near: int) -> bool:
     """Whether two ascending runs of cycles come as near to each other as `near`, or have too many pauses to say."""
-    if any(np.count_nonzero(np.diff(times) > 1) >= _MOST_VISITS for times in (one, other)):
+    if any(np.count_nonzero(np.diff(times) > 1) >= Policy.told_visits for times in (one, other)):
         return True
     after = np.searchsorted(one, other)
     before = np.maximum(after - 1, 0)

@@ -12,8 +12,8 @@ from xdsl.ir import Attribute, Region, SSAValue
 from ....dialects import tsp_stream as ts
 from ....dialects.elements import element_bytes
 from ....dialects.machine.layout import AccessPattern, tiles
+from ...policy import Policy
 from ...stream.analysis.alu_levels import alus_of
-from ..analysis.requirements import ENOUGH_ROWS, SIDE_BY_SIDE, side_by_side
 from ..analysis.views import Block, Pads, Rows, Shape, Stored, Tensor, blocks, join, rows_of
 from .buffers import WHOLE, Buffers, Destination, Parts, rows_layout
 
@@ -128,7 +128,7 @@ def _copied(operand: Operand, space: Shape, tile_numbers: range, to: Buffers, ch
 def pieces(space: Sequence[int], to: Buffers, region: Region) -> int:
     """The blocks into which the rows of a map are cut: as many as there are ALUs for, if each has enough to do."""
     alus = max(1, alus_of(region))
-    return max(1, min(side_by_side(prod(space)), to.chip.alus // alus))
+    return max(1, min(to.policy.side_by_side(prod(space)), to.chip.alus // alus))
 
 
 def parts_of(visits: Iterable[tuple[AccessPattern, int]]) -> Parts:
@@ -146,14 +146,14 @@ def parts_of(visits: Iterable[tuple[AccessPattern, int]]) -> Parts:
 def separate_slices(written: Rows, space: Shape, element: Attribute) -> Parts:
     """The parts of a buffer that blocks of rows are written to and read from: as many as together have the width of an
     element of 32 bits, since each may have copies."""
-    groups = max(1, SIDE_BY_SIDE // element_bytes(element))
+    groups = max(1, Policy.most_blocks // element_bytes(element))
     return parts_of((written.pattern(b), i) for i, b in enumerate(blocks(space, 1 << 30, groups)))
 
 
 def in_turn(destination: Destination) -> Parts:
     """The parts of a buffer of many rows that another reads while it is filled: a slice does either in a cycle."""
-    depth = destination.layout.depth
-    count = min(SIDE_BY_SIDE, depth // (4 * ENOUGH_ROWS))
+    depth, policy = destination.layout.depth, destination.to.policy
+    count = min(policy.most_blocks, depth // (4 * policy.enough_rows))
     return [(i * depth // count, i) for i in range(count)] or WHOLE
 
 

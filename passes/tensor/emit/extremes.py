@@ -13,26 +13,27 @@ from math import prod
 from typing import cast
 
 import numpy as np
-from xdsl.dialects.builtin import Float16Type, Float32Type, FloatAttr, IntegerAttr, IntegerType, TensorType, i8, i64
+from xdsl.dialects.builtin import Float16Type, Float32Type, FloatAttr, IntegerAttr, IntegerType, TensorType, i64
 from xdsl.ir import Attribute, SSAValue
 
 from ....dialects import tsp_stream as ts
 from ....dialects.elements import element_bytes
 from ....dialects.machine.layout import AccessPattern, rows, tiles
-from ..analysis.views import Rows, Stored, Tensor, join, rows_of
+from ..analysis.views import Stored, Tensor
 from .buffers import Buffers
 from .elementwise import emit_map, in_turn, move
 from .lanes import move_lanes, scratch
 from .padding import mask_region, ones
 from .reductions import join_region
-from .transposer_groups import group_buffer
+from .transposer_groups import distributed_rows, room_for_groups, runs_of, turned_groups
 
 ORDERLESS = ("max", "min")
 
 
 def worth_groups(kind: str, tensor: Tensor, to: Buffers) -> bool:
-    """Whether there are rows enough for it."""
-    return kind in ORDERLESS and prod(tensor.leading) >= to.chip.lanes_per_tile
+    """Whether there are rows and room enough for it."""
+    enough = prod(tensor.leading) >= to.chip.lanes_per_tile
+    return kind in ORDERLESS and enough and room_for_groups(element_bytes(tensor.element), to)
 
 
 def extremes(kind: str, tensor: Tensor, to: Buffers, chip: int) -> Tensor:
@@ -43,12 +44,12 @@ def extremes(kind: str, tensor: Tensor, to: Buffers, chip: int) -> Tensor:
         place = scratch(tensor.element, tensor.shape, to, chip)
         mask = mask_region(tensor.element, _neutral(kind, tensor.element))
         tensor = emit_map(mask, [ones(tensor.columns), tensor], to, place, chip)
-    if _runs(tensor, to) is None:
+    if runs_of(tensor, to) is None:
         tensor = move(tensor, to, scratch(tensor.element, tensor.shape, to, chip), chip)
     across = tiles(tensor.columns, side)
     groups = tiles(prod(leading), side)
     found = _joined_tiles(
-        kind, _turned(_distributed(tensor, to, chip), groups, tensor.element, to, chip), groups, to, chip
+        kind, turned_groups(distributed_rows(tensor, to, chip), groups, tensor.element, to, chip), groups, to, chip
     )
     total = Tensor((groups, across * side), tensor.element, found)
     have = 1
@@ -76,62 +77,11 @@ def _neutral(kind: str, element: Attribute) -> FloatAttr | IntegerAttr:
     return IntegerAttr(-limit if kind == "max" else limit - 1, cast(IntegerType, element))
 
 
-def _runs(tensor: Tensor, to: Buffers) -> tuple[tuple[int, ...], Rows] | None:
-    """The rows as a space with few dimensions, of which groups of neighbours can be taken; None where they cross."""
-    shown = rows_of(to.planned_rows(tensor), tensor.shape, tensor.leading)
-    space, (joined,) = join(tensor.leading, [shown])
-    fits = len(space) == 1 or space[-1] % to.chip.lanes_per_tile == 0
-    return (space, joined) if fits else None
-
-
-def _distributed(tensor: Tensor, to: Buffers, chip: int) -> SSAValue:
-    """The rows of each group side by side, byte by byte; rows that the last group does not have are any."""
-    runs = _runs(tensor, to)
-    assert runs is not None
-    (*outer, size), shown = runs
-    buffer, side = to.in_rows(tensor, chip).buffer, to.chip.lanes_per_tile
-    bytes_ = element_bytes(tensor.element)
-    groups = tiles(size, side)
-    total = prod(outer) * groups
-    result = group_buffer(bytes_ * total, to, chip)
-    *outer_steps, step = shown.steps
-    levels = tuple(zip(reversed(outer), reversed(outer_steps), strict=True))
-    for byte in range(bytes_):
-        for number in range(side):
-            there = tiles(size - number, side) if number < size else 0
-            for first, count, row in ((0, there, number), (there, groups - there, 0)):
-                if count:
-                    read = AccessPattern(shown.offset + row * step, ((count, side * step), *levels))
-                    write = AccessPattern(byte * total + first, ((count, 1), (prod(outer), groups)))
-                    copy = to.copy_for(buffer, number)
-                    to.write(to.read(buffer, read, chip, copy=copy, byte=byte), result, write, chip, number)
-    return result
-
-
-def _turned(distributed: SSAValue, groups: int, element: Attribute, to: Buffers, chip: int) -> SSAValue:
-    """The groups transposed: vector i of all of them, in slices of its own, then vector i + 1."""
-    side, size = to.chip.lanes_per_tile, element_bytes(element)
-    type_ = TensorType[Attribute](element, [side * groups, to.chip.lanes])
-    layout = rows(type_.get_shape(), size, to.chip.lanes)
-    parts = [(i * groups, i) for i in range(side)]
-    result = to.make("scratch", "", type_, layout, chip, parts=parts)
-    for byte in range(size):
-        vectors = to.read(distributed, AccessPattern.run(byte * groups, groups), chip)
-        properties = {"chip": IntegerAttr(chip, i64)}
-        turned = to.add(ts.TransposeOp.build(operands=[vectors], result_types=[vectors.type], properties=properties))
-        one = ts.StreamType.of((groups, to.chip.lanes), i8)
-        for i in range(side):
-            index = {"index": IntegerAttr(i, i64), "chip": IntegerAttr(chip, i64)}
-            part = to.add(ts.PartOp.build(operands=[turned], result_types=[one], properties=index))
-            to.write(part, result, AccessPattern.run(i * groups, groups), chip, byte)
-    return result
-
-
 def _joined_tiles(kind: str, turned: SSAValue, groups: int, to: Buffers, chip: int) -> Stored:
     """The vectors of each group combined."""
     element = cast(ts.BufferType, turned.type).tensor.element_type
     lanes, count = to.chip.lanes, to.chip.lanes_per_tile
-    most = max(2, to.chip.streams // 2 // element_bytes(element))
+    most = max(2, min(to.chip.streams // 2 // element_bytes(element), to.chip.alus + 1))
     while True:
         left = tiles(count, most)
         type_ = TensorType[Attribute](element, [left * groups, lanes])

@@ -65,12 +65,6 @@ def _tiles(tensor: Tensor, kind: str, to: Buffers, chip: int) -> list[Tensor]:
     return found
 
 
-_TRIP = 70
-"""Cycles from SRAM through a permuter to SRAM, through an ALU and back, about."""
-_MOST_HALVINGS = 3
-"""With more, the lanes that one part of the columns fills are few."""
-
-
 def halving_region(kind: str, element: Attribute, count: int) -> Region:
     """The ALU region that joins the second half of its operands to the first until one is left; of a power of two."""
     block = Block(arg_types=[element] * count)
@@ -136,10 +130,11 @@ class _Reduction:
         """Into how many parts the columns of so many rows are cut at a time, a power of two: with more there are fewer
         trips to the permuters and back, but more vectors pass them. A map has them all as operands."""
         size = element_bytes(self.element)
-        most = (self.to.chip.streams // 2 // size).bit_length() - 1
+        policy, chip = self.to.policy, self.to.chip
+        most = min(chip.streams // 2 // size, chip.alus + 1).bit_length() - 1
         vectors = rows * size / 2  # there are two permuters
-        halvings = min(range(1, max(most, 1) + 1), key=lambda n: (vectors * ((1 << n) - 1) + _TRIP) / n)
-        return 1 << min(halvings, _MOST_HALVINGS)
+        halvings = min(range(1, max(most, 1) + 1), key=lambda n: (vectors * ((1 << n) - 1) + policy.permute_cycles) / n)
+        return 1 << min(halvings, policy.most_halvings)
 
     def _map(self, tensors: Sequence[Tensor], destination: Destination) -> Tensor:
         region = join_region(self.kind, [t.element for t in tensors], self.element)

@@ -30,11 +30,13 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from ....dialects import tsp_stream as ts
 from ....dialects.elements import element_bytes, numpy_of
-from ....dialects.machine.layout import AccessPattern, rows
+from ....dialects.machine.layout import AccessPattern, rows, tiles
 from ..analysis.views import Shape, Stored, Tensor
 from .buffers import WHOLE, Buffers, Destination, Parts
+from .elementwise import move
 from .padding import set_padding
-from .transposes import transpose_tiles, worth_tiles
+from .transposer_groups import distributed_rows, runs_of, turned_groups
+from .transposes import transpose_tiles, worth_groups_alone, worth_tiles
 
 Numbers = npt.NDArray[np.int64]
 
@@ -336,6 +338,8 @@ def transposed(tensor: Tensor, permutation: Sequence[int], to: Buffers, destinat
         moved = Tensor(destination.shape, tensor.element, result)
         set_padding(moved, np.zeros((), numpy_of(tensor.element)), to)
         return moved
+    if worth_groups_alone(m, n, element_bytes(tensor.element), to):
+        return _transposed_by_groups(tensor, permutation, to, destination, chip)
     batch = permutation[: permutation.index(last)]
     rest = [d for d in range(len(permutation)) if d not in batch]
     view = to.in_rows(tensor, chip).transposed((*batch, *rest))
@@ -343,6 +347,33 @@ def transposed(tensor: Tensor, permutation: Sequence[int], to: Buffers, destinat
     source = Tensor(tuple(tensor.shape[d] for d in (*batch, *rest)), tensor.element, view)
     inner = numbered(source.shape[len(batch) :]).transpose([rest.index(d) for d in permutation[len(batch) :]])
     return move_lanes([source], len(batch), np.ascontiguousarray(inner), to, destination, chip)
+
+
+def _transposed_by_groups(
+    tensor: Tensor, permutation: Sequence[int], to: Buffers, destination: Destination, chip: int
+) -> Tensor:
+    """The same where there is no stream for a map that scatters tiles: groups of rows are turned, and the tiles of a
+    vector of the result come from as many vectors as there are groups in it."""
+    side, lanes, last = to.chip.lanes_per_tile, to.chip.lanes, len(permutation) - 1
+    order = (*(d for d in permutation if d not in (last, permutation[-1])), permutation[-1])
+    view = to.in_rows(tensor, chip).transposed((*order, last))
+    assert view is not None
+    leading = tuple(tensor.shape[d] for d in order)
+    groups = tiles(prod(leading), side)
+    sources: list[Tensor] = []
+    for number in range(tiles(tensor.columns, lanes)):
+        words = Stored(view.buffer, view.offset + number * view.tile_stride, view.strides, 0)
+        part = Tensor((*leading, min(lanes, tensor.columns - number * lanes)), tensor.element, words)
+        if runs_of(part, to) is None:
+            part = move(part, to, scratch(part.element, part.shape, to, chip), chip)
+        turned = turned_groups(distributed_rows(part, to, chip), groups, part.element, to, chip)
+        sources.append(Tensor((side * groups, lanes), part.element, Stored(turned, 0, (1,), 0)))
+    row, column = np.arange(prod(leading))[:, None], np.arange(tensor.columns)
+    group, tile = divmod(row, side), divmod(column % lanes, side)
+    word = (column // lanes * side + tile[1]) * groups + group[0]
+    elements = (word * lanes + tile[0] * side + group[1]).reshape(*leading, tensor.columns)
+    inner = elements.transpose([(*order, last).index(d) for d in permutation])
+    return move_lanes(sources, 0, np.ascontiguousarray(inner), to, destination, chip)
 
 
 def sliced(

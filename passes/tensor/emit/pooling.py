@@ -27,11 +27,11 @@ DestinationOf = Callable[[SSAValue, int], Destination]
 
 def emit_pool(op: tsp_tensor.PoolOp, tensor: Tensor, to: Buffers, destination: DestinationOf, chip: int) -> Tensor:
     """Emits the maxima, or sums of integers, over a window that slides over images."""
-    element, steps = element_of_value(op.result), pool_steps(op)
+    element, steps = element_of_value(op.result), pool_steps(op, to.policy)
     for number, (axis, line) in enumerate(steps):
         shape = (*tensor.shape[:axis], line.count, *tensor.shape[axis + 1 :])
         copies = [after.copies for _, after in steps[number + 1 : number + 2]]
-        between = 1 if to.tight else max(copies, default=1)
+        between = 1 if to.policy.tight else max(copies, default=1)
         place = _scratch(element, shape, between, to, chip) if copies else destination(op.result, chip)
         tensor = _Slider(op.kind.data, tensor, axis, to, chip).emit(line, place)
     return tensor
@@ -75,7 +75,7 @@ class _Slider:
         scarce, or all copies that a line needs are there."""
         source = self.tensor.source
         there = self.to.copies_of(source.buffer) if isinstance(source, Stored) else 1
-        if self.to.tight != 1 or there >= line.copies:
+        if self.to.policy.tight != 1 or there >= line.copies:
             return 1
         size = self.tensor.shape[3 - self.axis]
         words = prod(self.tensor.leading) * tiles(self.tensor.columns, self.to.chip.lanes) * line.copies // size

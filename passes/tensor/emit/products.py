@@ -20,7 +20,6 @@ from ....dialects.machine.layout import BYTE, Axis, Groups, Layout, rows, tiles
 from ....dialects.tsp_tensor.window import Window
 from ...stream.analysis.alu_levels import alus_of
 from ...stream.analysis.timing import streams_of
-from ..analysis.requirements import BETWEEN
 from ..analysis.views import Named, Pads, Rows, Shape, Stored, Tensor, join, rows_of
 from .buffers import Buffers, Unsupported
 from .column_views import ColumnView
@@ -96,7 +95,7 @@ class Product:
         divisible = self.element == i8 and one_level and not self.repeats and isinstance(self.stationary, Named)
         load, chip = groups * size, to.chip
         turns = chip.weight_streams + size > chip.streams and self.pass_count > 1 and not self.repeats
-        pause = load + chip.latency_install + 2 if turns else 0
+        pause = max(load + chip.latency_install + 2, to.policy.pause) if turns else 0
         named = isinstance(self.activations.source, Named)
         beside = Beside(chip.streams, chip.weight_streams, chip.latency_install, chip.planes, named)
         return Cost(
@@ -114,32 +113,30 @@ class Product:
         self, space: Shape, to: Buffers, epilogue: Epilogue | None = None, result: int = ts.SUM_BYTES
     ) -> Division:
         """Its units, if its rows are walked along as `space` and its result is written to so many slices."""
-        planes = self.planes(to)
-        together = max(1, len(planes) // 2)
+        planes, streams = self.planes(to), to.chip.streams
         cost = self.cost(to)
-        if cost.passes > 1 and not cost.pause and to.chip.weight_streams + together * cost.every > to.chip.streams:
-            together = 1  # there are not enough streams for weights beside the rows of all planes
+        most = [len(planes) // 2]
+        """How many planes can share a unit by its rows, for one reason after the other."""
+        if cost.passes > 1 and not cost.pause:
+            most.append((streams - to.chip.weight_streams) // cost.every)  # rows of all beside the weights
         if self.one_of_many:
-            together = 1  # planes that share a unit write at the same time
+            most.append(1)  # they write at the same time
         if epilogue is not None:
             cost = replace(cost, alus=alus_of(epilogue.region), all_alus=to.chip.alus)
             wide = sum(element_bytes(t.element) for t in epilogue.operands if t is not None) + ts.SUM_BYTES
-            if cost.alus * together > to.chip.alus or wide * together > to.chip.streams:
-                together = 1  # there are not enough ALUs or streams for several of them at the same time
+            most += [to.chip.alus // max(1, cost.alus), streams // wide]
             stored = [t.source.buffer for t in epilogue.operands if t is not None and isinstance(t.source, Stored)]
-            if any(to.copies_of(buffer) < together for buffer in stored):
-                together = 1  # they read its operands at the same time
+            most += [to.copies_of(buffer) for buffer in stored]  # they read its operands at the same time
         source = self.activations.source
-        if isinstance(source, Stored) or to.tight:
+        if isinstance(source, Stored) or to.policy.tight:
             copies = to.copies_of(source.buffer) if isinstance(source, Stored) else 1
-            if copies < together:
-                together = 1  # planes that share a unit by its rows read them at the same time
+            most.append(copies)  # they read them at the same time
             # those that share it by its passes, too, but of one copy each hemisphere takes few rows after the other
-            if copies < len(planes) and (copies < len(planes) // 2 or prod(space) > BETWEEN):
+            if copies < len(planes) and (copies < len(planes) // 2 or prod(space) > to.policy.between):
                 cost = replace(cost, divisible=False)
         if cost.divisible and not self._sums_meet(prod(space) * cost.every, to, epilogue, result):
             cost = replace(cost, divisible=False)
-        return divide(space, self.tiles(to.chip.lanes), len(planes), together, cost)
+        return divide(space, self.tiles(to.chip.lanes), len(planes), max(1, min(most)), cost)
 
     def _sums_meet(self, cycles: int, to: Buffers, epilogue: Epilogue | None, result: int) -> bool:
         """Whether planes can share the passes of a unit, the sums of which take so many cycles: whether there are

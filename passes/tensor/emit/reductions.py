@@ -15,10 +15,10 @@ from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from ....dialects import tsp_stream as ts
+from ....dialects.elements import element_bytes
 from ....dialects.machine.layout import tiles
 from ....dialects.tsp_tensor.types import is_float
 from ....dialects.tsp_tensor.window import Window
-from ..analysis.requirements import MOST_COPIES, ways
 from ..analysis.views import Pads, Rows, Shape, Stored, Tensor, indices, rows_of
 from .buffers import WHOLE, Buffers, Destination, Unsupported, rows_layout, view_of
 from .elementwise import Operand, copy_rows, emit_rows, scratch_like, separate_slices
@@ -32,6 +32,11 @@ JOIN = {
     ("min", False): arith.MinSIOp,
 }
 """The scalar op of a reduction, by its kind and whether it is of floating-point numbers."""
+
+
+def ways(element: Attribute, to: Buffers) -> int:
+    """The operands of a type that a map joins at a time."""
+    return to.policy.joined_at_once(element_bytes(element))
 
 
 MOST_TAPS = 1 << 13
@@ -65,7 +70,7 @@ def emit_reduce(
     element, shape = destination.type.element_type, tensor.shape
     kept = tuple(1 if d in axes else n for d, n in enumerate(shape))
     if kind == "sum" and is_float(element):
-        source = with_copies(tensor, ways(element), to, chip)
+        source = with_copies(tensor, ways(element, to), to, chip)
         view = rows_of(source, shape, shape[:-1])
         starts = [
             view.offset + sum(i * view.steps[axis] for i, axis in zip(index, axes, strict=True))
@@ -79,14 +84,14 @@ def emit_reduce(
         while True:
             size = tensor.shape[axis]
             # what has no copies is cut in halves, of which one is copied
-            most = min(ways(tensor.element), 2 if to.tight > 1 else MOST_COPIES)
+            most = min(ways(tensor.element, to), 2 if to.policy.tight > 1 else to.policy.window_copies)
             last = axis == left[-1] and size <= most
             rest = -(-size // most) if size > most else 1
             smaller = (*tensor.shape[:axis], rest, *tensor.shape[axis + 1 :])
             between = (
                 destination
                 if last
-                else scratch_like(Tensor(smaller, element, tensor.source), smaller, to, chip, ways(element))
+                else scratch_like(Tensor(smaller, element, tensor.source), smaller, to, chip, ways(element, to))
             )
             tensor = _shrunk(kind, tensor, axis, smaller, to, between, chip)
             if rest == 1:
@@ -101,7 +106,7 @@ def _shrunk(
 ) -> Tensor:
     """A tensor with fewer places along an axis, each of which joins several: place i those at i, i + n, i + 2n, ..."""
     element = destination.type.element_type
-    source = with_copies(tensor, ways(tensor.element), to, chip)
+    source = with_copies(tensor, ways(tensor.element, to), to, chip)
     view = rows_of(source, tensor.shape, shape[:-1])
     stride = source.strides[axis]
     steps = (*view.steps[:axis], stride, *view.steps[axis + 1 :])
@@ -145,7 +150,9 @@ def emit_window_sum(tensor: Tensor, window: Window, to: Buffers, destination: De
         )
     n, height, width, channels = tensor.shape
     top, left, bottom, right = window.pads
-    source = with_copies(tensor, ways(tensor.element), to, chip, ((0, 0), (top, bottom), (left, right)), windows=True)
+    source = with_copies(
+        tensor, ways(tensor.element, to), to, chip, ((0, 0), (top, bottom), (left, right)), windows=True
+    )
     per_image, per_row, per_pixel = source.strides
     origin = source.offset - top * per_row - left * per_pixel
     steps = (per_image, per_row * window.strides[0], per_pixel * window.strides[1])
@@ -174,10 +181,11 @@ def emit_in_order(
     """Emits the sums of rows, each to a tensor of `shape`, one after the other."""
     element, space = destination.type.element_type, shape[:-1]
     numbers = range(tiles(shape[-1], to.chip.lanes))
+    ways_ = ways(element, to)
     total: Operand | None = None
     at = 0
     while True:
-        most = min(ways(element) - (total is not None), to.copies_of(buffer))
+        most = min(ways_ - (total is not None), to.copies_of(buffer))
         taken = rows[at : at + most]
         at += len(taken)
         end = at == len(rows)

@@ -26,12 +26,9 @@ from ....dialects.elements import element_bytes
 from ....dialects.machine.layout import AccessPattern, tiles
 from ..analysis.views import Shape, Stored
 from .buffers import Buffers
-from .transposer_groups import group_buffer
+from .transposer_groups import group_buffer, room_for_groups
 
 Levels = tuple[tuple[int, int], ...]
-
-_TRIPS = 200
-"""Cycles that the two more trips through SRAM take, about."""
 
 
 def worth_tiles(m: int, n: int, to: Buffers) -> bool:
@@ -40,7 +37,15 @@ def worth_tiles(m: int, n: int, to: Buffers) -> bool:
     if to.chip.lanes_per_tile >= to.chip.streams:
         return False
     across = tiles(n, to.chip.lanes) * m + tiles(m, to.chip.lanes) * n
-    return m * n > across + _TRIPS
+    return m * n > across + to.policy.turn_cycles
+
+
+def worth_groups_alone(m: int, n: int, bytes_: int, to: Buffers) -> bool:
+    """The same where there are no streams for that map: every vector of the result is put together from those of all
+    groups of rows in it."""
+    side = to.chip.lanes_per_tile
+    taken = n * tiles(m, side) + m * tiles(n, to.chip.lanes)
+    return side >= to.chip.streams and room_for_groups(bytes_, to) and m * n > taken + to.policy.turn_cycles
 
 
 def transpose_tiles(source: Stored, target: Stored, batch: Shape, m: int, n: int, to: Buffers, chip: int) -> None:

@@ -14,12 +14,10 @@ from itertools import count, pairwise
 from math import prod
 
 from ....dialects.machine.layout import Run
+from ...policy import Policy
 from ...stream.analysis.footprint import Footprint, Reservations, StreamNeed, break_of
 from ...stream.analysis.timing import install_slack
 from ..analysis.views import Block, Shape, blocks
-
-_MOST_PIECES = 8
-"""Blocks per plane that are tried at most; more of them would only load weights more often."""
 
 
 @dataclass(frozen=True)
@@ -163,10 +161,11 @@ class Division:
 def divide(space: Shape, tiles: int, planes: int, together: int, cost: Cost) -> Division:
     """The division with which the last plane is done first; of those the one that loads weights least often.
 
-    `planes` are all, or all pairs, `together` those of them that can share a unit by its rows.
+    `planes` are all, or all pairs, `together` how many of a hemisphere can share a unit by its rows.
     """
     found: list[tuple[int, int, Division]] = []
-    for group in sorted({1, together}, reverse=True):
+    groups = [size for size in range(1, together + 1) if planes // 2 % size == 0] or [1]
+    for group in reversed(groups):
         drained = cost.epilogue(tiles * prod(space), group)
 
         def note(division: Division, drained: int = drained) -> None:
@@ -179,14 +178,14 @@ def divide(space: Shape, tiles: int, planes: int, together: int, cost: Cost) -> 
             if cost.divisible and group == 1 and cost.passes >= planes and prod(space) <= cost.load:
                 division = _with_rest_shared(cut, tiles, planes, cost)
                 # every plane then has weights and sums of its own, which takes slices and ALUs: it must be worth it
-                found.append((division.cycles * 17 // 16, sum(map(len, division.queues)), division))
+                found.append((int(division.cycles * Policy.worth_sharing), sum(map(len, division.queues)), division))
     return min(found, key=lambda f: f[:2])[2]
 
 
 def _cuts(space: Shape, queues: int, group: int, cost: Cost) -> Iterator[list[list[Block]]]:
     """Ways to cut the rows: into blocks, and each block into one for each plane of the group."""
     seen: set[int] = set()
-    for wanted in range(1, _MOST_PIECES * queues + 1):
+    for wanted in range(1, Policy.blocks_per_plane * queues + 1):
         fine = blocks(space, cost.most_rows, wanted * group)
         count = len(fine) // group
         if len(fine) % group == 0 and count not in seen:

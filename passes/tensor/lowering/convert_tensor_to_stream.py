@@ -26,6 +26,7 @@ from ....dialects.locations import describe
 from ....dialects.target_attr import target_of
 from ....dialects.tsp_isa import ProgramOp
 from ....dialects.verify import name_problems
+from ...policy import Policy
 from ..analysis.alu_regions import UnsupportedRegion
 from ..analysis.sizes import check_sizes
 from ..analysis.views import Named
@@ -76,7 +77,7 @@ class Converter:
     def __init__(self, function: func.FuncOp, tight: int = 0):
         self.function = function
         self.problems: list[str] = []
-        self.to = Buffers(target_of(function).chip, function, tight)
+        self.to = Buffers(Policy.of(target_of(function).chip).for_words(tight), function)
         body = function.body.block
         self.values = Values(body, self._outputs(body), self.to)
 

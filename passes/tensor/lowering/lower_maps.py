@@ -14,7 +14,6 @@ from ....dialects import tsp_tensor
 from ....dialects.semantics.arithmetic import Array
 from ...stream.analysis.alu_levels import alus_of
 from ..analysis.alu_regions import alu_region
-from ..analysis.requirements import side_by_side
 from ..analysis.views import Named, Tensor
 from ..emit.buffers import Destination, rows_layout
 from ..emit.column_views import column_view_of_sums
@@ -36,7 +35,7 @@ def lower_map(op: tsp_tensor.MapOp, values: Values) -> None:
     region = alu_region(op, [distinct.index(v) for v in op.inputs])
     found = [values[v].pending or values.stored(v, chip) for v in distinct]
     product = next((p for p in found if isinstance(p, Product)), None)
-    copies = side_by_side(prod(shape[:-1])) if product is None else 1
+    copies = values.to.policy.side_by_side(prod(shape[:-1])) if product is None else 1
     operands = [None if isinstance(t, Product) else _wide(t, columns, copies, values, chip) for t in found]
     if product is not None and not _in_step(product, operands, columns, values):
         where = operands.index(None)

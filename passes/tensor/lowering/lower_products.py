@@ -12,7 +12,6 @@ from ....dialects import tsp_tensor
 from ....dialects.machine.layout import AccessPattern, tiles
 from ....dialects.tsp_tensor.types import shape_of
 from ..analysis.product_fusion import element_of_value, only_map
-from ..analysis.requirements import FEW_ROWS, MOST_COPIES
 from ..analysis.views import Named, Stored, Tensor, indices
 from ..emit.buffers import WHOLE, Destination, Part, rows_layout
 from ..emit.contraction import emit_product
@@ -98,11 +97,11 @@ def _each_by_itself(op: tsp_tensor.MatmulOp, lhs: Tensor, rhs: Tensor, values: V
         return cast(Stored, Tensor(shape, type_.element_type, view).matrix(index).source)
 
     separate = parts_of(
-        (AccessPattern(one.offset + tile * one.tile_stride, ()), i % MOST_COPIES)
+        (AccessPattern(one.offset + tile * one.tile_stride, ()), i % to.policy.window_copies)
         for i, one in enumerate(matrix(place.view, index) for index in indices(shape[:-2]))
         for tile in range(tiles(shape[-1], values.chip.lanes))
     )
-    result = place.make(WHOLE if shape[-2] < FEW_ROWS else separate)
+    result = place.make(WHOLE if shape[-2] < to.policy.few_rows else separate)
     for index, product in zip(indices(shape[:-2]), products, strict=True):
         layout = rows_layout(type_, values.chip)
         part = Part(to, "scratch", "", type_, layout, chip, place=matrix(result, index))

@@ -69,7 +69,7 @@ class Values:
         output_of: dict[SSAValue, Output] = {}
         for value, output in zip(returned, outputs, strict=True):
             output_of.setdefault(_origin(value), output)
-        wanted = requirements(body, self.chip, 1 if to.tight else None)
+        wanted = requirements(body, to.policy)
         self._all: dict[SSAValue, Value] = {
             value: Value(
                 cast("TensorType[Attribute]", value.type), wanted.get(value, Requirements()), output_of.get(value)

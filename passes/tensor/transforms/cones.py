@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
+from ...policy import Policy
 from ...stream.analysis.alu_levels import Chain, alus_of_chain
 
 
@@ -69,8 +70,6 @@ class Cone:
 Cones = dict[int, Cone]
 """The cones of a cover, by the operation whose they are, in order."""
 
-_ROUNDS = 4
-
 
 @dataclass
 class Cover:
@@ -89,7 +88,7 @@ class Cover:
         """The cover that takes the fewest cycles; None where there is none within the limits."""
         users = _users(len(self.nodes), (node.operands for node in self.nodes))
         found: list[Cones] = []
-        for _ in range(_ROUNDS):
+        for _ in range(Policy.cover_rounds):
             cones = self._chosen(users)
             if cones is None:
                 return None

@@ -24,6 +24,7 @@ from ....dialects.target_attr import target_of
 from ....dialects.tsp_stream.alu_ops import alu_instruction
 from ....dialects.tsp_tensor import MapOp, YieldOp
 from ....dialects.tsp_tensor.types import shape_of
+from ...policy import Policy
 from ...stream.analysis.alu_levels import alus_of
 from ..analysis.alu_regions import UnsupportedRegion, alu_region
 from ..analysis.product_fusion import element_of_value
@@ -74,11 +75,7 @@ class FuseMaps(RewritePattern):
     def _cycles(self, op: MapOp) -> int:
         """The cycles that a map takes: as many chains as there are ALUs for work side by side."""
         words = words_of(shape_of(op.result), self.chip)
-        return LATENCY + words // max(1, self.chip.alus // max(1, alus_of_map(op, self.chip.alus)))
-
-
-LATENCY = 60
-"""Cycles, about, from the read of a word through the ALUs to its write (docs/time.md)."""
+        return Policy.of(self.chip).cycles_of_map(words, alus_of_map(op, self.chip.alus))
 
 
 def words_of(shape: Sequence[int], chip: ChipSpec) -> int:

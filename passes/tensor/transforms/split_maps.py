@@ -24,12 +24,12 @@ from ....dialects.target_attr import target_of
 from ....dialects.tsp_stream import YieldOp as AluYieldOp
 from ....dialects.tsp_tensor import MapOp, YieldOp
 from ....dialects.tsp_tensor.types import shape_of
+from ...policy import Policy
 from ...stream.analysis.alu_levels import chain_of
 from ..analysis.alu_regions import UnsupportedRegion, alu_values
 from ..analysis.product_fusion import element_of_value
-from ..analysis.requirements import side_by_side
 from .cones import Cover, Limits, Node
-from .fuse_maps import LATENCY, alus_of_map, operand_bytes, words_of
+from .fuse_maps import alus_of_map, operand_bytes, words_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def split(op: MapOp, chip: ChipSpec) -> Sequence[MapOp]:
         graph = _Graph.of(op, chip)
     except UnsupportedRegion:
         return []
-    limits = Limits(chip.alus, chip.streams // 2, LATENCY)
+    limits = Limits(chip.alus, chip.streams // 2, Policy.of(chip).map_cycles)
     cones = Cover(graph.nodes, [element_bytes(a.type) for a in op.body.block.args], limits).best()
     if cones is None or len(cones) < 2:
         return []
@@ -100,7 +100,9 @@ class _Graph:
             scalars = known.get(inner.results[0], [])
             bytes_ = element_bytes(scalars[0].type) if scalars and shape is not None else None
             elements, rows = prod(shape or ()), prod((shape or ())[:-1])
-            graph.nodes.append(Node(operands, bytes_, words_of(shape or (), chip), side_by_side(rows), elements))
+            graph.nodes.append(
+                Node(operands, bytes_, words_of(shape or (), chip), Policy.of(chip).side_by_side(rows), elements)
+            )
             graph.scalars.append(scalars)
             shapes.append(shape)
         return graph

@@ -7,14 +7,8 @@ from dataclasses import replace
 import pytest
 from tspc.dialects.machine.target import DEFAULT_SYSTEM, ChipSpec
 from tspc.passes.pipelines import parse
-from tspc.passes.tensor.analysis.requirements import (
-    ENOUGH_ROWS,
-    MOST_COPIES,
-    SIDE_BY_SIDE,
-    Requirements,
-    requirements,
-    side_by_side,
-)
+from tspc.passes.policy import Policy
+from tspc.passes.tensor.analysis.requirements import Requirements, requirements
 from xdsl.dialects.func import FuncOp
 
 CHIP = DEFAULT_SYSTEM.chip
@@ -24,7 +18,7 @@ def required(argument: str, *lines: str, others: str = "", chip: ChipSpec = CHIP
     """What is wanted of the argument %x of a function."""
     module = parse(f"func.func @main(%x: tensor<{argument}>{others}) {{\n" + "\n".join(lines) + "\nfunc.return\n}")
     (function,) = (op for op in module.walk() if isinstance(op, FuncOp))
-    return requirements(function.body.block, chip).get(function.body.block.args[0], Requirements())
+    return requirements(function.body.block, Policy.of(chip)).get(function.body.block.args[0], Requirements())
 
 
 def product(rows: int, element: str, stack: str = "") -> list[str]:
@@ -33,11 +27,10 @@ def product(rows: int, element: str, stack: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("rows", "blocks"), [(0, 1), (1, 1), (127, 1), (128, 2), (191, 2), (192, 3), (256, 4), (1 << 20, SIDE_BY_SIDE)]
+    ("rows", "blocks"), [(0, 1), (1, 1), (127, 1), (128, 2), (191, 2), (192, 3), (256, 4), (1 << 20, 4)]
 )
 def test_blocks_side_by_side(rows: int, blocks: int) -> None:
-    assert side_by_side(rows) == blocks
-    assert ENOUGH_ROWS == 64 and SIDE_BY_SIDE == 4
+    assert Policy.of(ChipSpec()).side_by_side(rows) == blocks
 
 
 @pytest.mark.parametrize(("rows", "copies"), [(1, 2), (2, 2), (3, 4), (20, 4), (21, 2), (400, 2)])
@@ -54,7 +47,7 @@ def test_a_pair_of_planes_takes_f16() -> None:
     assert stacked == Requirements(copies=1, meets_weights=True)
 
 
-@pytest.mark.parametrize(("rows", "copies"), [(15, MOST_COPIES), (16, 1)])
+@pytest.mark.parametrize(("rows", "copies"), [(15, Policy.window_copies), (16, 1)])
 def test_computed_weights_of_few_rows(rows: int, copies: int) -> None:
     lines = [f"%y = tsp_tensor.matmul %v, %x : tensor<{rows}x64xi8>, tensor<64x40xi8> -> tensor<{rows}x40xi32>"]
     assert required("64x40xi8", *lines, others=f", %v: tensor<{rows}x64xi8>") == Requirements(copies=copies)

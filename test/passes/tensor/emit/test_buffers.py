@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tspc.dialects.machine.layout import AccessPattern, rows
 from tspc.dialects.machine.target import DEFAULT_SYSTEM
+from tspc.passes.policy import Policy
 from tspc.passes.tensor.analysis.views import Named, Stored
 from tspc.passes.tensor.emit.buffers import Buffers
 from tspc.passes.tensor.emit.padding import ones
@@ -18,7 +19,7 @@ LAYOUT = rows((6, 20), 1, CHIP.lanes)
 
 @pytest.fixture
 def to() -> Buffers:
-    return Buffers(CHIP, ModuleOp([]))
+    return Buffers(Policy.of(CHIP), ModuleOp([]))
 
 
 def test_users_share_a_buffer_that_has_copies_enough(to: Buffers) -> None:
@@ -35,7 +36,7 @@ def test_a_constant_that_many_ops_read_is_placed_once_more(to: Buffers) -> None:
     mask, layout = ones(20).source, rows((20,), 1, CHIP.lanes)
     assert isinstance(mask, Named)
     first = to.named(mask, layout, 0)
-    for _ in range(64):
+    for _ in range(Policy.constant_uses):
         assert to.named(mask, layout, 0) is first
         to.read(first, AccessPattern.run(0, 1), 0)
     assert to.named(mask, layout, 0) is not first

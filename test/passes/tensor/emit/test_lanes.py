@@ -311,7 +311,7 @@ def test_more_maps_than_a_slice_holds() -> None:
         + "%y = tsp_tensor.transpose %x permutation [1, 0] : tensor<12x40xi8> -> tensor<40x12xi8>"
     )
     source = module_of(text, [a], "tensor<40x12xi8>", 48).replace(
-        "chip.tiles", "chip.words = 256, chip.streams = 16, chip.weight_streams = 8, chip.tiles"
+        "chip.tiles", "chip.words = 256, chip.slices = 14, chip.streams = 16, chip.weight_streams = 8, chip.tiles"
     )
     module = compile(parse(source), until="convert-tensor-to-stream")
     maps = [b for b in module.walk() if isinstance(b, ts.BufferOp) and b.kind.data == "constant"]

@@ -6,6 +6,7 @@ from tspc.dialects.functions import functions_of
 from tspc.dialects.machine.target import DEFAULT_SYSTEM
 from tspc.dialects.tsp_stream import BufferOp
 from tspc.passes.pipelines import parse
+from tspc.passes.policy import Policy
 from tspc.passes.tensor.analysis.views import Named, Stored, Tensor
 from tspc.passes.tensor.emit.buffers import Buffers, Output, named_tensor
 from tspc.passes.tensor.emit.column_views import ColumnView
@@ -43,7 +44,7 @@ class Lowered:
         self.module = parse(TEXT)
         (function,) = functions_of(self.module)
         self.body = function.body.block
-        self.to = Buffers(CHIP, function)
+        self.to = Buffers(Policy.of(CHIP), function)
         self.output = Output("y", function.function_type.outputs.data[0])
         self.values = Values(self.body, [self.output], self.to)
         for argument, name in zip(self.body.args, "xw", strict=True):
@@ -99,7 +100,7 @@ def test_a_view_is_not_known_before_it_is_lowered() -> None:
     module = parse(TEXT)
     (function,) = functions_of(module)
     output = Output("y", function.function_type.outputs.data[0])
-    values = Values(function.body.block, [output], Buffers(CHIP, function))
+    values = Values(function.body.block, [output], Buffers(Policy.of(CHIP), function))
     assert not any(values.known(op) for op in function.body.block.ops)
     lower(next(iter(function.body.block.ops)), values)  # an operand has no place: nothing happens
     assert values[next(iter(function.body.block.ops)).results[0]].state is None
