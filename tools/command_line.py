@@ -105,6 +105,10 @@ def _options_of(factory: type) -> list[str]:
     return [name for name in getattr(factory, "__dataclass_fields__", {}) if name != "name"]
 
 
+_LONG_NAME = 48
+"""Characters of a pass with its options beyond which it is not one of a column."""
+
+
 def pass_list(ours: Passes, available: Passes) -> Iterator[str]:
     """A line for each pass: ours in the order of the pipeline, with their options and what they do, then the others of
     the environment, which are not imported for it."""
@@ -114,7 +118,7 @@ def pass_list(ours: Passes, available: Passes) -> Iterator[str]:
         options = " ".join(f"{option}=..." for option in _options_of(found))
         text = " ".join((found.__doc__ or "").split())
         names[f"{name}{{{options}}}" if options else name] = re.split(r"[.;] ", text)[0].removesuffix(".")
-    width = max(map(len, names), default=0)
+    width = max((len(name) for name in names if len(name) <= _LONG_NAME), default=0)
     for name, text in names.items():
         yield f"{name:<{width}}  {text}"
     yield from sorted(set(available) - set(ours))
