@@ -1,5 +1,5 @@
 """Small programs on machines that differ from the published one in one number: the same bits on all of them, and no
-program is longer because there is more of something. `python bench/more_hardware.py` prints the table of larger ones."""
+program is longer because there is more of something. `python bench/more_hardware.py` prints a table of larger ones."""
 
 from __future__ import annotations
 
