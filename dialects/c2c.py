@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from xdsl.dialects.builtin import I64, IntegerAttr, TensorType, i64
 from xdsl.ir import Attribute, Dialect, Operation, SSAValue
 from xdsl.irdl import (
@@ -17,6 +19,7 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from .machine.target import SystemSpec
 from .machine.topology import Topology
 from .target_attr import target_of
 from .tsp_stream import StreamOp, StreamType
@@ -28,7 +31,12 @@ CHIP = "c2c.chip"
 def topology_of(op: Operation) -> Topology:
     """The cables of the system of the module that holds `op`. Raises LinkError or VerifyException for a wiring that is
     none of the system."""
-    system = target_of(op)
+    return _checked(target_of(op))
+
+
+@cache
+def _checked(system: SystemSpec) -> Topology:
+    """The cables of a system, which every transfer asks for."""
     topology = Topology.of(system)
     if reason := topology.check(system):
         raise VerifyException(f"target field `system.wiring`: {reason}")

@@ -10,7 +10,7 @@ from ..dialects.errors import InputError, LinkError
 from ..dialects.machine.instruction_fetch import Word
 from ..dialects.machine.stream_code import StreamCode, register_text
 from ..dialects.machine.target import ChipSpec
-from ..dialects.programs.records import Program
+from ..dialects.programs.records import ChipProgram, Program
 from .snapshot import check_register, check_word
 
 
@@ -57,6 +57,15 @@ def bits_of(chip: ChipSpec) -> int:
     return 8 * chip.lanes + 8 * chip.lanes // chip.secded_data_bits * chip.secded_check_bits
 
 
+def program_of(chip: int, program: Program) -> ChipProgram:
+    """What the chip of a flip runs. Raises LinkError for a chip that runs nothing."""
+    for one in program.chips:
+        if one.chip == chip:
+            return one
+    there = ", ".join(str(one.chip) for one in program.chips)
+    raise LinkError(f"flip on chip {chip}: it has no program; the chips that have one: {there}")
+
+
 def flips_by_chip(flips: Sequence[Flip], secded: bool, program: Program) -> dict[int, FlipsByCycle]:
     """The flips for each chip of a program, those of packets apart (link_errors.py).
 
@@ -68,9 +77,7 @@ def flips_by_chip(flips: Sequence[Flip], secded: bool, program: Program) -> dict
         raise InputError("flips need SECDED: without it nothing would detect them")
     chips: dict[int, dict[int, list[Flip]]] = {c.chip: {} for c in program.chips}
     for flip in flips:
-        if flip.chip not in chips:
-            there = ", ".join(map(str, chips))
-            raise LinkError(f"flip on chip {flip.chip}: it has no program; the chips that have one: {there}")
+        program_of(flip.chip, program)
         if not 0 <= flip.cycle < program.cycles:
             raise InputError(f"flip in cycle {flip.cycle}: the program has the cycles 0..{program.cycles - 1}")
         _check_place(flip, program.system.chip)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..dialects.errors import Actor, FlipError, InputError, LinkError
+from ..dialects.errors import Actor, FlipError, InputError
 from ..dialects.machine.effects import Effect
 from ..dialects.machine.topology import Port
 from ..dialects.programs.records import Program, actor
-from .flips import Flip, Packet
+from .flips import Flip, Packet, program_of
 from .link_code import REPAIRED, LinkCode
 
 
@@ -68,11 +68,7 @@ def link_errors(flips: Sequence[Flip], program: Program) -> LinkErrors:
 def _send(port: Port, cycle: int, program: Program) -> Actor:
     """The `send` that a link's queue dispatches in a cycle."""
     number = program.system.chip.queue_numbers.get(f"C2C.{port.link}")
-    chip = next((c for c in program.chips if c.chip == port.chip), None)
-    if chip is None:
-        there = ", ".join(str(c.chip) for c in program.chips)
-        raise LinkError(f"flip on chip {port.chip}: it has no program; the chips that have one: {there}")
-    for record in chip.records:
+    for record in program_of(port.chip, program).records:
         if record.queue == number and record.instruction.effect is Effect.SEND:
             for at, values in record.issues():
                 if at == cycle:

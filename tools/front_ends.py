@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ..passes.importers import PRECISIONS
 from .diagnostics import UsageError
 
 if TYPE_CHECKING:
     from ..passes.importers.onnx import Imported
-
-PRECISIONS = ("f16x3", "f16")
 
 
 def onnx_options(parser: argparse.ArgumentParser) -> None:

@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> None:
 def system_of(args: argparse.Namespace) -> SystemSpec:
     """The system of a command line. Raises TargetError for one that cannot be wired, or has chips without a way."""
     system = DEFAULT_SYSTEM if args.file is None else load_file(args.file)
+    if args.chips is None and args.wiring is None:
+        return system
     if args.chips is not None:
         system = replace(system, chips=args.chips)
     if args.wiring is not None:

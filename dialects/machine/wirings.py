@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -76,9 +75,7 @@ class Wiring:
 
     def of(self, system: SystemSpec) -> tuple[Cable, ...]:
         """The cables of a system. Raises LinkError for a system that cannot be wired so."""
-        if self.kind == "cables":
-            return self.cables
-        return _cables(self, system)
+        return self.cables if self.kind == "cables" else tuple(KINDS[self.kind](system, self.sizes))
 
     def __str__(self) -> str:
         if self.kind == "cables":
@@ -91,7 +88,7 @@ DEFAULT_WIRING = Wiring()
 
 def is_named(text: str) -> bool:
     """Whether a text begins with the name of a wiring."""
-    return text.split()[:1] != [] and text.split()[0] in KINDS
+    return any(word in KINDS for word in text.split()[:1])
 
 
 def cable_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -107,11 +104,6 @@ def parse_cable(text: str) -> Cable:
         raise TargetError(f"`{text.strip()}` is no cable; write two ports as `chip.link`: `0.3 - 1.2`")
     a, x, b, y = map(int, match.groups())
     return Port(a, x), Port(b, y)
-
-
-@cache
-def _cables(wiring: Wiring, system: SystemSpec) -> tuple[Cable, ...]:
-    return tuple(KINDS[wiring.kind](system, wiring.sizes))
 
 
 def _default(system: SystemSpec, sizes: Sequence[int]) -> Iterator[Cable]:

@@ -7,6 +7,7 @@ exact: i8 products stay below 2^53 in sum, and those of f16 are multiples of 2^-
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
@@ -60,7 +61,7 @@ def taps(x: Array, window: Window, fill: float = 0) -> list[Array]:
     ]
 
 
-class Numbers:
+class Numbers(ABC):
     """What both precisions have in common."""
 
     def __init__(self, weights: Mapping[str, Array]):
@@ -105,25 +106,25 @@ class Numbers:
 
     six: float | None
 
+    @abstractmethod
     def convolved(self, x: Array, weights: Array, window: Window, groups: int) -> Array:
         """Sums of products, [batch, rows, columns, outputs]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finished(self, layer: Conv | Dense, sums: Array, other: Array | None) -> Array:
         """Activations from sums."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rounded(self, x: Array) -> Array:
         """f32 as activations."""
-        raise NotImplementedError
 
+    @abstractmethod
     def average(self, parts: list[Array]) -> Array:
         """The average of arrays."""
-        raise NotImplementedError
 
+    @abstractmethod
     def squares(self, x: Array) -> tuple[Array, int]:
         """Squares, and two to which power they have been divided by."""
-        raise NotImplementedError
 
     def normalised(self, layer: Lrn, x: Array) -> Array:
         small, bits = self.squares(x)

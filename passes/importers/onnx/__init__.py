@@ -21,6 +21,7 @@ from ....dialects import tsp_tensor as tt
 from ....dialects.errors import InputError, UnsupportedModel
 from ....dialects.names import quoted
 from ....dialects.verify import verify_module
+from .. import PRECISIONS
 from .elements import Array, Shape, element, limits
 from .emit import Emitter, name_in_text
 from .host import Host, Port
@@ -32,9 +33,6 @@ from .values import Item, Refused, Value, known
 
 if TYPE_CHECKING:
     import onnx
-
-PRECISIONS = ("f16x3", "f16")
-"""How products of f32 are done; docs/onnx.md says what each costs and gives."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,12 @@ from hashlib import sha256
 from typing import Any, overload
 
 import numpy as np
-from xdsl.dialects.builtin import NameLoc, StringAttr, TensorType, UnknownLoc, f16, f32, i8, i16, i32
+from xdsl.dialects.builtin import NameLoc, StringAttr, TensorType, UnknownLoc, f32, i32
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from ....dialects import tsp_tensor as tt
+from ....dialects.elements import builtin_of, dtype_of
+from ....dialects.machine.instruction import ElementType
 from ....dialects.tsp_tensor.types import broadcast, dense, scalar_attr, shape_of, tensor_of
 from .elements import Array, Element, Shape, carried, element
 from .layout import reshaped
@@ -70,7 +72,7 @@ class Emitter:
         carriers = np.asarray(carriers, order="C")
         key = sha256(carriers.data).digest(), carriers.shape, carriers.dtype.name
         if key not in self._constants:
-            type_ = TensorType(_builtin(carriers.dtype), carriers.shape)
+            type_ = TensorType(_BUILTIN[carriers.dtype], carriers.shape)
             if carriers.size <= SMALL:
                 self._constants[key] = self.add(tt.ConstantOp(dense(type_, carriers)))
             else:
@@ -280,8 +282,8 @@ class Emitter:
         axes = sorted(axes)
         if not axes:
             return value
-        ssa = self.operand(value, value.order or identity(value.rank))
         order = value.order or identity(value.rank)
+        ssa = self.operand(value, order)
         physical = sorted(order.index(axis) for axis in axes)
         return self.computed(self.add(tt.ReduceOp(kind, ssa, physical, keep=True)), value.dtype, order)
 
@@ -371,9 +373,5 @@ class Emitter:
         return self.map(lambda x: x, value, to=value.dtype, shape=shape).bounded(value.bound)
 
 
-_BUILTIN: dict[str, Attribute] = {"int8": i8, "int16": i16, "int32": i32, "float16": f16, "float32": f32}
-
-
-def _builtin(dtype: np.dtype[Any]) -> Attribute:
-    """The builtin scalar type of a carrier's numpy type."""
-    return _BUILTIN[dtype.name]
+_BUILTIN: dict[np.dtype[Any], Attribute] = {dtype_of(element): builtin_of(element) for element in ElementType}
+"""By the numpy type of a carrier the builtin scalar type."""

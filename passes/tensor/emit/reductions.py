@@ -181,11 +181,11 @@ def emit_in_order(
     """Emits the sums of rows, each to a tensor of `shape`, one after the other."""
     element, space = destination.type.element_type, shape[:-1]
     numbers = range(tiles(shape[-1], to.chip.lanes))
-    ways_ = ways(element, to)
+    at_once = ways(element, to)
     total: Operand | None = None
     at = 0
     while True:
-        most = min(ways_ - (total is not None), to.copies_of(buffer))
+        most = min(at_once - (total is not None), to.copies_of(buffer))
         taken = rows[at : at + most]
         at += len(taken)
         end = at == len(rows)
